@@ -1,0 +1,9 @@
+#include "cli/cli.h"
+
+int cmd_plot(cli *c, int argc, char **argv)
+{
+    (void)argc;
+    err e = {0};
+    err_set(&e, ST_USAGE, "%s: under construction", argv[0]);
+    return cli_fail(c, &e);
+}

@@ -1,0 +1,49 @@
+#include "cli/commands.h"
+
+const cli_command cli_commands[] = {
+    {"data", cmd_data, "pack text into token shards, look at token files, make a source of known entropy",
+     "  muscale data pack -o corpus notes.txt\n"
+     "  spm_encode --output_format=id < notes.txt | muscale data pack --tokenizer ids -o corpus -\n"
+     "  muscale data info corpus\n"
+     "  muscale data gen -o markov --source markov --vocab 64 --order 1 --tokens 2000000 --seed 1\n",
+     "data pack -o DIR [--tokenizer byte|ids] [--val-fraction F] [--vocab V] FILE...|-\n"
+     "data info PATH [--dtype u8|u16|u32]\n"
+     "data gen -o DIR --source markov --vocab V --order K --tokens T --seed S"},
+    {"train", cmd_train, "train one model",
+     "  muscale train run.yaml -o runs/first\n"
+     "  muscale train run.yaml lr=2e-3 tokens=1e6 -o runs/second\n"
+     "  muscale train run.yaml -o runs/first --resume\n",
+     "train CONFIG.yaml [key=value ...] -o RUNDIR [--resume] [--prediction PREDICTION.json]"},
+    {"sweep", cmd_sweep, "plan, run and collect a grid of runs",
+     "  muscale sweep plan sweep.yaml\n"
+     "  muscale sweep run sweep.yaml -o campaign -j 2\n"
+     "  muscale sweep status campaign\n"
+     "  muscale sweep collect campaign\n",
+     "sweep plan SPEC.yaml\nsweep run SPEC.yaml -o CAMPAIGN [-j N] [--device cpu]\nsweep status CAMPAIGN\nsweep collect CAMPAIGN"},
+    {"fit", cmd_fit, "fit a scaling law, with intervals and a verdict",
+     "  muscale fit campaign --law chinchilla -o fit.json\n"
+     "  muscale fit runs.csv --col N=params --col D=tokens --col loss=val_loss --law chinchilla\n"
+     "  muscale fit campaign --method lr-optimum -o lr.json\n",
+     "fit INPUT... --law LAW [--method parametric|isoflop|lr-optimum] [--col NAME=COLUMN ...] [--where EXPR] [-o FIT.json] ..."},
+    {"predict", cmd_predict, "predict the large run: size, tokens, loss, learning rate, per-tensor table",
+     "  muscale predict fit.json lr.json --flops 1e18 --config base.yaml\n"
+     "  muscale predict fit.json lr.json --config target.yaml -o prediction.json\n",
+     "predict FIT.json... --flops C | --params N | --tokens D | --loss L [--config BASE.yaml] [--force] [-o FILE]"},
+    {"score", cmd_score, "score a written prediction against the run it was made for",
+     "  muscale score prediction.json runs/target --naive campaign\n",
+     "score PREDICTION.json RUN [--naive CAMPAIGN] [-o FILE]"},
+    {"mup", cmd_mup, "per-tensor hyperparameters of a config",
+     "  muscale mup table run.yaml d_model=512\n",
+     "mup table CONFIG.yaml [key=value ...]"},
+    {"plot", cmd_plot, "draw one figure",
+     "  muscale plot loss-curves campaign -o curves.svg\n"
+     "  muscale plot lr-curves campaign -o lr.pdf\n",
+     "plot KIND INPUT... -o FILE.{svg,pdf,png,txt}"},
+    {"report", cmd_report, "one self-contained HTML page with figures and tables",
+     "  muscale report campaign fit.json -o report\n",
+     "report CAMPAIGN|FIT.json... -o DIR"},
+    {"doctor", cmd_doctor, "what is installed, which devices, measured peak matmul and bandwidth",
+     "  muscale doctor\n",
+     "doctor"},
+};
+const size_t cli_n_commands = sizeof cli_commands / sizeof *cli_commands;

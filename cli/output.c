@@ -1,0 +1,108 @@
+/* The only place that prints diagnostics: results on stdout, everything else on stderr. */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+static bool use_color(const cli *c)
+{
+    if (c->color != COLOR_AUTO) return c->color == COLOR_ALWAYS;
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && !(no && *no) && !(term && !strcmp(term, "dumb"));
+}
+
+static void say(const cli *c, const char *color, const char *label, const char *fmt, va_list ap)
+{
+    bool colored = *label && use_color(c);
+    fflush(stdout);
+    fprintf(stderr, "muscale: %s%s%s", colored ? color : "", label, colored ? "\033[0m" : "");
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+}
+
+void cli_note(const cli *c, const char *fmt, ...)
+{
+    va_list ap;
+    if (c->verbosity < 0) return;
+    va_start(ap, fmt);
+    say(c, "", "", fmt, ap);
+    va_end(ap);
+}
+
+void cli_verbose(const cli *c, const char *fmt, ...)
+{
+    va_list ap;
+    if (c->verbosity < 1) return;
+    va_start(ap, fmt);
+    say(c, "", "", fmt, ap);
+    va_end(ap);
+}
+
+void cli_warn(const cli *c, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    say(c, "\033[33m", "warning: ", fmt, ap);
+    va_end(ap);
+}
+
+static void say_error(const cli *c, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    say(c, "\033[31m", "error: ", fmt, ap);
+    va_end(ap);
+}
+
+int cli_fail(const cli *c, const err *e)
+{
+    say_error(c, "%s", e->msg[0] ? e->msg : status_text(e->code));
+    if (c->verbosity > 0 && e->file) cli_verbose(c, "(raised at %s:%d, %s)", e->file, e->line, status_name(e->code));
+    if (c->json)
+        cli_json_out(json_pack("{s:s,s:s,s:i,s:s}", "schema", "muscale.error/1", "status", status_name(e->code), "exit",
+                               status_exit(e->code), "message", e->msg));
+    return status_exit(e->code);
+}
+
+int cli_usage(const cli *c, const char *command, const err *e)
+{
+    int rc = cli_fail(c, e);
+    if (e->code == ST_USAGE) cli_note(c, "see `muscale help%s%s`", command ? " " : "", command ? command : "");
+    return rc;
+}
+
+int cli_json_out(json_t *object)
+{
+    err e = {0};
+    cli plain = {0};
+    char *text = object ? json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(17) | JSON_PRESERVE_ORDER) : NULL;
+    json_decref(object);
+    if (!text) {
+        err_set(&e, ST_NOMEM, "cannot write the JSON result (no memory, or a number that JSON has no word for)");
+        return cli_fail(&plain, &e);
+    }
+    puts(text);
+    free(text);
+    return 0;
+}
+
+/* A handler can reach nothing but a file-scope flag: the one exception to "no mutable globals". */
+static volatile sig_atomic_t caught;
+static void on_signal(int sig) { caught = sig; }
+
+const volatile sig_atomic_t *cli_catch_signals(void)
+{
+    struct sigaction a;
+    memset(&a, 0, sizeof a);
+    a.sa_handler = on_signal;
+    a.sa_flags = (int)SA_RESETHAND; /* a second signal ends the program at once */
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+    sigaction(SIGUSR1, &a, NULL);
+    return &caught;
+}
+
+int cli_caught_signal(void) { return (int)caught; }

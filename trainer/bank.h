@@ -1,0 +1,63 @@
+/* A bank: R models of one shape trained in lock-step. One model is a bank with R = 1.
+ *
+ * Promise: a replica's numbers (losses, norms, weights) never depend on R, on its neighbours, on its place in the
+ * bank or on the number of threads. They depend on its own config, the backend, the build and the CPU level.
+ * The gradient of a step is accumulated over `shards` slices of the batch in a fixed order.
+ *
+ * Owned: everything the bank allocates, until bank_free. All buffers are allocated in bank_new. */
+#ifndef TRAINER_BANK_H
+#define TRAINER_BANK_H
+#include "trainer/shape.h"
+
+typedef struct bank bank;
+
+typedef struct bank_opts {
+    shape shape;
+    size_t n_replicas;      /* R */
+    size_t batch;           /* sequences per optimiser step */
+    size_t shards;          /* fixed split of the batch: part of the run's config and hash; divides batch */
+    int threads;            /* workers; 1.. */
+    const char *backend;    /* "cpu" */
+} bank_opts;
+
+typedef enum decay_mode { DECAY_INDEPENDENT, DECAY_COUPLED } decay_mode;
+
+/* What differs between replicas. `tensors` has one entry per shape tensor (copied). */
+typedef struct bank_hparams {
+    const mup_tensor *tensors;
+    mup_model model;
+    double beta1, beta2, clip_norm; /* clip_norm 0: no clipping */
+    decay_mode decay;
+    uint64_t seed;                  /* of the initial weights */
+} bank_hparams;
+
+status bank_new(bank **out, const bank_opts *o, err *e); /* ST_NOMEM, ST_DEVICE (unknown backend) */
+void bank_free(bank *b);
+
+/* Bytes that the shapes require (parameters, gradients, moments, saved activations) for these options. */
+size_t bank_bytes_needed(const bank_opts *o);
+
+status bank_set_replica(bank *b, size_t r, const bank_hparams *h, err *e); /* sets hparams and draws initial weights */
+
+/* Host views of one replica, `stride` floats each: for checkpoints and tests. On a device backend these copy. */
+size_t bank_stride(const bank *b);
+status bank_read(bank *b, size_t r, float *params, float *m, float *v, err *e);   /* each may be NULL */
+status bank_write(bank *b, size_t r, const float *params, const float *m, const float *v, err *e);
+
+/* One optimiser step of all replicas with active[r].
+ *   tokens  [R] pointers to (batch, seq_len + 1) ids, all < vocab; equal pointers are fine
+ *   lr      [R] schedule value s_t * eta relative to hparams: absolute lr of tensor = lr_factor[r] * tensors[i].lr
+ *   step    [R] Adam's step number, from 1
+ *   out     [R] mean loss of the batch before the step (nats/token), global gradient norm before clipping;
+ *           loss or norm not finite: that replica's weights are left as they were, `finite` is false */
+typedef struct bank_step_out { double loss, grad_norm; bool finite; } bank_step_out;
+status bank_step(bank *b, bank_step_out *out, const int32_t *const *tokens, const double *lr_factor,
+                 const uint64_t *step, const bool *active, err *e);
+
+/* Forward only. seq_loss [R][n_seq]: summed loss of each sequence / seq_len (nats/token). tokens (n_seq, T+1),
+ * shared by all replicas; any n_seq. Inactive replicas' rows are left alone. */
+status bank_eval(bank *b, double *seq_loss, const int32_t *tokens, size_t n_seq, const bool *active, err *e);
+
+/* Name of the CPU level ("x86-64-v3", ...) or device, and of the BLAS core: for /env. */
+const char *bank_device_name(const bank *b);
+#endif

@@ -1,0 +1,67 @@
+/* The training loop of a bank: schedules, validation, divergence, checkpoints, resume. Reports through an observer;
+ * knows no HDF5, no campaign, no terminal. */
+#ifndef TRAINER_TRAIN_H
+#define TRAINER_TRAIN_H
+#include <signal.h>
+#include "trainer/config.h"
+#include "trainer/data.h"
+
+typedef struct train_start {  /* r = replica number in jobs[] */
+    const trainer_config *config;
+    const char *id;
+    const data_info *data;
+    shape_counts counts;
+    double flops_per_token;
+    const char *device;       /* bank_device_name */
+    size_t bytes_needed;      /* of the whole bank */
+    int64_t from_step;        /* > 0: resumed from this checkpoint */
+    size_t bank_size;
+} train_start;
+
+typedef struct train_row { int64_t step, tokens; double loss, lr, grad_norm, step_ms, wall_s; } train_row;
+typedef struct train_val { int64_t step, tokens; double loss, loss_se; int64_t n_seq; } train_val;
+
+typedef enum run_status { RUN_DONE, RUN_FAILED, RUN_DIVERGED, RUN_STOPPED, RUN_PARTIAL } run_status;
+const char *run_status_name(run_status s); /* done|failed|diverged|stopped|partial */
+
+typedef struct train_end {
+    run_status status;
+    int64_t step, tokens, diverged_at;  /* -1: not diverged */
+    double final_val_loss, final_val_loss_se, best_val_loss, final_train_loss_ema, flops, wall_s;
+} train_end;
+
+/* Every slot may be NULL. An error returned by a slot stops the bank. `self` belongs to the caller; one observer per job. */
+typedef struct train_observer {
+    void *self;
+    status (*start)(void *self, const train_start *, err *);
+    status (*row)(void *self, const train_row *, err *);
+    status (*val)(void *self, const train_val *, err *);
+    status (*ckpt)(void *self, int64_t step, const char *file, err *);  /* after the checkpoint is durable */
+    status (*end)(void *self, const train_end *, err *);
+} train_observer;
+
+typedef struct train_job {
+    trainer_config config;      /* resolved */
+    char ckpt_dir[IO_PATH_MAX]; /* "" = no checkpoints. Two newest are kept */
+    train_observer observer;
+    train_end result;           /* out */
+    char note[256];             /* out: "checkpoint X damaged, resumed from Y", "" if nothing */
+} train_job;
+
+typedef struct train_opts {
+    int threads;
+    bool resume;                        /* pick up the newest valid checkpoint of each job */
+    const volatile sig_atomic_t *stop;  /* set by a signal handler: checkpoint at step end, status stopped */
+    /* called about once a second with FLOPs done since the start; may be NULL */
+    void (*progress)(void *self, double flops_done, double flops_total);
+    void *progress_self;
+} train_opts;
+
+/* All jobs have equal shape, batch_tokens, shards, grad_accum, seq_len, tokens, val_*; and equal resume step (train_resume_step),
+ * else ST_INPUT. Outcomes (diverged, stopped) are in result, not in the status. */
+status train_bank(train_job *jobs, size_t n, const train_opts *o, err *e);
+
+/* Step of the newest valid checkpoint in dir, 0 when none; *note says what was damaged. ST_CORRUPT: files, none valid. */
+status train_resume_step(int64_t *step, const char *ckpt_dir, const trainer_config *c, char note[256], err *e);
+bool train_same_bank(const trainer_config *a, const trainer_config *b); /* may share a bank */
+#endif
