@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "base/yaml.h"
 #include "trainer/bank.h"
+#include "trainer/data.h"
 #include "trainer/shape.h"
 
 typedef enum sched_kind { SCHED_CONSTANT, SCHED_COSINE, SCHED_LINEAR, SCHED_WSD } sched_kind;
@@ -49,16 +50,19 @@ typedef struct trainer_config {
     char flops_rule[8];         /* 6N | exact */
     /* launch-only: not hashed */
     int64_t log_every, ckpt_every; /* steps; ckpt_every 0 = by time (every 60 s) */
-    int64_t threads;
+    int64_t threads;            /* 0 = as many as the machine has processors */
     char backend[8];
+    /* not a key: what config_resolve changed and a person should know ("tokens rounded down ..."), "" if nothing */
+    char note[256];
 } trainer_config;
 
 typedef enum config_type { CFG_I64, CFG_U64, CFG_F64, CFG_BOOL, CFG_TEXT, CFG_ENUM } config_type;
 typedef struct config_key {
     const char *name;
     config_type type;
-    size_t offset;
-    const char *const *words;  /* CFG_ENUM: NULL-terminated names in enum order */
+    size_t offset, size;       /* of the field in trainer_config */
+    const char *const *words;  /* CFG_ENUM: NULL-terminated names in enum order; CFG_TEXT: the words accepted, or NULL */
+    const char *range;         /* numbers: an interval, "[1,1e6]" or "(0,inf)"; NULL for the rest */
     const char *fallback;      /* default as text; NULL = required */
     bool launch_only;
     const char *doc;           /* unit and meaning, one line */
@@ -67,14 +71,19 @@ const config_key *config_keys(size_t *n);
 const config_key *config_find(const char *name);
 
 void config_default(trainer_config *c); /* every default set; required keys empty */
+/* Value of a key as canonical text ("0.001", "wsd", "true"); buf holds IO_PATH_MAX bytes. */
+const char *config_value(const trainer_config *c, const config_key *k, char *buf);
 /* Sets one key from text; `where` ("spec.yaml:3:5" or "command line") starts the message. */
 status config_set(trainer_config *c, const char *key, const char *text, const char *where, err *e);
 status config_set_node(trainer_config *c, const yaml_doc *doc, const yaml_node *key, const yaml_node *value, err *e);
 status config_load(trainer_config *c, const char *path, err *e); /* defaults + a flat YAML map */
 
 /* Fills derived values, checks everything (shape_check, divisibility, base widths, ranges). Opens the data (header,
- * vocab, length, sha256) unless data is "" ; ids >= vocab and seq_len longer than the data are found here. */
+ * vocab, length, sha256) unless data is "" ; ids >= vocab and seq_len longer than the data are found here. Makes the
+ * data path absolute. Resolving again changes nothing. Messages: key, value, remedy; the caller prefixes the file.
+ * config_resolve_with: the same with data already open (a sweep of thousands opens each data set once); NULL = no data. */
 status config_resolve(trainer_config *c, err *e);
+status config_resolve_with(trainer_config *c, data_set *d, err *e);
 
 char *config_canonical(const trainer_config *c); /* malloc'ed; NULL = no memory */
 void config_id(char id[17], const trainer_config *c);
@@ -82,8 +91,11 @@ char *config_yaml(const trainer_config *c);      /* all keys, loadable by config
 /* Lines "key: old -> new" of what differs, launch-only keys left out; "" when equal. malloc'ed. */
 char *config_diff(const char *canonical_old, const char *canonical_new);
 
-/* lr(step)/peak of step 1.. n_steps; the only place that knows schedules (trainer/schedule.c). */
+/* lr(step)/peak of step 1.. n_steps; the only place that knows schedules (trainer/schedule.c). Warm-up counts the tokens
+ * after the step (step 1 is never 0), decay those before it (the first decaying step is still at the peak). */
 double schedule_factor(const trainer_config *c, int64_t step);
+extern const char *const schedule_names[];    /* NULL-terminated, in enum order */
+extern const char *const decay_shape_names[];
 int64_t config_steps(const trainer_config *c); /* tokens / batch_tokens */
 
 /* Per-tensor hyperparameters by the parametrisation: out[shape_tensors()]. */

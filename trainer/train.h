@@ -36,6 +36,7 @@ typedef struct train_observer {
     status (*start)(void *self, const train_start *, err *);
     status (*row)(void *self, const train_row *, err *);
     status (*val)(void *self, const train_val *, err *);
+    status (*sync)(void *self, err *);  /* just before a checkpoint appears: rows given so far must be durable by then */
     status (*ckpt)(void *self, int64_t step, const char *file, err *);  /* after the checkpoint is durable */
     status (*end)(void *self, const train_end *, err *);
 } train_observer;
@@ -49,19 +50,23 @@ typedef struct train_job {
 } train_job;
 
 typedef struct train_opts {
-    int threads;
-    bool resume;                        /* pick up the newest valid checkpoint of each job */
+    int threads;                        /* 0 = jobs[0].config.threads */
+    bool resume;                        /* false: a ckpt_dir that already holds checkpoints is refused. true: pick up the newest valid checkpoint of each job */
     const volatile sig_atomic_t *stop;  /* set by a signal handler: checkpoint at step end, status stopped */
     /* called about once a second with FLOPs done since the start; may be NULL */
     void (*progress)(void *self, double flops_done, double flops_total);
     void *progress_self;
 } train_opts;
 
-/* All jobs have equal shape, batch_tokens, shards, grad_accum, seq_len, tokens, val_*; and equal resume step (train_resume_step),
- * else ST_INPUT. Outcomes (diverged, stopped) are in result, not in the status. */
+/* All jobs agree in what train_same_bank looks at (else ST_INPUT). Token budgets, schedules, seeds and the steps they
+ * resume from may differ: a replica that is done is masked. Outcomes (diverged, stopped) are in result, not in the status;
+ * on an error status the jobs without an end record have result.status RUN_FAILED and keep their checkpoints.
+ * Order for one job: start, rows, val (after the row of its step), sync, checkpoint file, ckpt, ..., end. A final
+ * validation and a final checkpoint always come before `end` of a run that is done; a diverged run ends at once. */
 status train_bank(train_job *jobs, size_t n, const train_opts *o, err *e);
 
-/* Step of the newest valid checkpoint in dir, 0 when none; *note says what was damaged. ST_CORRUPT: files, none valid. */
+/* Step of the newest valid checkpoint in dir, 0 when none; *note says what was damaged. ST_CORRUPT: files, none valid.
+ * ST_INPUT: the checkpoint is of another config (the difference is in the message). */
 status train_resume_step(int64_t *step, const char *ckpt_dir, const trainer_config *c, char note[256], err *e);
 bool train_same_bank(const trainer_config *a, const trainer_config *b); /* may share a bank */
 #endif
