@@ -1,0 +1,89 @@
+/* The run store: who writes a run directory, what is in it, and the observer that fills it while a bank trains.
+ *
+ *   RUNDIR/config.yaml    resolved config, loadable
+ *   RUNDIR/owner          while a process is at work here
+ *   RUNDIR/journal.jsonl  append-only, CRC per line: the truth
+ *   RUNDIR/ckpt.<step>    the trainer's
+ *   RUNDIR/run.h5         published from the journal after the end
+ *
+ * A training process never opens HDF5 before the run has ended. Reading runs needs none of this: base/run.h. */
+#ifndef SWEEPS_STORE_H
+#define SWEEPS_STORE_H
+#include "base/run.h"
+#include "trainer/train.h"
+
+/* --- one run ------------------------------------------------------------------------------------------------- */
+
+typedef enum store_state {
+    STORE_ABSENT,   /* no directory, or nothing valid in its journal */
+    STORE_PARTIAL,  /* started, no end: killed, or still at work (then `owner` says who) */
+    STORE_STOPPED,  /* by a signal, checkpoint written */
+    STORE_FAILED,   /* an error at run time; may be resumed */
+    STORE_DONE,
+    STORE_DIVERGED  /* final like DONE: a result */
+} store_state;
+const char *store_state_name(store_state s);       /* absent|partial|stopped|failed|done|diverged */
+bool store_is_final(store_state s);                /* DONE or DIVERGED */
+
+typedef struct store_look {
+    store_state state;
+    char id[17];               /* config id in the record; "" when absent */
+    int64_t step, tokens;      /* reached */
+    double loss;               /* final validation loss; NaN when there is none */
+    double flops, wall_s;
+    char owner[160];           /* "pid 123 on host" of a live (or unjudgeable) owner, else "" */
+    char note[256];            /* "journal: torn tail of 17 bytes at byte 4711", "" if nothing */
+} store_look;
+
+/* Looks, changes nothing. A missing directory is STORE_ABSENT. ST_INPUT: a foreign or damaged file without journal. */
+status store_peek(store_look *out, const char *dir, err *e);
+
+typedef struct store_opts {
+    const char *dir;               /* made when absent */
+    const trainer_config *config;  /* resolved; copied */
+    bool resume;                   /* an unfinished run may be continued */
+    const char *campaign_id;       /* "" or NULL: none */
+    const char *prediction;        /* path of prediction.json, or NULL */
+    char *const *argv; int argc;   /* for provenance; copied */
+    int threads;
+} store_opts;
+
+typedef struct store_run store_run;
+
+/* Takes ownership of the directory and opens the journal (a torn tail is cut: see store_run_note).
+ *   ST_BUSY   another live process owns it; the message names host and pid
+ *   ST_INPUT  it holds another config (the difference is shown), or an unfinished run and !resume (the remedy is shown),
+ *             or the prediction is not the one recorded or not for this config
+ * A final run of the same config is ST_OK with store_run_look()->state final: do not train, just close. */
+status store_run_open(store_run **out, const store_opts *o, err *e);
+const store_look *store_run_look(const store_run *run); /* as found at open */
+const char *store_run_note(const store_run *run);       /* what was recovered, "" if nothing: for a warning */
+const char *store_run_id(const store_run *run);
+
+/* For train_job.observer; valid until store_run_close. Its `start` slot writes the start record, or the resume record when
+ * the journal already has a start. */
+train_observer store_run_observer(store_run *run);
+
+/* Ends it: when `why` is not NULL and the run has no end record, records status failed with why->msg; publishes run.h5 if
+ * the journal has an end; gives the directory back; frees. Accepts NULL. On error the journal is still whole. */
+status store_run_close(store_run *run, const err *why, err *e);
+
+/* --- a campaign ---------------------------------------------------------------------------------------------- */
+
+typedef struct campaign_counts {
+    size_t n_runs;
+    size_t by_state[STORE_DIVERGED + 1];
+    size_t n_published;        /* run.h5 made now, from journals that had ended without one */
+    size_t n_damaged;          /* directories that could not be read; `note` names the first */
+    char note[512];
+} campaign_counts;
+
+/* CAMPAIGN/campaign.h5, a cache of one row per run: publishes what is missing, then rebuilds it (temporary, rename).
+ * Deletable at any time; the readers of base/table.h do without it. */
+status campaign_collect(campaign_counts *out, const char *campaign, err *e);
+
+/* --- a prediction, written before the run -------------------------------------------------------------------- */
+
+/* sha256 of the file, after checking that it is muscale.predict/1 and made for `config_id`. */
+status store_prediction(char sha256[IO_SHA256_HEX], const char *path, const char *config_id, err *e);
+#endif
