@@ -1,0 +1,88 @@
+/* The learning-rate optimum per width, and its drift over widths.
+ *
+ * Per (parametrisation, width): the vertex of a weighted parabola in log2 lr through the points around the lowest loss,
+ * accepted only when the lowest loss lies strictly inside the grid and the vertex inside the window. A diverged run counts
+ * as +infinity: it brackets, it is never fitted. An optimum on the grid's edge is no optimum: log2_lr_opt is NaN and `why`
+ * says what to run next. Across widths: log2 lr* = log2 c + p log2 width, weighted by the intervals.
+ *
+ * Protocol: Yang et al. 2022 (arXiv:2203.03466) sweep on a log2 grid; parabola vertex, bracketing and drift in octaves per
+ * doubling are this project's rule. sd floor of one third of a grid step: Porian et al. 2024 (arXiv:2406.19146), their
+ * bootstrap of the optimal size, taken over for the grid in log2 lr. Scatter beyond the intervals widens the trend by the
+ * Birge ratio (Birge 1932, Phys. Rev. 40, 207). */
+#ifndef FIT_LR_OPTIMUM_H
+#define FIT_LR_OPTIMUM_H
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/table.h"
+
+enum { LR_NAME = 24, LR_WHY = 256 };
+
+/* One run. loss = +INFINITY: diverged. Parametrisation: index into the caller's names. */
+typedef struct lr_row { double lr, width, loss; size_t parametrisation; } lr_row;
+
+typedef struct lr_group {
+    char parametrisation[LR_NAME];
+    double width;
+    size_t n, n_diverged;         /* runs; of them diverged */
+    double *lr, *loss;            /* [n] sorted by lr; loss +INFINITY = diverged */
+    bool bracketed;
+    char why[LR_WHY];             /* not bracketed: the reason and the remedy */
+    double log2_lr_opt, ci95[2];  /* log2 of the peak lr; NaN when not bracketed */
+    double loss_opt, curvature;   /* parabola: its minimum; d2 loss / d(log2 lr)2, nats per octave squared */
+    double argmin_lr, argmin_loss; /* the raw lowest level */
+    double grid_step;             /* octaves, median gap in the window */
+    double sd;                    /* of log2_lr_opt, floor included */
+    double *draws;                /* [n_draws] of log2_lr_opt, NULL when not bracketed */
+} lr_group;
+
+typedef struct lr_trend {
+    char parametrisation[LR_NAME];
+    size_t n_groups;              /* bracketed widths */
+    bool has_value, has_ci;       /* value from 2 widths on, interval from 3 on */
+    char why[LR_WHY];             /* what is missing */
+    double log2_c, p;             /* log2 lr* = log2_c + p log2 width; p: drift in octaves per doubling */
+    double ci_p[2], ci_log2_c[2];
+    double birge;                 /* >= 1: factor by which scatter widened the draws */
+    double width_lo, width_hi;
+    double *log2_c_draws, *p_draws; /* [n_draws], pairs; NULL without an interval */
+} lr_trend;
+
+typedef struct lr_noise {
+    double sd;                    /* nats, of one level's mean */
+    double dof;
+    char source[LR_NAME];         /* "seeds", "residuals", "none" */
+} lr_noise;
+
+typedef struct lr_optimum {
+    size_t n_groups, n_trends, n_draws;
+    lr_group *groups;
+    lr_trend *trends;
+    lr_noise *noise;              /* [n_trends], pooled over the widths of a parametrisation */
+    uint64_t seed;
+    size_t n_unfinished;          /* rows left out: failed, stopped, partial, no learning rate or width */
+    char confounded[LR_WHY];      /* settings that change together with the width, "" when none */
+    bool parametrisation_stated;
+} lr_optimum;
+
+typedef struct lr_opts { size_t n_draws; uint64_t seed; } lr_opts;
+lr_opts lr_opts_default(void);
+
+/* rows in any order; names borrowed for the call only. ST_DOMAIN: lr or width not positive (names the row);
+ * ST_INPUT: no row at all. *out is zeroed first and belongs to the caller: lr_optimum_free, also after an error. */
+status lr_optimum_run(lr_optimum *out, const lr_row *rows, size_t n, const char *const *names, size_t n_names,
+                      const lr_opts *o, err *e);
+
+/* The same from a table: columns lr, width, loss; parametrisation, status, seed where present. A failed or unfinished run
+ * is left out and counted; status diverged or a loss that is not finite is +infinity. Runs of one parametrisation and width
+ * that differ in anything but lr and seed (tokens, depth, batch, schedule, ...) are refused, ST_INPUT naming the setting,
+ * two of its values and the --where that separates them: pooling them would move the optimum silently. */
+status lr_optimum_table(lr_optimum *out, const table *t, const lr_opts *o, err *e);
+void lr_optimum_free(lr_optimum *r);
+
+/* The keys of muscale.fit/1 that belong to this method: "groups" and "trend" (doc/formats.md). New references; NULL on no memory. */
+json_t *lr_optimum_groups_json(const lr_optimum *r);
+json_t *lr_optimum_trend_json(const lr_optimum *r);
+#endif

@@ -1,0 +1,168 @@
+/* Rows of the learning-rate method from a table of observations, and its JSON. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "fit/lr_optimum.h"
+
+/* Settings that move the optimum: constant inside a group, or the runs must not be pooled. Names are canonical columns and
+ * config keys; what follows from the width (N, C, d_ff, heads) and lr, seed, data_seed are missing on purpose. */
+static const char *const settings[] = {
+    "D", "U", "depth", "batch_tokens", "schedule", "warmup_tokens", "decay_fraction", "decay_shape", "min_lr_ratio",
+    "weight_decay", "weight_decay_mode", "beta1", "beta2", "eps", "clip_norm", "init_std", "embed_std", "embed_mult",
+    "logit_mult", "base_width", "base_depth", "head_dim", "seq_len", "vocab", "activation", "tied_head", "qk_norm",
+    "norm_gain", "data_sha256", "grad_accum",
+};
+enum { N_SETTINGS = sizeof settings / sizeof *settings };
+
+static const char *word(const table_column *c, size_t row)
+{
+    if (!c || !c->is_text || !(c->x[row] >= 0) || c->x[row] >= (double)c->n_words) return NULL;
+    return c->words[(size_t)c->x[row]];
+}
+
+static void show(char *out, size_t room, const table_column *c, size_t row)
+{
+    char number[32];
+    const char *w = word(c, row);
+    snprintf(out, room, "%s", w ? w : num_text(c->x[row], number));
+}
+
+static status need(const table_column **c, const table *t, const char *name, err *e)
+{
+    *c = table_col(t, name);
+    if (!*c) return err_set(e, ST_INPUT, "method lr-optimum needs a column '%s'; name it with --col %s=COLUMN", name, name);
+    if ((*c)->is_text) return err_set(e, ST_INPUT, "method lr-optimum: column '%s' holds words, not numbers", name);
+    return ST_OK;
+}
+
+/* Within one (parametrisation, width) every setting must be the same. */
+static status check_pooling(lr_optimum *out, const table *t, const lr_row *rows, const size_t *at, size_t n,
+                            const char *const *names, err *e)
+{
+    char a[64], b[64];
+    for (size_t k = 0; k < N_SETTINGS; k++) {
+        const table_column *c = table_col(t, settings[k]);
+        bool varies = false;
+        if (!c) continue;
+        for (size_t i = 1; i < n; i++) {
+            size_t first = i; /* the first run of this group; groups are few, a scan is enough below 1e4 runs */
+            for (size_t j = 0; j < i; j++) {
+                if (rows[j].parametrisation != rows[i].parametrisation) continue;
+                if (!isnan(c->x[at[i]]) && !isnan(c->x[at[j]]) && c->x[at[i]] != c->x[at[j]]) varies = true;
+                if (rows[j].width == rows[i].width) {
+                    first = j;
+                    break;
+                }
+            }
+            double x = c->x[at[first]], y = c->x[at[i]];
+            if (first == i || x == y || (isnan(x) && isnan(y))) continue;
+            show(a, sizeof a, c, at[first]);
+            show(b, sizeof b, c, at[i]);
+            return err_set(e, ST_INPUT, "method lr-optimum: runs of '%s' at width %g differ in %s (%s and %s); pooling them would move the "
+                           "optimum: keep one with --where \"%s == %s\"", rows[i].parametrisation != SIZE_MAX ? names[rows[i].parametrisation] : "unstated",
+                           rows[i].width, settings[k], a, b, settings[k], a);
+        }
+        if (varies) {
+            size_t used = strlen(out->confounded);
+            snprintf(out->confounded + used, LR_WHY - used, "%s%s", used ? ", " : "", settings[k]);
+        }
+    }
+    return ST_OK;
+}
+
+static bool unfinished(const char *run_status)
+{
+    return run_status && strcmp(run_status, "done") && strcmp(run_status, "diverged");
+}
+
+status lr_optimum_table(lr_optimum *out, const table *t, const lr_opts *o, err *e)
+{
+    static const char *const unstated[] = {"unstated"};
+    const table_column *lr = NULL, *width = NULL, *loss = NULL;
+    memset(out, 0, sizeof *out);
+    status s = need(&lr, t, "lr", e);
+    if (!s) s = need(&width, t, "width", e);
+    if (!s) s = need(&loss, t, "loss", e);
+    if (s) return s;
+    const table_column *par = table_col(t, "parametrisation"), *st = table_col(t, "status");
+    if (par && !par->is_text)
+        return err_set(e, ST_INPUT, "method lr-optimum: column 'parametrisation' holds numbers; it should name the rule (sp, mup, ...)");
+    lr_row *rows = calloc(t->n_rows + 1, sizeof *rows);
+    size_t *at = calloc(t->n_rows + 1, sizeof *at), n = 0, n_unfinished = 0;
+    if (!rows || !at) s = err_set(e, ST_NOMEM, "method lr-optimum: no memory for %zu rows", t->n_rows);
+    for (size_t i = 0; i < t->n_rows && !s; i++) {
+        const char *how = word(st, i);
+        bool diverged = how && !strcmp(how, "diverged");
+        if (unfinished(how) || isnan(lr->x[i]) || isnan(width->x[i])) {
+            n_unfinished++;
+            continue;
+        }
+        at[n] = i;
+        rows[n++] = (lr_row){.lr = lr->x[i], .width = width->x[i], .loss = diverged || !isfinite(loss->x[i]) ? INFINITY : loss->x[i],
+                             .parametrisation = word(par, i) ? (size_t)par->x[i] : SIZE_MAX};
+    }
+    char confounded[LR_WHY] = "";
+    if (!s) s = check_pooling(out, t, rows, at, n, par ? (const char *const *)par->words : unstated, e);
+    memcpy(confounded, out->confounded, sizeof confounded);
+    if (!s) s = lr_optimum_run(out, rows, n, par ? (const char *const *)par->words : unstated, par ? par->n_words : 0, o, e);
+    memcpy(out->confounded, confounded, sizeof confounded);
+    out->n_unfinished = n_unfinished;
+    out->parametrisation_stated = par != NULL;
+    free(rows);
+    free(at);
+    return s;
+}
+
+/* --- JSON ---------------------------------------------------------------------------------------- */
+
+static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
+
+static json_t *numbers(const double *x, size_t n)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; i < n && a; i++) json_array_append_new(a, number(x[i]));
+    return a;
+}
+
+static json_t *range(const double ci[2], bool known) { return known ? numbers(ci, 2) : json_null(); }
+static json_t *text(const char *s) { return *s ? json_string(s) : json_null(); }
+
+json_t *lr_optimum_groups_json(const lr_optimum *r)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < r->n_groups && all; i++) {
+        const lr_group *g = &r->groups[i];
+        json_array_append_new(all, json_pack("{s:s,s:o,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o}",
+            "parametrisation", g->parametrisation, "width", number(g->width), "n", (json_int_t)g->n,
+            "n_diverged", (json_int_t)g->n_diverged, "lr", numbers(g->lr, g->n), "loss", numbers(g->loss, g->n),
+            "log2_lr_opt", number(g->log2_lr_opt), "ci95", range(g->ci95, g->bracketed), "sd", number(g->sd),
+            "loss_opt", number(g->loss_opt), "curvature", number(g->curvature), "argmin_lr", number(g->argmin_lr),
+            "grid_step", number(g->grid_step), "bracketed", g->bracketed, "why", text(g->why)));
+    }
+    return all;
+}
+
+json_t *lr_optimum_trend_json(const lr_optimum *r)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < r->n_trends && all; i++) {
+        const lr_trend *t = &r->trends[i];
+        const lr_noise *z = &r->noise[i];
+        json_t *ci = NULL, *samples, *c = json_array(), *p = numbers(t->p_draws, t->has_ci ? r->n_draws : 0);
+        for (size_t b = 0; t->has_ci && b < r->n_draws; b++) json_array_append_new(c, number(exp2(t->log2_c_draws[b])));
+        samples = json_pack("{s:o,s:o}", "c", c, "p", p);
+        if (t->has_ci) {
+            double ci_c[2] = {exp2(t->ci_log2_c[0]), exp2(t->ci_log2_c[1])};
+            ci = json_pack("{s:o,s:o}", "c", numbers(ci_c, 2), "p", numbers(t->ci_p, 2));
+        }
+        json_array_append_new(all, json_pack("{s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:s}}",
+            "parametrisation", t->parametrisation, "c", t->has_value ? number(exp2(t->log2_c)) : json_null(),
+            "p", t->has_value ? number(t->p) : json_null(), "ci95", ci ? ci : json_null(), "n_groups", (json_int_t)t->n_groups,
+            "width", t->n_groups ? json_pack("[f,f]", t->width_lo, t->width_hi) : json_null(), "why", text(t->why),
+            "birge", number(t->birge), "samples", samples,
+            "noise", "sd", number(z->sd), "dof", number(z->dof), "source", z->source));
+    }
+    return all;
+}
