@@ -36,7 +36,8 @@ status data_scan(data_set *d, int64_t vocab, err *e); /* every id < vocab (0: on
 int64_t data_windows(const data_set *d, int64_t seq_len, int64_t unique_tokens);
 void data_train_windows(const data_set *d, int32_t *out, int64_t first_window, int64_t n, int64_t seq_len,
                         int64_t unique_tokens, uint64_t data_seed);
-/* The fixed validation set: n windows spread evenly, the same for every run. Returns how many there are (<= n). */
+/* The fixed validation set: n windows spread evenly, the same for every run. Returns how many there are (<= n);
+ * out NULL: only counts. */
 int64_t data_val_windows(const data_set *d, int32_t *out, int64_t n, int64_t seq_len);
 
 typedef struct data_pack_opts {
