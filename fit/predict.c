@@ -1,0 +1,192 @@
+/* Intervals of what a law answers; the learning rate of a width. */
+#include "fit/predict.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+
+enum {
+    NOISE_PER_DRAW = 4, /* runs imagined per parameter draw: smooths the 2.5 % points */
+    T_MAX_DOF = 60,     /* Student's t beyond that is the normal */
+    MIN_DRAWS = 40      /* fewer have no 2.5 % point */
+};
+
+const char *predict_axis_name(predict_axis a)
+{
+    static const char *const names[] = {"N", "D", "C"};
+    return (unsigned)a < PREDICT_N_AXES ? names[a] : "?";
+}
+
+void predict_law_free(predict_law *law)
+{
+    if (!law) return;
+    free(law->draws);
+    memset(law, 0, sizeof *law);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static predict_interval percentiles(double *x, size_t n) /* sorts x; +infinity is allowed */
+{
+    qsort(x, n, sizeof *x, by_number);
+    size_t cut = (size_t)(0.025 * (double)n);
+    return (predict_interval){x[cut], x[n - 1 - cut]};
+}
+
+static predict_interval unknown(void) { return (predict_interval){NAN, NAN}; }
+
+static double widening(const predict_law *law)
+{
+    return law->n_points > law->n_params ? sqrt((double)law->n_points / (double)(law->n_points - law->n_params)) : NAN;
+}
+
+/* Standard deviation of a new run's ln loss about the law. */
+static double noise_sd(const predict_law *law)
+{
+    double residual = law->residual_sd * widening(law);
+    if (isnan(residual)) return law->seed_sd;
+    return isnan(law->seed_sd) ? residual : fmax(residual, law->seed_sd);
+}
+
+static double student(double dof, uint64_t seed, uint32_t draw, uint64_t index)
+{
+    double z = rng_normal(seed, RNG_SEED_NOISE, draw, index << 8), chi2 = 0;
+    int k = (int)dof;
+    if (k > T_MAX_DOF || k < 1) return z;
+    for (int i = 0; i < k; i++) {
+        double y = rng_normal(seed, RNG_SEED_NOISE, draw, (index << 8) + 1 + (uint64_t)i);
+        chi2 += y * y;
+    }
+    return z / sqrt(fmax(chi2, 1e-3) / k);
+}
+
+static void extrapolation(predict_result *out, const predict_law *law)
+{
+    const double at[] = {out->at.n, out->at.d, out->at.c};
+    out->extrapolation_decades = 0;
+    for (int i = 0; i < PREDICT_N_AXES; i++) {
+        out->decades[i] = isnan(law->lo[i]) || isnan(at[i]) ? NAN : fmax(0, fmax(log10(at[i] / law->hi[i]), log10(law->lo[i] / at[i])));
+        if (out->decades[i] < 1e-9) out->decades[i] = 0; /* rounding at the data's edge */
+        if (out->decades[i] > out->extrapolation_decades) out->extrapolation_decades = out->decades[i];
+    }
+}
+
+status predict_at(predict_result *out, const predict_law *law, const predict_point *at, uint64_t seed, err *e)
+{
+    size_t k = law->n_draws;
+    out->at = *at;
+    out->ci_loss = out->pi_loss = unknown();
+    out->noise_sd = noise_sd(law);
+    extrapolation(out, law);
+    if (!k || !law->draws) return ST_OK;
+    double *mean = malloc(k * sizeof *mean), *run = malloc(k * NOISE_PER_DRAW * sizeof *run);
+    status s = ST_OK;
+    if (!mean || !run) {
+        s = err_set(e, ST_NOMEM, "predict: no memory for %zu draws", k);
+        goto done;
+    }
+    double centre = log(at->loss), widen = widening(law), dof = (double)law->n_points - (double)law->n_params;
+    if (isnan(widen)) goto done; /* no degree of freedom: an interval is not worth printing (facts: trap T20) */
+    size_t n_ok = 0;
+    for (size_t b = 0; b < k; b++) {
+        double loss = predict_law_loss(law, law->draws + b * PREDICT_MAX_PARAMS, at->n, at->d, at->c);
+        if (!(loss > 0) || !isfinite(loss)) continue;
+        double ln_loss = centre + widen * (log(loss) - centre);
+        mean[n_ok] = exp(ln_loss);
+        for (size_t i = 0; i < NOISE_PER_DRAW; i++)
+            run[n_ok * NOISE_PER_DRAW + i] = exp(ln_loss + out->noise_sd * student(dof, seed, (uint32_t)b, i));
+        n_ok++;
+    }
+    if (n_ok >= MIN_DRAWS) {
+        out->ci_loss = percentiles(mean, n_ok);
+        if (!isnan(out->noise_sd)) out->pi_loss = percentiles(run, n_ok * NOISE_PER_DRAW);
+    }
+done:
+    free(mean);
+    free(run);
+    return s;
+}
+
+status predict_run(predict_result *out, const predict_law *law, const predict_cost *cost, const predict_ask *ask,
+                   uint64_t seed, err *e)
+{
+    predict_point at;
+    size_t k = law->n_draws;
+    memset(out, 0, sizeof *out);
+    out->ci_n = out->ci_d = out->ci_c = out->ci_tokens_per_param = unknown();
+    status s = predict_solve(&at, law, law->theta, cost, ask, e);
+    if (!s) s = predict_at(out, law, &at, seed, e);
+    if (s || !k || !law->draws) return s;
+    double *x = malloc(4 * k * sizeof *x);
+    if (!x) return err_set(e, ST_NOMEM, "predict: no memory for %zu draws", k);
+    for (size_t b = 0; b < k; b++) {
+        predict_point p;
+        if (predict_solve(&p, law, law->draws + b * PREDICT_MAX_PARAMS, cost, ask, NULL)) { /* out of this draw's reach */
+            p = (predict_point){.n = INFINITY, .d = INFINITY, .c = INFINITY, .tokens_per_param = NAN};
+            out->n_unreachable++;
+        }
+        x[b] = p.n, x[k + b] = p.d, x[2 * k + b] = p.c;
+        x[3 * k + b] = isnan(p.tokens_per_param) ? INFINITY : p.tokens_per_param;
+    }
+    out->n_draws = k;
+    if (k >= MIN_DRAWS) {
+        if (!isnan(at.n) && isnan(ask->n)) out->ci_n = percentiles(x, k);
+        if (!isnan(at.d) && isnan(ask->d)) out->ci_d = percentiles(x + k, k);
+        if (!isnan(at.c) && isnan(ask->c) && (isnan(ask->n) || isnan(ask->d))) out->ci_c = percentiles(x + 2 * k, k);
+        if (!isnan(at.n) && !isnan(at.d) && (isnan(ask->n) || isnan(ask->d))) out->ci_tokens_per_param = percentiles(x + 3 * k, k);
+    }
+    free(x);
+    return ST_OK;
+}
+
+/* --- learning rate ------------------------------------------------------------------------------- */
+
+void predict_lr_laws_free(predict_lr_laws *l)
+{
+    if (!l) return;
+    for (size_t i = 0; i < l->n; i++) {
+        free(l->laws[i].log2_c_draws);
+        free(l->laws[i].p_draws);
+    }
+    free(l->laws);
+    memset(l, 0, sizeof *l);
+}
+
+status predict_lr_at(predict_lr *out, const predict_lr_laws *laws, const char *parametrisation, double width, err *e)
+{
+    const predict_lr_law *t = NULL;
+    memset(out, 0, sizeof *out);
+    out->lr = NAN;
+    out->ci = unknown();
+    for (size_t i = 0; i < laws->n; i++)
+        if (!strcmp(laws->laws[i].parametrisation, parametrisation)) t = &laws->laws[i];
+    if (!t) {
+        snprintf(out->why, PREDICT_WHY, laws->n ? "the learning-rate fit has no runs of parametrisation '%s'"
+                                                : "no learning-rate fit was given (muscale fit --method lr-optimum); asked for '%s'",
+                 parametrisation);
+        return ST_OK;
+    }
+    if (!t->known || !(width > 0)) {
+        snprintf(out->why, PREDICT_WHY, "%s", !t->known ? t->why : "the target's width is not known; give --config");
+        return ST_OK;
+    }
+    double x = log2(width);
+    out->known = true;
+    out->lr = exp2(t->log2_c + t->p * x);
+    out->octaves_beyond = fmax(0, fmax(log2(width / t->width_hi), log2(t->width_lo / width)));
+    snprintf(out->why, PREDICT_WHY, "%s", t->why);
+    if (t->n_draws < MIN_DRAWS || !t->p_draws) return ST_OK;
+    double *draws = malloc(t->n_draws * sizeof *draws);
+    if (!draws) return err_set(e, ST_NOMEM, "predict: no memory for %zu draws", t->n_draws);
+    for (size_t b = 0; b < t->n_draws; b++) draws[b] = exp2(t->log2_c_draws[b] + t->p_draws[b] * x);
+    out->ci = percentiles(draws, t->n_draws);
+    free(draws);
+    return ST_OK;
+}

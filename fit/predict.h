@@ -1,0 +1,118 @@
+/* Prediction from fitted laws: which N and D for a budget, what loss, how sure. Arithmetic only: knows no trainer, no file
+ * of a run; reads fit.json. cli/cmd_predict.c adds what a config knows (widths, counts, per-tensor table).
+ *
+ * chinchilla: L = E + A/N^alpha + B/D^beta (Hoffmann et al. 2022, arXiv:2203.15556, eq. 2). With C = 6ND the optimum is closed:
+ * N = G (C/6)^a_opt, D = (C/6)^b_opt / G, a_opt = beta/(alpha+beta), G = (alpha A/(beta B))^(1/(alpha+beta)) (eq. 4 there).
+ * With another cost f(N) per token the same minimum is found numerically along C = f(N) D.
+ * power: L = E + A/x^alpha with x one of N, D, C.
+ *
+ * Two intervals. ci95: of the law's mean, percentiles over the bootstrap draws of the parameters. pi95: for one new run, each
+ * draw also gets the noise of a run in ln L. The rows of a fit are single runs, so their residuals already hold the noise of
+ * a seed: the noise is the larger of the residual sd and the seed sd, never their sum. Small samples: residuals and bootstrap
+ * deviations are widened by sqrt(n/(n-p)) (Stine 1985, JASA 80:1026), and the noise is drawn from Student's t with n-p degrees
+ * of freedom. tests/fit/test_predict.c holds the calibration. */
+#ifndef FIT_PREDICT_H
+#define FIT_PREDICT_H
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/io.h"
+
+enum { PREDICT_MAX_PARAMS = 5, PREDICT_NAME = 24, PREDICT_WHY = 256 };
+typedef enum predict_kind { PREDICT_CHINCHILLA, PREDICT_POWER } predict_kind;
+enum { PREDICT_E, PREDICT_A, PREDICT_B, PREDICT_ALPHA, PREDICT_BETA }; /* places in theta; power leaves B and beta 0 */
+typedef enum predict_axis { PREDICT_N, PREDICT_D, PREDICT_C, PREDICT_N_AXES } predict_axis;
+const char *predict_axis_name(predict_axis a); /* "N" */
+
+/* A loss law and what is known about it. Filled by predict_law_read (fit/predict_read.c) or by hand. */
+typedef struct predict_law {
+    predict_kind kind;
+    predict_axis x;                 /* power only */
+    double theta[PREDICT_MAX_PARAMS];
+    size_t n_draws;
+    double *draws;                  /* [n_draws][PREDICT_MAX_PARAMS]; NULL: no intervals */
+    double residual_sd, seed_sd;    /* sd of ln(loss); NaN = unknown */
+    size_t n_points, n_params;
+    double lo[PREDICT_N_AXES], hi[PREDICT_N_AXES]; /* the data's range; NaN = the fit had no such column */
+    double lowest_loss;             /* of the fit's points: the naive predictor; NaN = unknown */
+    double flops_per_param_token;   /* median C/(N D) of the points, NaN = unknown */
+} predict_law;
+void predict_law_free(predict_law *law);
+
+double predict_law_loss(const predict_law *law, const double *theta, double n, double d, double c);
+
+/* Training FLOPs per token as a function of N. n_rows = 0: k N. Else a ladder, N rising; f/N is interpolated linearly in ln N
+ * and held constant beyond its ends. */
+typedef struct predict_cost { double k; size_t n_rows; const double *n, *flops_per_token; } predict_cost;
+double predict_flops_per_token(const predict_cost *cost, double n);
+
+/* What is asked; NaN = not given. One alone: C the best N and D for a budget; L the cheapest N and D that reach a loss;
+ * N (or D) the D (or N) for which it is compute-optimal. Two: the third follows (N and D, N and C, D and C, N and L, D and L). */
+typedef struct predict_ask { double n, d, c, loss; } predict_ask;
+
+typedef struct predict_interval { double lo, hi; } predict_interval; /* NaN = unknown, +INFINITY = not bounded by the data */
+
+typedef struct predict_point {
+    double n, d, c, tokens_per_param, loss;
+} predict_point;
+
+typedef struct predict_result {
+    predict_point at;                       /* by the fitted parameters */
+    predict_interval ci_n, ci_d, ci_c, ci_tokens_per_param, ci_loss;
+    predict_interval pi_loss;               /* one new run at `at` */
+    double noise_sd;                        /* of ln loss, in pi_loss */
+    size_t n_draws, n_unreachable;          /* draws under which the asked loss cannot be reached */
+    double decades[PREDICT_N_AXES];         /* beyond the data's range, 0 inside; NaN = no such column */
+    double extrapolation_decades;           /* the largest */
+} predict_result;
+
+/* ST_DOMAIN: what was asked has no answer under this law (loss at or below its floor, ...), or an unsuitable combination. */
+status predict_solve(predict_point *out, const predict_law *law, const double *theta, const predict_cost *cost,
+                     const predict_ask *ask, err *e);
+/* ci of N, D, C over draws that each solve `ask` anew; ci and pi of the loss at the answer `at` itself, the run one would start. */
+status predict_run(predict_result *out, const predict_law *law, const predict_cost *cost, const predict_ask *ask,
+                   uint64_t seed, err *e);
+/* The intervals of the loss at a given point: the second half of predict_run. */
+status predict_at(predict_result *out, const predict_law *law, const predict_point *at, uint64_t seed, err *e);
+
+/* --- learning rate ------------------------------------------------------------------------------- */
+
+/* lr* = 2^(log2_c + p log2 width) of one parametrisation (fit/lr_optimum.h). */
+typedef struct predict_lr_law {
+    char parametrisation[PREDICT_NAME];
+    double log2_c, p;
+    size_t n_groups, n_draws;
+    double *log2_c_draws, *p_draws; /* [n_draws] or NULL: no interval */
+    double width_lo, width_hi;      /* bracketed widths */
+    double ci_p[2];                 /* NaN = none */
+    bool known;
+    char why[PREDICT_WHY];          /* not known, or no interval */
+} predict_lr_law;
+typedef struct predict_lr_laws { size_t n; predict_lr_law *laws; } predict_lr_laws;
+void predict_lr_laws_free(predict_lr_laws *l);
+
+typedef struct predict_lr { bool known; double lr; predict_interval ci; double octaves_beyond; char why[PREDICT_WHY]; } predict_lr;
+/* Never fails: what no law determines has known = false and why. */
+status predict_lr_at(predict_lr *out, const predict_lr_laws *laws, const char *parametrisation, double width, err *e);
+
+/* --- fit.json ------------------------------------------------------------------------------------ */
+
+/* One fit as predict sees it. */
+typedef struct predict_fit {
+    char path[IO_PATH_MAX], sha256[IO_SHA256_HEX];
+    char law[PREDICT_NAME], method[PREDICT_NAME], count_rule[PREDICT_NAME], flops_rule[PREDICT_NAME];
+    bool is_lr;               /* lr is filled, else loss */
+    bool refused;             /* trust.verdict is "refuse" */
+    bool raw;                 /* parameters came from `raw`: not identified by the data */
+    predict_law loss;
+    predict_lr_laws lr;
+    json_t *root;             /* the whole file, owned */
+} predict_fit;
+
+/* ST_INPUT: missing, damaged, foreign, or a fit without a law that predicts (method isoflop); names the file and the remedy.
+ * *out is zeroed first; predict_fit_free also after an error. */
+status predict_fit_read(predict_fit *out, const char *path, err *e);
+void predict_fit_free(predict_fit *f);
+#endif

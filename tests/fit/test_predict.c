@@ -1,0 +1,307 @@
+/* fit/predict*.c: published check values, every question with its inverse, intervals, fit.json. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/rng.h"
+#include "fit/predict.h"
+
+static const predict_cost six_nd = {.k = 6};
+static const predict_ask nothing = {NAN, NAN, NAN, NAN};
+
+static predict_law chinchilla(double a, double b, double e0, double alpha, double beta)
+{
+    return (predict_law){.kind = PREDICT_CHINCHILLA, .theta = {e0, a, b, alpha, beta}, .residual_sd = 0.003, .seed_sd = NAN,
+                         .n_points = 24, .n_params = 5, .lo = {1e6, 1e7, 1e14}, .hi = {1e8, 1e10, 1e18}, .lowest_loss = NAN};
+}
+static predict_law replication(void) { return chinchilla(482.01, 2085.43, 1.8172, .3478, .3658); }
+static predict_law hoffmann(void) { return chinchilla(406.4, 410.7, 1.69, .34, .28); }
+
+static predict_point solve(const predict_law *law, const predict_cost *cost, predict_ask ask)
+{
+    predict_point p;
+    err e = {0};
+    cr_assert_eq(predict_solve(&p, law, law->theta, cost, &ask, &e), ST_OK, "%s", e.msg);
+    return p;
+}
+
+static void close_to(double got, double printed, double unit, const char *what)
+{
+    cr_assert(fabs(got - printed) <= 0.5000001 * unit, "%s: %.9g, printed %.9g", what, got, printed);
+}
+
+/* Worked check values for both constant sets, to the printed digits. */
+Test(predict, printed_check_values)
+{
+    static const struct { bool rep; double c, n, n_unit, m, m_unit, l; } rows[] = {
+        {true, 1e18, 8.05319e7, 1e2, 25.699, 1e-3, 3.490492},
+        {true, 1e20, 8.53477e8, 1e3, 22.880, 1e-3, 2.553405},
+        {true, 5.76e23, 7.22487e10, 1e5, 18.391, 1e-3, 1.974441},
+        {true, 1e24, 9.58607e10, 1e5, 18.137, 1e-3, 1.959712},
+        {false, 5.76e23, 3.21899e10, 1e5, 92.647, 1e-3, 1.930748},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        predict_law law = rows[i].rep ? replication() : hoffmann();
+        predict_ask ask = nothing;
+        ask.c = rows[i].c;
+        predict_point p = solve(&law, &six_nd, ask);
+        close_to(p.n, rows[i].n, rows[i].n_unit, "N_opt");
+        close_to(p.tokens_per_param, rows[i].m, rows[i].m_unit, "D/N");
+        close_to(p.loss, rows[i].l, 1e-6, "L");
+        cr_assert_float_eq(6 * p.n * p.d / p.c, 1, 1e-12);
+        /* negative twin: a point 5 % off on the same budget is worse */
+        for (int s = -1; s <= 1; s += 2) {
+            double n = p.n * (1 + 0.05 * s);
+            cr_assert(predict_law_loss(&law, law.theta, n, rows[i].c / (6 * n), rows[i].c) > p.loss);
+        }
+    }
+    /* datablations, tied exponents: D as printed in that repository */
+    predict_law tied = chinchilla(exp(6.255414), exp(7.3049974), exp(.6254804), .3526596, .3526596);
+    predict_ask ask = nothing;
+    ask.c = 5.76e23;
+    predict_point p = solve(&tied, &six_nd, ask);
+    cr_assert_float_eq(p.n / 69962173313.52, 1, 1e-9, "%.13g", p.n);
+    cr_assert_float_eq(p.d / 1372170066384.24, 1, 1e-9, "%.13g", p.d);
+    close_to(p.loss, 2.025162, 1e-6, "L");
+}
+
+/* Each question undoes another, with 6ND and with a cost that is not proportional to N. */
+Test(predict, questions_are_inverses)
+{
+    enum { ROWS = 80 };
+    double n[ROWS], f[ROWS];
+    for (int i = 0; i < ROWS; i++) { /* width ladder: 4 layers, vocabulary 256, T 2048 */
+        double w = 16 * (i + 1);
+        n[i] = 12 * 4 * w * w + 256 * w;
+        f[i] = 6 * n[i] + 6 * 4 * 2048 * w;
+    }
+    const predict_cost ladder = {.n_rows = ROWS, .n = n, .flops_per_token = f}, *costs[] = {&six_nd, &ladder};
+    predict_law law = chinchilla(47.83, 214.3, 1.2172, .3173, .3671);
+    for (int k = 0; k < 2; k++) {
+        predict_ask a = nothing;
+        a.c = 3.7e15;
+        predict_point best = solve(&law, costs[k], a);
+        cr_assert_float_eq(predict_flops_per_token(costs[k], best.n) * best.d / 3.7e15, 1, 1e-9);
+        double tol = k ? 0.02 : 1e-9; /* the ladder's cost has kinks */
+        predict_ask by_loss = nothing, by_n = nothing, by_d = nothing, nd = nothing, nc = nothing, dc = nothing, nl = nothing, dl = nothing;
+        by_loss.loss = nl.loss = dl.loss = best.loss;
+        by_n.n = nd.n = nc.n = nl.n = best.n;
+        by_d.d = nd.d = dc.d = dl.d = best.d;
+        nc.c = dc.c = best.c;
+        predict_ask all[] = {by_loss, by_n, by_d, nd, nc, dc, nl, dl};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+            predict_point p = solve(&law, costs[k], all[i]);
+            double t = i < 3 ? tol : 1e-7;
+            cr_assert_float_eq(p.n / best.n, 1, t, "cost %d, question %zu: N %g, not %g", k, i, p.n, best.n);
+            cr_assert_float_eq(p.d / best.d, 1, 2 * t, "cost %d, question %zu: D %g, not %g", k, i, p.d, best.d);
+            cr_assert_float_eq(p.loss, best.loss, 1e-4);
+        }
+        if (k) { /* the ladder's optimum is a minimum of its own cost, and not the 6ND one */
+            for (double s = 0.9; s < 1.15; s += 0.2) {
+                double m = best.n * s;
+                cr_assert(predict_law_loss(&law, law.theta, m, best.c / predict_flops_per_token(&ladder, m), best.c) > best.loss);
+            }
+            cr_assert(fabs(best.n / solve(&law, &six_nd, a).n - 1) > 0.01);
+        }
+    }
+}
+
+Test(predict, what_cannot_be_reached_is_said)
+{
+    predict_law law = replication();
+    predict_point p;
+    err e = {0};
+    predict_ask a = nothing;
+    a.loss = 1.8;
+    cr_assert_eq(predict_solve(&p, &law, law.theta, &six_nd, &a, &e), ST_DOMAIN);
+    cr_assert(strstr(e.msg, "1.8172"), "%s", e.msg);
+    a.loss = 2.0, a.n = 1e7;
+    cr_assert_eq(predict_solve(&p, &law, law.theta, &six_nd, &a, &e), ST_DOMAIN);
+    cr_assert(strstr(e.msg, "any number of tokens"), "%s", e.msg);
+    a = nothing;
+    a.loss = 2.0, a.d = 1e7;
+    cr_assert_eq(predict_solve(&p, &law, law.theta, &six_nd, &a, &e), ST_DOMAIN);
+    cr_assert(strstr(e.msg, "any number of parameters"), "%s", e.msg);
+    a = nothing;
+    cr_assert_eq(predict_solve(&p, &law, law.theta, &six_nd, &a, &e), ST_DOMAIN);
+    a.c = -1;
+    cr_assert_eq(predict_solve(&p, &law, law.theta, &six_nd, &a, &e), ST_DOMAIN);
+    a.c = 1e20, a.loss = 2.5;
+    cr_assert_eq(predict_solve(&p, &law, law.theta, &six_nd, &a, &e), ST_DOMAIN);
+}
+
+Test(predict, power_law_of_compute)
+{
+    predict_law law = {.kind = PREDICT_POWER, .x = PREDICT_C, .theta = {1.37, 812.4, 0, .1734, 0}, .residual_sd = NAN, .seed_sd = NAN, .n_points = 9, .n_params = 3};
+    predict_ask a = nothing;
+    a.c = 2.3e17;
+    predict_point p = solve(&law, &six_nd, a);
+    cr_assert_float_eq(p.loss, 1.37 + 812.4 * pow(2.3e17, -.1734), 1e-12);
+    cr_assert(isnan(p.n) && isnan(p.d));
+    predict_ask back = nothing, wrong = nothing;
+    back.loss = p.loss;
+    cr_assert_float_eq(solve(&law, &six_nd, back).c / 2.3e17, 1, 1e-9);
+    err e = {0};
+    wrong.n = 1e6;
+    cr_assert_eq(predict_solve(&p, &law, law.theta, &six_nd, &wrong, &e), ST_DOMAIN);
+    cr_assert(strstr(e.msg, "--flops"), "%s", e.msg);
+    wrong.d = 1e8; /* N and D give C */
+    cr_assert_eq(predict_solve(&p, &law, law.theta, &six_nd, &wrong, &e), ST_OK);
+    cr_assert_float_eq(p.c, 6e14, 1);
+}
+
+static predict_law with_draws(predict_law law, double sd, size_t n)
+{
+    law.n_draws = n;
+    law.draws = calloc(n * PREDICT_MAX_PARAMS, sizeof *law.draws);
+    cr_assert(law.draws);
+    for (size_t b = 0; b < n; b++)
+        for (int i = 0; i < PREDICT_MAX_PARAMS; i++)
+            law.draws[b * PREDICT_MAX_PARAMS + (size_t)i] = law.theta[i] * exp((i == PREDICT_E ? sd : 0) * rng_normal(5, RNG_TEST, (uint32_t)b, (uint64_t)i));
+    return law;
+}
+
+Test(predict, intervals_nest_and_widen)
+{
+    predict_law law = with_draws(replication(), 0.002, 2000);
+    predict_result r, calm;
+    err e = {0};
+    predict_ask a = nothing;
+    a.c = 1e20;
+    cr_assert_eq(predict_run(&r, &law, &six_nd, &a, 1, &e), ST_OK, "%s", e.msg);
+    /* only E moves: sd of ln L is .002 E/L, widened by sqrt(24/19); 1.96 sd on each side */
+    double expected = 1.96 * .002 * 1.8172 / r.at.loss * sqrt(24. / 19) * r.at.loss;
+    cr_assert_float_eq((r.ci_loss.hi - r.ci_loss.lo) / 2 / expected, 1, 0.06);
+    cr_assert(r.pi_loss.lo < r.ci_loss.lo && r.ci_loss.hi < r.pi_loss.hi);
+    cr_assert_float_eq(r.ci_n.lo / r.ci_n.hi, 1, 1e-9, "E does not move the optimum");
+    cr_assert_float_eq(r.extrapolation_decades, 2, 1e-9, "C 1e20 against 1e18");
+    cr_assert_float_eq(r.decades[PREDICT_N], log10(8.53477), 1e-5);
+    law.residual_sd = 0; /* twin: without noise the run's interval is the mean's */
+    cr_assert_eq(predict_run(&calm, &law, &six_nd, &a, 1, &e), ST_OK);
+    cr_assert_float_eq(calm.pi_loss.hi, calm.ci_loss.hi, 1e-4);
+    law.seed_sd = 0.02; /* the larger of the two noises counts */
+    cr_assert_eq(predict_run(&r, &law, &six_nd, &a, 1, &e), ST_OK);
+    cr_assert(r.pi_loss.hi - r.pi_loss.lo > 10 * (calm.pi_loss.hi - calm.pi_loss.lo));
+    /* a loss that many draws cannot reach has no upper end */
+    a = nothing;
+    a.loss = 1.8190;
+    cr_assert_eq(predict_run(&r, &law, &six_nd, &a, 1, &e), ST_OK, "%s", e.msg);
+    cr_assert(r.n_unreachable > 100 && isinf(r.ci_c.hi) && isfinite(r.ci_c.lo));
+    predict_law_free(&law);
+}
+
+Test(predict, learning_rate_of_a_width)
+{
+    double c[100], p[100];
+    for (int b = 0; b < 100; b++) c[b] = -1 + 0.1 * rng_normal(1, RNG_TEST, (uint32_t)b, 0), p[b] = -0.9 + 0.02 * rng_normal(1, RNG_TEST, (uint32_t)b, 1);
+    predict_lr_law sp = {.parametrisation = "sp", .known = true, .log2_c = -1, .p = -0.9, .n_groups = 4, .n_draws = 100, .log2_c_draws = c, .p_draws = p, .width_lo = 32, .width_hi = 256};
+    predict_lr_law mup = {.parametrisation = "mup", .why = "1 of 4 widths bracketed"};
+    predict_lr_law both[] = {sp, mup};
+    predict_lr_laws laws = {2, both}, none = {0, NULL};
+    predict_lr lr;
+    err e = {0};
+    cr_assert_eq(predict_lr_at(&lr, &laws, "sp", 1024, &e), ST_OK);
+    cr_assert(lr.known);
+    cr_assert_float_eq(log2(lr.lr), -10, 1e-9);
+    cr_assert(lr.ci.lo < lr.lr && lr.lr < lr.ci.hi);
+    cr_assert_float_eq(lr.octaves_beyond, 2, 1e-9);
+    cr_assert_eq(predict_lr_at(&lr, &laws, "mup", 64, &e), ST_OK);
+    cr_assert(!lr.known && strstr(lr.why, "1 of 4"));
+    cr_assert_eq(predict_lr_at(&lr, &laws, "completep", 64, &e), ST_OK);
+    cr_assert(!lr.known && strstr(lr.why, "completep"));
+    cr_assert_eq(predict_lr_at(&lr, &none, "mup", 64, &e), ST_OK);
+    cr_assert(!lr.known && strstr(lr.why, "--method lr-optimum"));
+}
+
+/* --- fit.json -------------------------------------------------------------------------------------- */
+
+static const char good[] =
+    "{\"schema\":\"muscale.fit/1\",\"law\":\"chinchilla\",\"method\":\"parametric\",\"n_points\":12,\"count_rule\":\"total\",\"flops_rule\":\"exact\","
+    "\"params\":{\"E\":1.7,\"A\":400.5,\"B\":410.5,\"alpha\":0.34,\"beta\":0.28},"
+    "\"points\":{\"N\":[1e6,2e6],\"D\":[1e7,3e7],\"C\":[7e13,4.2e14],\"loss\":[3.5,3.1]},"
+    "\"bootstrap\":{\"n\":3,\"n_ok\":2,\"samples\":{\"E\":[1.6,null,1.8],\"A\":[1,2,3],\"B\":[1,2,3],\"alpha\":[1,2,3],\"beta\":[1,2,3]}},"
+    "\"noise\":{\"residual_sd\":0.004,\"seed_sd\":null},\"domain\":{\"N\":[1e6,2e6],\"D\":[1e7,3e7]},\"trust\":{\"verdict\":\"%s\",\"reasons\":[]}}";
+
+static status read_text(predict_fit *f, const char *text, err *e)
+{
+    char path[] = "/tmp/muscale_predict_XXXXXX";
+    int fd = mkstemp(path);
+    cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+    status s = predict_fit_read(f, path, e);
+    unlink(path);
+    return s;
+}
+
+Test(predict, reads_what_fit_writes)
+{
+    predict_fit f;
+    err e = {0};
+    char text[2048];
+    snprintf(text, sizeof text, good, "ok");
+    cr_assert_eq(read_text(&f, text, &e), ST_OK, "%s", e.msg);
+    cr_assert(!f.is_lr && !f.refused && !f.raw);
+    cr_assert_float_eq(f.loss.theta[PREDICT_B], 410.5, 0);
+    cr_assert_eq(f.loss.n_draws, 2, "the draw with null is left out");
+    cr_assert_float_eq(f.loss.draws[PREDICT_MAX_PARAMS], 1.8, 0);
+    cr_assert_float_eq(f.loss.hi[PREDICT_D], 3e7, 0);
+    cr_assert_float_eq(f.loss.hi[PREDICT_C], 4.2e14, 0, "from the points when domain lacks it");
+    cr_assert_float_eq(f.loss.lowest_loss, 3.1, 0);
+    cr_assert_float_eq(f.loss.flops_per_param_token, 7, 1e-9);
+    cr_assert(isnan(f.loss.seed_sd));
+    cr_assert_eq(strlen(f.sha256), 64);
+    predict_fit_free(&f);
+    snprintf(text, sizeof text, good, "refuse");
+    char *e_value = strstr(text, "\"E\":1.7"); /* what the data do not identify is null and stands under raw */
+    memcpy(e_value, "\"E\":nul", 7);
+    memmove(e_value + 8, e_value + 7, strlen(e_value + 7) + 1);
+    e_value[7] = 'l';
+    char *end = strrchr(text, '}');
+    snprintf(end, sizeof text - (size_t)(end - text), ",\"raw\":{\"E\":0.01}}");
+    cr_assert_eq(read_text(&f, text, &e), ST_OK, "%s", e.msg);
+    cr_assert(f.refused && f.raw);
+    cr_assert_float_eq(f.loss.theta[PREDICT_E], 0.01, 0);
+    predict_fit_free(&f);
+}
+
+Test(predict, damaged_fits_are_refused)
+{
+    static const struct { const char *text, *says; } bad[] = {
+        {"{\"schema\":\"muscale.fit/1\",", "not JSON"},
+        {"", "not JSON"},
+        {"{\"schema\":\"muscale.plan/1\"}", "muscale.plan/1"},
+        {"{\"schema\":\"muscale.fit/1\",\"law\":\"kaplan\"}", "kaplan"},
+        {"{\"schema\":\"muscale.fit/1\",\"law\":\"chinchilla\",\"method\":\"isoflop\",\"params\":{}}", "--method parametric"},
+        {"{\"schema\":\"muscale.fit/1\",\"law\":\"lr-optimum\"}", "trend"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        predict_fit f;
+        err e = {0};
+        cr_assert_eq(read_text(&f, bad[i].text, &e), ST_INPUT, "%s", bad[i].text);
+        cr_assert(strstr(e.msg, bad[i].says), "%s", e.msg);
+        cr_assert(strstr(e.msg, "/tmp/muscale_predict_"), "%s", e.msg);
+        predict_fit_free(&f);
+    }
+    predict_fit f;
+    err e = {0};
+    cr_assert_eq(status_exit(predict_fit_read(&f, "/nonexistent/fit.json", &e)), 3, "%s", e.msg);
+    predict_fit_free(&f);
+}
+
+Test(predict, reads_a_learning_rate_fit)
+{
+    predict_fit f;
+    err e = {0};
+    const char *text = "{\"schema\":\"muscale.fit/1\",\"law\":\"lr-optimum\",\"trend\":["
+        "{\"parametrisation\":\"mup\",\"c\":0.0078125,\"p\":0.05,\"ci95\":{\"p\":[-0.1,0.2]},\"n_groups\":4,\"width\":[32,256],\"why\":null,\"samples\":{\"c\":[0.0078125,0.015625],\"p\":[0.0,0.1]}},"
+        "{\"parametrisation\":\"sp\",\"c\":null,\"p\":null,\"ci95\":null,\"n_groups\":1,\"why\":\"1 of 4 widths bracketed\",\"samples\":{\"c\":[],\"p\":[]}}],\"trust\":{\"verdict\":\"warn\",\"reasons\":[]}}";
+    cr_assert_eq(read_text(&f, text, &e), ST_OK, "%s", e.msg);
+    cr_assert(f.is_lr && f.lr.n == 2 && f.lr.laws[0].known && !f.lr.laws[1].known);
+    cr_assert_float_eq(f.lr.laws[0].log2_c, -7, 1e-12);
+    cr_assert_eq(f.lr.laws[0].n_draws, 2);
+    cr_assert_str_eq(f.lr.laws[1].why, "1 of 4 widths bracketed");
+    predict_fit_free(&f);
+}
