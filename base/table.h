@@ -2,17 +2,28 @@
  * not known here. Readers: CSV, run.h5, campaign.h5, campaign folder. */
 #ifndef BASE_TABLE_H
 #define BASE_TABLE_H
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "base/err.h"
 #include "base/io.h"
 
+enum { TABLE_NAME_MAX = 128 };
+
+/* A cell is a finite number; NaN when nothing was written there; or TABLE_DIVERGED when the source wrote nan or inf: a
+ * loss that blew up is a measured fact and is counted, not skipped. */
+#define TABLE_DIVERGED ((double)INFINITY)
+
 typedef struct table_column {
-    char name[64];
+    char name[TABLE_NAME_MAX];
     double *x;         /* [n_rows]; NaN = absent */
     bool is_text;      /* values are indices into words (parametrisation, status, run, ...) */
     char **words;
     size_t n_words;
+    size_t *word_line, *word_at; /* [n_words] where a word stood first: line and column in a text file, 0 elsewhere */
+    uint32_t *hash;    /* [n_hash] open addressing, word number + 1; private */
+    size_t n_hash;
 } table_column;
 
 typedef struct table_source { char path[IO_PATH_MAX]; char sha256[IO_SHA256_HEX]; size_t n_rows; } table_source;
@@ -22,18 +33,49 @@ typedef struct table {
     table_column *cols;
     table_source *sources; size_t n_sources;
     size_t *row_source; size_t *row_line;  /* [n_rows] where each row stood, for messages; line 0 = not a text file */
+    size_t cap_rows; /* private */
 } table;
 
 /* Reads any INPUT: a campaign directory, campaign.h5, run.h5, a run directory, .csv (RFC 4180). Kind is decided by content.
  * Called again on the same table it appends rows (same columns by name; missing ones become NaN). Canonical names from a
  * campaign: run, status, loss (final validation loss), loss_se, N (n_params_total), N_nonembed, D (tokens), U, C (flops),
- * lr, width, depth, seed, batch_tokens, parametrisation, and every other config key by its own name. */
+ * lr, width, depth, seed, batch_tokens, parametrisation, and every other config key by its own name. After a failure
+ * only table_free is allowed. `t` starts zeroed. */
 status table_read(table *t, const char *path, err *e);
 void table_free(table *t);
 table_column *table_col(const table *t, const char *name); /* NULL when absent */
+
+/* Adds a numeric column (copied), or overwrites the one of that name. x NULL: all absent. */
 status table_add_col(table *t, const char *name, const double *x, err *e);
 
-/* --where EXPR: comparisons (< <= > >= == !=) of a column with a number or a word, joined by and / or, parentheses.
- * Keeps the rows for which it holds. Message points at the character. Absent values make a comparison false. */
+/* Like table_col, but the column must hold numbers: ST_INPUT naming file:line:column of the first cell that is none. */
+status table_number_col(const table *t, const char *name, const double **x, err *e);
+
+/* The word in a text column's row, "" when absent. */
+const char *table_word(const table_column *c, size_t row);
+
+/* "path:line" or, for rows of a store, "path, row k"; buf has IO_PATH_MAX + 32 bytes. */
+const char *table_where_row(const table *t, size_t row, char *buf);
+
+/* --where EXPR: comparisons (< <= > >= == !=) of a column with a number, a word or a column, joined by and / or, with
+ * parentheses; names with blanks in quotes. Keeps the rows for which it holds. Message points at the character. Absent
+ * values make a comparison false; a diverged value makes it true (unknown), so that the row can still be counted. */
 status table_where(table *t, const char *expr, size_t *n_kept, err *e);
+status table_match(const table *t, const char *expr, bool *match, err *e); /* the same, match[n_rows], nothing dropped */
+void table_keep(table *t, const bool *keep); /* drops the rows with !keep[i] */
+
+/* --- for readers: base/csv.c, base/table_h5.c ---------------------------------------------------------------- */
+
+/* A new source of n rows, all cells absent; *first is its first row. Rows know their source; lines are 0. */
+status table_grow(table *t, const char *path, const char *sha256, size_t n, size_t *first, err *e);
+/* Number of the column of that name, made (numeric, all absent) when there is none. */
+status table_col_index(table *t, const char *name, size_t *index, err *e);
+/* Cells; the first word makes a text column of the column (numbers in it become their text). */
+void table_set(table *t, size_t col, size_t row, double x); /* on a text column: the number's text */
+status table_set_word(table *t, size_t col, size_t row, const char *text, size_t line, size_t at, err *e);
+
+status csv_read(table *t, const char *path, err *e);
+/* HDF5 file (run.h5 or campaign.h5); directory (campaign or run). */
+status table_read_h5(table *t, const char *path, err *e);
+status table_read_dir(table *t, const char *path, err *e);
 #endif
