@@ -1,0 +1,38 @@
+/* Checkpoints of one replica: all that a bit-identical continuation needs. Randomness and data order are functions of
+ * (seed, step), so weights, both moments and a handful of numbers are the whole state.
+ *
+ * A file `ckpt.<step>`, little-endian: head (checkpoint.c: struct head), table of tensors with an xxh64 each, canonical
+ * text of the config, then per tensor its floats: weights, first moments, second moments. It appears by rename, after
+ * its bytes are on disk; the two newest are kept. doc/formats.md has the layout. */
+#ifndef TRAINER_CHECKPOINT_H
+#define TRAINER_CHECKPOINT_H
+#include "trainer/bank.h"
+#include "trainer/config.h"
+
+enum { CKPT_NOTE_MAX = 256 };
+
+/* The numbers beside the tensors. */
+typedef struct ckpt_state {
+    int64_t step;              /* optimiser steps done */
+    double loss_ema, loss_ema_min;
+    double best_val;           /* NaN: no validation yet */
+    double wall_s;             /* spent so far, all segments */
+} ckpt_state;
+
+/* Writes replica r of the bank as DIR/ckpt.<step>, then deletes all but the two newest up to that step. file
+ * (IO_PATH_MAX) gets the path. ST_IO: nothing has changed. */
+status ckpt_write(char *file, const char *dir, bank *b, size_t r, const trainer_config *c, const ckpt_state *st,
+                  err *e);
+
+/* Looks for the newest valid checkpoint of this config: every byte of the file is checked. *step = 0 and file = "" when
+ * there is none. note: what was damaged and passed over. ST_CORRUPT: files, none valid. ST_INPUT: of another config, or
+ * written by another format version. */
+status ckpt_find(int64_t *step, char *file, char note[CKPT_NOTE_MAX], const char *dir, const trainer_config *c, err *e);
+
+/* Loads a file that ckpt_find accepted into replica r. */
+status ckpt_read(ckpt_state *st, bank *b, size_t r, const char *file, const trainer_config *c, err *e);
+
+bool ckpt_any(const char *dir); /* some ckpt.<step> exists */
+/* Deletes what a killed process left half-written; only the owner of DIR may call it. */
+void ckpt_remove_temps(const char *dir);
+#endif

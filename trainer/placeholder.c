@@ -1,3 +1,0 @@
-#include "base/err.h"
-const char *trainer_unused_object(void);
-const char *trainer_unused_object(void) { return "trainer"; }

@@ -1,0 +1,255 @@
+/* The loop of a bank: set-up and order of events. What happens to one replica at a step is in train_replica.c. */
+#include "trainer/train.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "trainer/checkpoint.h"
+#include "trainer/train_replica.h"
+
+const char *run_status_name(run_status s)
+{
+    static const char *const names[] = {
+        [RUN_DONE] = "done", [RUN_FAILED] = "failed", [RUN_DIVERGED] = "diverged",
+        [RUN_STOPPED] = "stopped", [RUN_PARTIAL] = "partial",
+    };
+    return names[s];
+}
+
+static bool same_shape(const shape *a, const shape *b)
+{
+    return a->vocab == b->vocab && a->d_model == b->d_model && a->n_layer == b->n_layer && a->n_head == b->n_head &&
+           a->n_kv_head == b->n_kv_head && a->head_dim == b->head_dim && a->d_ff == b->d_ff &&
+           a->seq_len == b->seq_len && a->act == b->act && a->tied_head == b->tied_head && a->qk_norm == b->qk_norm &&
+           a->norm_gain == b->norm_gain && a->rope_theta == b->rope_theta;
+}
+
+bool train_same_bank(const trainer_config *a, const trainer_config *b)
+{
+    return same_shape(&a->shape, &b->shape) && a->batch_tokens == b->batch_tokens && a->grad_accum == b->grad_accum &&
+           a->shards == b->shards && a->val_tokens == b->val_tokens && !strcmp(a->data_sha256, b->data_sha256) &&
+           !strcmp(a->backend, b->backend);
+}
+
+status train_resume_step(int64_t *step, const char *ckpt_dir, const trainer_config *c, char note[256], err *e)
+{
+    char file[IO_PATH_MAX];
+    return ckpt_find(step, file, note, ckpt_dir, c, e);
+}
+
+static int worker_count(const train_opts *o, const trainer_config *c)
+{
+    int64_t n = o->threads > 0 ? o->threads : c->threads;
+    if (n <= 0) n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+static bank_opts options_of(const trainer_config *c, size_t n, int threads)
+{
+    /* Micro-batches are more slices of the same fixed-order sum: one slice's activations are alive at a time. */
+    return (bank_opts){.shape = c->shape, .n_replicas = n, .batch = (size_t)(c->batch_tokens / c->shape.seq_len),
+                       .shards = (size_t)(c->shards * c->grad_accum), .threads = threads, .backend = c->backend};
+}
+
+static status check_jobs(const train_job *jobs, size_t n, err *e)
+{
+    if (!n) return err_set(e, ST_INPUT, "a bank needs at least one job");
+    for (size_t r = 0; r < n; r++) {
+        if (!*jobs[r].config.data_sha256)
+            return err_set(e, ST_INPUT, "data is missing (job %zu); set data to what `muscale data pack` wrote", r);
+        if (!train_same_bank(&jobs[0].config, &jobs[r].config))
+            return err_set(e, ST_INPUT, "jobs 0 and %zu differ in shape, batch or validation set: not one bank", r);
+        for (size_t q = 0; q < r; q++)
+            if (*jobs[r].ckpt_dir && !strcmp(jobs[q].ckpt_dir, jobs[r].ckpt_dir))
+                return err_set(e, ST_INPUT, "%s: two jobs of a bank cannot share one directory", jobs[r].ckpt_dir);
+    }
+    return ST_OK;
+}
+
+static status open_data(loop *l, err *e)
+{
+    const trainer_config *c = &l->jobs[0].config;
+    int64_t T = c->shape.seq_len, want = c->val_tokens / T;
+    status s = data_open(&l->data, c->data, c->data_dtype, e);
+    if (s) return s;
+    if (strcmp(data_about(l->data)->sha256, c->data_sha256))
+        return err_set(e, ST_INPUT, "%s: the data has changed since the config was resolved (sha256 %.16s, not %.16s)",
+                       c->data, data_about(l->data)->sha256, c->data_sha256);
+    l->val = malloc((size_t)(want * (T + 1)) * sizeof *l->val);
+    if (!l->val) return err_set(e, ST_NOMEM, "no memory for %lld validation sequences", (long long)want);
+    l->n_val = (size_t)data_val_windows(l->data, l->val, want, T);
+    return l->n_val >= 2 ? ST_OK : err_set(e, ST_INPUT, "%s: fewer than two validation sequences", c->data);
+}
+
+static status loop_make(loop *l, train_job *jobs, size_t n, const train_opts *o, err *e)
+{
+    bank_opts bo = options_of(&jobs[0].config, n, worker_count(o, &jobs[0].config));
+    *l = (loop){.jobs = jobs, .n = n, .opts = o, .started = io_now(), .batch = bo.batch,
+                .bytes_needed = bank_bytes_needed(&bo)};
+    l->last_ckpt = l->last_progress = l->started;
+    l->reps = calloc(n, sizeof *l->reps);
+    l->active = calloc(n, sizeof *l->active);
+    l->due = calloc(n, sizeof *l->due);
+    l->tokens = calloc(n, sizeof *l->tokens);
+    l->lr = calloc(n, sizeof *l->lr);
+    l->step = calloc(n, sizeof *l->step);
+    l->out = calloc(n, sizeof *l->out);
+    if (!l->reps || !l->active || !l->due || !l->tokens || !l->lr || !l->step || !l->out)
+        return err_set(e, ST_NOMEM, "no memory for a bank of %zu", n);
+    status s = open_data(l, e);
+    if (s) return s;
+    l->seq_loss = malloc(n * l->n_val * sizeof *l->seq_loss);
+    if (!l->seq_loss) return err_set(e, ST_NOMEM, "no memory for %zu validation losses", n * l->n_val);
+    return bank_new(&l->bank, &bo, e);
+}
+
+static void loop_free(loop *l)
+{
+    for (size_t r = 0; l->reps && r < l->n; r++) free(l->reps[r].own_tokens);
+    bank_free(l->bank);
+    data_close(l->data);
+    free(l->reps);
+    free(l->active);
+    free(l->due);
+    free(l->tokens);
+    free(l->lr);
+    free(l->step);
+    free(l->out);
+    free(l->val);
+    free(l->seq_loss);
+}
+
+/* Windows of step s of replica r. Replicas that see the same data share one copy: the first such one fills it. */
+static status fill_tokens(loop *l, err *e)
+{
+    for (size_t r = 0; r < l->n; r++) {
+        if (!l->active[r]) continue;
+        const trainer_config *c = &l->jobs[r].config;
+        int64_t T = c->shape.seq_len;
+        size_t q = 0;
+        for (; q < r; q++) {
+            const trainer_config *d = &l->jobs[q].config;
+            if (l->active[q] && l->reps[q].state.step == l->reps[r].state.step && d->data_seed == c->data_seed &&
+                d->unique_tokens == c->unique_tokens)
+                break;
+        }
+        if (q < r) {
+            l->tokens[r] = l->tokens[q];
+            continue;
+        }
+        int32_t **own = &l->reps[r].own_tokens;
+        if (!*own && !(*own = malloc(l->batch * (size_t)(T + 1) * sizeof **own)))
+            return err_set(e, ST_NOMEM, "no memory for a batch of %zu sequences", l->batch);
+        data_train_windows(l->data, *own, l->reps[r].state.step * (int64_t)l->batch, (int64_t)l->batch, T,
+                           c->unique_tokens, c->data_seed);
+        l->tokens[r] = *own;
+    }
+    return ST_OK;
+}
+
+static status step_all(loop *l, err *e)
+{
+    status s = fill_tokens(l, e);
+    if (s) return s;
+    for (size_t r = 0; r < l->n; r++) {
+        if (!l->active[r]) continue;
+        l->step[r] = (uint64_t)l->reps[r].state.step + 1;
+        l->lr[r] = schedule_factor(&l->jobs[r].config, (int64_t)l->step[r]);
+    }
+    double before = io_now();
+    s = bank_step(l->bank, l->out, l->tokens, l->lr, l->step, l->active, e);
+    l->step_ms = 1e3 * (io_now() - before);
+    for (size_t r = 0; !s && r < l->n; r++)
+        if (l->active[r]) s = replica_after_step(l, r, e);
+    return s;
+}
+
+/* Validates the active replicas for which due() holds. */
+static status validate(loop *l, bool (*due)(const loop *, size_t), err *e)
+{
+    size_t any = 0;
+    for (size_t r = 0; r < l->n; r++) any += l->due[r] = l->active[r] && due(l, r);
+    if (!any) return ST_OK;
+    status s = bank_eval(l->bank, l->seq_loss, l->val, l->n_val, l->due, e);
+    for (size_t r = 0; !s && r < l->n; r++)
+        if (l->due[r]) s = replica_after_val(l, r, e);
+    return s;
+}
+
+static status checkpoint_all(loop *l, err *e)
+{
+    status s = ST_OK;
+    bool by_time = io_now() - l->last_ckpt >= CKPT_SECONDS;
+    for (size_t r = 0; !s && r < l->n; r++)
+        if (l->active[r] && replica_ckpt_due(l, r, by_time)) s = replica_checkpoint(l, r, e);
+    if (by_time) l->last_ckpt = io_now();
+    return s;
+}
+
+static status end_finished(loop *l, err *e)
+{
+    status s = ST_OK;
+    for (size_t r = 0; !s && r < l->n; r++)
+        if (l->active[r] && replica_is_done(l, r)) s = replica_end(l, r, RUN_DONE, e);
+    for (size_t r = 0; !s && l->stop && r < l->n; r++)
+        if (l->active[r]) s = replica_end(l, r, RUN_STOPPED, e);
+    return s;
+}
+
+static void report_progress(loop *l, bool now)
+{
+    double t = io_now();
+    if (!l->opts->progress || (!now && t - l->last_progress < 1)) return;
+    double done = 0, total = 0;
+    for (size_t r = 0; r < l->n; r++) {
+        const replica *p = &l->reps[r];
+        double per_step = p->flops_per_token * (double)l->jobs[r].config.batch_tokens;
+        done += per_step * (double)(p->state.step - p->from_step);
+        /* What a diverged run will not do is no longer to be done. */
+        total += per_step * (double)((l->active[r] ? p->n_steps : p->state.step) - p->from_step);
+    }
+    l->opts->progress(l->opts->progress_self, done, total);
+    l->last_progress = t;
+}
+
+static bool any_active(const loop *l)
+{
+    for (size_t r = 0; r < l->n; r++)
+        if (l->active[r]) return true;
+    return false;
+}
+
+/* A checkpoint comes after the rows and the validation of its step, and before `end`: whatever a kill cuts off, the
+ * journal holds all up to the newest checkpoint, and the rest is made again. */
+static status loop_run(loop *l, err *e)
+{
+    status s = ST_OK;
+    for (size_t r = 0; !s && r < l->n; r++) s = replica_start(l, r, e);
+    /* Killed between the last checkpoint and the end record: only the final validation is left. */
+    if (!s) s = validate(l, replica_is_done, e);
+    if (!s) s = end_finished(l, e);
+    while (!s && any_active(l)) {
+        if ((s = step_all(l, e)) || (s = validate(l, replica_val_due, e))) break;
+        l->stop = l->opts->stop && *l->opts->stop; /* asked once: a checkpoint and `stopped` go together */
+        if ((s = checkpoint_all(l, e)) || (s = end_finished(l, e))) break;
+        report_progress(l, false);
+    }
+    if (!s) report_progress(l, true);
+    return s;
+}
+
+status train_bank(train_job *jobs, size_t n, const train_opts *o, err *e)
+{
+    loop l = {0};
+    for (size_t r = 0; r < n; r++) {
+        jobs[r].note[0] = 0;
+        jobs[r].result = (train_end){.status = RUN_FAILED, .diverged_at = -1};
+    }
+    status s = check_jobs(jobs, n, e);
+    if (!s) s = loop_make(&l, jobs, n, o, e);
+    if (!s) s = loop_run(&l, e);
+    loop_free(&l);
+    return s;
+}
