@@ -1,0 +1,272 @@
+#include "base/h5.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MAX_ATTRS = 4096,
+    MAX_TEXT = 1 << 20,
+    CHUNK = 4096,
+    CHUNKED_FROM = 2000,  /* rows; below, a contiguous data set is smaller and as fast */
+    DEFLATE_LEVEL = 4,
+    DEFLATE_BEST = 1032   /* deflate cannot shrink by more: a data set larger than this times the file is a lie */
+};
+static const size_t FILE_MAX = (size_t)2 << 30;
+
+/* HDF5 prints its error stack unless told otherwise, per thread; the setting is the library's, so it is repeated. */
+static void quiet(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
+
+static herr_t first_message(unsigned n, const H5E_error2_t *d, void *out)
+{
+    (void)n;
+    snprintf(out, 160, "%s", d->desc ? d->desc : "");
+    return 1; /* the innermost is the cause */
+}
+
+status h5_fail(err *e, status s, const char *path, const char *what, const char *remedy)
+{
+    char why[160] = "";
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_message, why);
+    H5Eclear2(H5E_DEFAULT);
+    return err_set(e, s, "%s: %s%s%s%s%s%s", path, what, *why ? " (" : "", why, *why ? ")" : "", *remedy ? "; " : "", remedy);
+}
+
+static const char *const REMEDY = "copy it again, or delete it and let `muscale sweep collect` make it from the journal";
+
+/* --- opening ------------------------------------------------------------------------------------------------- */
+
+static status check_schema(const h5_file *f, const char *schema, err *e)
+{
+    attrs root = {0};
+    status s = h5_read_attrs(&root, f, "/", e);
+    if (s) return s;
+    const char *found = attrs_text(&root, "schema"), *slash = strrchr(schema, '/');
+    size_t kind = (size_t)(slash - schema) + 1;
+    if (!found || strncmp(found, schema, kind))
+        s = err_set(e, ST_INPUT, "%s: not a file of this kind: attribute schema is '%.60s', expected '%s'", f->path, found ? found : "(absent)", schema);
+    /* same kind, other major version; a minor one would follow a dot */
+    else if (strncmp(found, schema, strlen(schema)) || (found[strlen(schema)] && found[strlen(schema)] != '.'))
+        s = err_set(e, ST_INPUT, "%s: schema is '%.60s', this muscale reads '%s'; use the version that wrote it", f->path, found, schema);
+    attrs_free(&root);
+    return s;
+}
+
+status h5_open(h5_file *f, const char *path, const char *schema, err *e)
+{
+    static const unsigned char magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+    char *bytes = NULL;
+    quiet();
+    f->id = -1;
+    snprintf(f->path, sizeof f->path, "%s", path);
+    status s = io_read_file(&bytes, &f->size, path, FILE_MAX, e);
+    if (s) return s;
+    if (f->size < sizeof magic || memcmp(bytes, magic, sizeof magic)) {
+        free(bytes);
+        return err_set(e, ST_INPUT, "%s: not an HDF5 file%s; %s", path, f->size ? "" : " (it is empty)", REMEDY);
+    }
+    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
+    if (fapl >= 0 && H5Pset_fapl_core(fapl, 1 << 16, 0) >= 0 && H5Pset_file_image(fapl, bytes, f->size) >= 0)
+        f->id = H5Fopen("muscale-image", H5F_ACC_RDONLY, fapl);
+    if (fapl >= 0) H5Pclose(fapl);
+    free(bytes);
+    if (f->id < 0) return h5_fail(e, ST_INPUT, path, "truncated or damaged HDF5 file", REMEDY);
+    s = check_schema(f, schema, e);
+    if (s) h5_close(f);
+    return s;
+}
+
+void h5_close(h5_file *f)
+{
+    if (f->id >= 0) H5Fclose(f->id);
+    f->id = -1;
+}
+
+hid_t h5_create_image(void)
+{
+    quiet();
+    hid_t file = -1, fapl = H5Pcreate(H5P_FILE_ACCESS), fcpl = H5Pcreate(H5P_FILE_CREATE);
+    if (fapl >= 0 && fcpl >= 0 && H5Pset_fapl_core(fapl, 1 << 16, 0) >= 0 &&
+        H5Pset_libver_bounds(fapl, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18) >= 0 && H5Pset_obj_track_times(fcpl, 0) >= 0)
+        file = H5Fcreate("muscale-image", H5F_ACC_TRUNC, fcpl, fapl);
+    if (fapl >= 0) H5Pclose(fapl);
+    if (fcpl >= 0) H5Pclose(fcpl);
+    return file;
+}
+
+status h5_take_image(hid_t file, void **bytes, size_t *n, const char *path, err *e)
+{
+    ssize_t size = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, NULL, 0);
+    if (size <= 0) return h5_fail(e, ST_IO, path, "HDF5 cannot build the file", "");
+    void *b = malloc((size_t)size);
+    if (!b) return err_set(e, ST_NOMEM, "%s: no memory for %zd bytes", path, size);
+    if (H5Fget_file_image(file, b, (size_t)size) != size) {
+        free(b);
+        return h5_fail(e, ST_IO, path, "HDF5 cannot build the file", "");
+    }
+    *bytes = b;
+    *n = (size_t)size;
+    return ST_OK;
+}
+
+/* --- attributes ---------------------------------------------------------------------------------------------- */
+
+static status read_text(attrs *out, const char *name, hid_t a, hid_t type, const h5_file *f, err *e)
+{
+    status s = ST_OK;
+    if (H5Tis_variable_str(type) > 0) {
+        char *text = NULL;
+        hid_t mem = H5Tcopy(H5T_C_S1);
+        H5Tset_size(mem, H5T_VARIABLE);
+        H5Tset_cset(mem, H5Tget_cset(type));
+        if (H5Aread(a, mem, &text) < 0) s = h5_fail(e, ST_INPUT, f->path, "damaged attribute", REMEDY);
+        else if (text && strlen(text) < MAX_TEXT) s = attrs_set_text(out, name, text, e);
+        H5free_memory(text);
+        H5Tclose(mem);
+        return s;
+    }
+    size_t n = H5Tget_size(type);
+    if (n == 0 || n > MAX_TEXT || n > f->size) return ST_OK;
+    char *text = calloc(1, n + 1);
+    if (!text) return err_set(e, ST_NOMEM, "%s: no memory for the attribute %s", f->path, name);
+    if (H5Aread(a, type, text) < 0) s = h5_fail(e, ST_INPUT, f->path, "damaged attribute", REMEDY);
+    else s = attrs_set_text(out, name, text, e);
+    free(text);
+    return s;
+}
+
+static status read_attr(attrs *out, const char *name, hid_t a, const h5_file *f, err *e)
+{
+    hid_t type = H5Aget_type(a), space = H5Aget_space(a);
+    status s = ST_OK;
+    H5T_class_t class = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
+    int64_t i = 0;
+    double x = 0;
+    if (space < 0 || H5Sget_simple_extent_npoints(space) != 1) class = H5T_NO_CLASS; /* not a scalar: not ours */
+    if (class == H5T_INTEGER && H5Tget_size(type) <= 8)
+        s = H5Aread(a, H5T_NATIVE_INT64, &i) < 0 ? h5_fail(e, ST_INPUT, f->path, "damaged attribute", REMEDY) : attrs_set_i64(out, name, i, e);
+    else if (class == H5T_FLOAT && H5Tget_size(type) <= 16)
+        s = H5Aread(a, H5T_NATIVE_DOUBLE, &x) < 0 ? h5_fail(e, ST_INPUT, f->path, "damaged attribute", REMEDY) : attrs_set_f64(out, name, x, e);
+    else if (class == H5T_STRING) s = read_text(out, name, a, type, f, e);
+    if (type >= 0) H5Tclose(type);
+    if (space >= 0) H5Sclose(space);
+    return s;
+}
+
+status h5_read_attrs(attrs *out, const h5_file *f, const char *object, err *e)
+{
+    H5O_info_t info;
+    if (H5Oget_info_by_name2(f->id, object, &info, H5O_INFO_NUM_ATTRS, H5P_DEFAULT) < 0)
+        return err_set(e, ST_INPUT, "%s: has no group %s: truncated or foreign; %s", f->path, object, REMEDY);
+    if (info.num_attrs > MAX_ATTRS) return err_set(e, ST_INPUT, "%s: %s has more than %d attributes", f->path, object, MAX_ATTRS);
+    status s = ST_OK;
+    for (hsize_t i = 0; i < info.num_attrs && !s; i++) {
+        char name[256];
+        hid_t a = H5Aopen_by_idx(f->id, object, H5_INDEX_NAME, H5_ITER_INC, i, H5P_DEFAULT, H5P_DEFAULT);
+        if (a < 0 || H5Aget_name(a, sizeof name, name) < 0) s = h5_fail(e, ST_INPUT, f->path, "damaged attribute", REMEDY);
+        else s = read_attr(out, name, a, f, e);
+        if (a >= 0) H5Aclose(a);
+    }
+    return s;
+}
+
+static bool write_attr(hid_t object, const attr *a)
+{
+    size_t n = a->kind == ATTR_TEXT ? strlen(a->text) : 0;
+    hid_t type = a->kind == ATTR_I64 ? H5Tcopy(H5T_STD_I64LE) : a->kind == ATTR_F64 ? H5Tcopy(H5T_IEEE_F64LE) : H5Tcopy(H5T_C_S1);
+    hid_t space = H5Screate(H5S_SCALAR), id = -1;
+    bool ok = type >= 0 && space >= 0;
+    if (ok && a->kind == ATTR_TEXT)
+        ok = H5Tset_size(type, n ? n : 1) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0;
+    if (ok) ok = (id = H5Acreate2(object, a->name, type, space, H5P_DEFAULT, H5P_DEFAULT)) >= 0;
+    if (ok && a->kind == ATTR_I64) ok = H5Awrite(id, H5T_NATIVE_INT64, &a->i) >= 0;
+    else if (ok && a->kind == ATTR_F64) ok = H5Awrite(id, H5T_NATIVE_DOUBLE, &a->f) >= 0;
+    else if (ok) ok = H5Awrite(id, type, a->text) >= 0;
+    if (id >= 0) H5Aclose(id);
+    if (space >= 0) H5Sclose(space);
+    if (type >= 0) H5Tclose(type);
+    return ok;
+}
+
+status h5_write_attrs(hid_t file, const char *object, const attrs *g, const char *path, err *e)
+{
+    hid_t id = H5Oopen(file, object, H5P_DEFAULT);
+    bool ok = id >= 0;
+    for (size_t i = 0; i < g->n && ok; i++) ok = write_attr(id, &g->a[i]);
+    if (id >= 0) H5Oclose(id);
+    return ok ? ST_OK : h5_fail(e, ST_IO, path, "HDF5 cannot write attributes", "");
+}
+
+/* --- columns ------------------------------------------------------------------------------------------------- */
+
+status h5_read_numbers(double **x, size_t *n, const h5_file *f, const char *name, err *e)
+{
+    status s = ST_OK;
+    hid_t type = -1, space = -1, set = H5Dopen2(f->id, name, H5P_DEFAULT);
+    hsize_t rows = 0;
+    *x = NULL;
+    *n = 0;
+    if (set < 0) return err_set(e, ST_INPUT, "%s: has no data set %s: truncated or foreign; %s", f->path, name, REMEDY);
+    type = H5Dget_type(set);
+    space = H5Dget_space(set);
+    H5T_class_t class = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
+    if ((class != H5T_INTEGER && class != H5T_FLOAT) || H5Tget_size(type) > 16)
+        s = err_set(e, ST_INPUT, "%s: %s: holds no numbers", f->path, name);
+    else if (space < 0 || H5Sget_simple_extent_ndims(space) != 1 || H5Sget_simple_extent_dims(space, &rows, NULL) != 1)
+        s = err_set(e, ST_INPUT, "%s: %s: is not one-dimensional", f->path, name);
+    else if (rows > f->size / H5Tget_size(type) * DEFLATE_BEST)
+        s = err_set(e, ST_INPUT, "%s: %s: claims %llu rows, more than a file of %zu bytes can hold; %s", f->path, name,
+                    (unsigned long long)rows, f->size, REMEDY);
+    else if (!(*x = malloc((rows ? rows : 1) * sizeof **x)))
+        s = err_set(e, ST_NOMEM, "%s: %s: no memory for %llu rows", f->path, name, (unsigned long long)rows);
+    else if (rows && H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, *x) < 0)
+        s = h5_fail(e, ST_INPUT, f->path, "damaged data set", REMEDY);
+    if (space >= 0) H5Sclose(space);
+    if (type >= 0) H5Tclose(type);
+    H5Dclose(set);
+    if (s) {
+        free(*x);
+        *x = NULL;
+        return s;
+    }
+    *n = rows;
+    return ST_OK;
+}
+
+static hid_t column_layout(size_t n)
+{
+    hid_t p = H5Pcreate(H5P_DATASET_CREATE);
+    hsize_t chunk = n < CHUNK ? n : CHUNK;
+    bool ok = p >= 0 && H5Pset_obj_track_times(p, 0) >= 0;
+    if (ok && n >= CHUNKED_FROM)
+        ok = H5Pset_chunk(p, 1, &chunk) >= 0 && H5Pset_shuffle(p) >= 0 && H5Pset_deflate(p, DEFLATE_LEVEL) >= 0 && H5Pset_fletcher32(p) >= 0;
+    if (ok) return p;
+    if (p >= 0) H5Pclose(p);
+    return -1;
+}
+
+status h5_write_numbers(hid_t file, const char *name, const double *x, size_t n, bool whole, const char *units,
+                        const char *path, err *e)
+{
+    hsize_t rows = n;
+    int64_t *wholes = NULL;
+    hid_t p = column_layout(n), space = H5Screate_simple(1, &rows, NULL), set = -1;
+    bool ok = p >= 0 && space >= 0;
+    if (whole && !(wholes = malloc((n ? n : 1) * sizeof *wholes))) ok = false;
+    for (size_t i = 0; i < n && whole && ok; i++) wholes[i] = isfinite(x[i]) ? (int64_t)x[i] : -1;
+    if (ok) ok = (set = H5Dcreate2(file, name, whole ? H5T_STD_I64LE : H5T_IEEE_F64LE, space, H5P_DEFAULT, p, H5P_DEFAULT)) >= 0;
+    if (ok && n)
+        ok = H5Dwrite(set, whole ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT,
+                      whole ? (const void *)wholes : (const void *)x) >= 0;
+    if (set >= 0) H5Dclose(set);
+    if (space >= 0) H5Sclose(space);
+    if (p >= 0) H5Pclose(p);
+    free(wholes);
+    if (!ok) return h5_fail(e, ST_IO, path, "HDF5 cannot write a column", "");
+    attrs g = {0};
+    status s = units ? attrs_set_text(&g, "units", units, e) : ST_OK;
+    if (!s && units) s = h5_write_attrs(file, name, &g, path, e);
+    attrs_free(&g);
+    return s;
+}

@@ -1,0 +1,39 @@
+/* HDF5 as we use it: whole files in memory, errors as one line, sizes checked before allocation.
+ *
+ * Files are read by read(2) and parsed from memory, built in memory and written by write(2): no HDF5 locks (advisory, and
+ * silent where they are missing), no half-written file, and a full disk is met by our own code. Private to readers and
+ * writers of run.h5 and campaign.h5; needs <hdf5.h>. */
+#ifndef BASE_H5_H
+#define BASE_H5_H
+#include <hdf5.h>
+
+#include "base/err.h"
+#include "base/run.h"
+
+typedef struct h5_file {
+    hid_t id;              /* < 0: closed */
+    size_t size;           /* bytes of the file: bounds what any data set in it may claim */
+    char path[IO_PATH_MAX];
+} h5_file;
+
+/* ST_INPUT with the remedy when it is absent, no HDF5, truncated, or its /schema is not of `schema` ("muscale.run/1"). */
+status h5_open(h5_file *f, const char *path, const char *schema, err *e);
+void h5_close(h5_file *f);
+
+/* New file in memory, superblock v0 (opens everywhere), no times inside: equal content gives equal bytes. */
+hid_t h5_create_image(void);
+/* The bytes of the file in memory; malloc'ed. ST_IO if HDF5 fails. */
+status h5_take_image(hid_t file, void **bytes, size_t *n, const char *path, err *e);
+
+status h5_read_attrs(attrs *out, const h5_file *f, const char *object, err *e); /* unknown types are passed over */
+status h5_write_attrs(hid_t file, const char *object, const attrs *g, const char *path, err *e);
+
+/* 1-D numbers as doubles; *n rows. `absent_ok`: a missing data set gives *x = NULL, *n = 0. */
+status h5_read_numbers(double **x, size_t *n, const h5_file *f, const char *name, err *e);
+/* whole: stored as int64, else double. units NULL: no attribute. */
+status h5_write_numbers(hid_t file, const char *name, const double *x, size_t n, bool whole, const char *units,
+                        const char *path, err *e);
+
+/* "path: what: innermost message of HDF5; remedy": ST_INPUT or the given status. */
+status h5_fail(err *e, status s, const char *path, const char *what, const char *remedy);
+#endif

@@ -1,3 +1,0 @@
-#include "base/err.h"
-const char *sweeps_unused_object(void);
-const char *sweeps_unused_object(void) { return "sweeps"; }
