@@ -1,17 +1,12 @@
 #include "base/h5.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     MAX_ATTRS = 4096,
-    MAX_TEXT = 1 << 20,
-    CHUNK = 4096,
-    CHUNKED_FROM = 2000,  /* rows; below, a contiguous data set is smaller and as fast */
-    DEFLATE_LEVEL = 4,
-    DEFLATE_BEST = 1032   /* deflate cannot shrink by more: a data set larger than this times the file is a lie */
+    MAX_TEXT = 1 << 20
 };
 static const size_t FILE_MAX = (size_t)2 << 30;
 
@@ -32,8 +27,6 @@ status h5_fail(err *e, status s, const char *path, const char *what, const char 
     H5Eclear2(H5E_DEFAULT);
     return err_set(e, s, "%s: %s%s%s%s%s%s", path, what, *why ? " (" : "", why, *why ? ")" : "", *remedy ? "; " : "", remedy);
 }
-
-static const char *const REMEDY = "copy it again, or delete it and let `muscale sweep collect` make it from the journal";
 
 /* --- opening ------------------------------------------------------------------------------------------------- */
 
@@ -64,14 +57,14 @@ status h5_open(h5_file *f, const char *path, const char *schema, err *e)
     if (s) return s;
     if (f->size < sizeof magic || memcmp(bytes, magic, sizeof magic)) {
         free(bytes);
-        return err_set(e, ST_INPUT, "%s: not an HDF5 file%s; %s", path, f->size ? "" : " (it is empty)", REMEDY);
+        return err_set(e, ST_INPUT, "%s: not an HDF5 file%s; %s", path, f->size ? "" : " (it is empty)", H5_REMEDY);
     }
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     if (fapl >= 0 && H5Pset_fapl_core(fapl, 1 << 16, 0) >= 0 && H5Pset_file_image(fapl, bytes, f->size) >= 0)
         f->id = H5Fopen("muscale-image", H5F_ACC_RDONLY, fapl);
     if (fapl >= 0) H5Pclose(fapl);
     free(bytes);
-    if (f->id < 0) return h5_fail(e, ST_INPUT, path, "truncated or damaged HDF5 file", REMEDY);
+    if (f->id < 0) return h5_fail(e, ST_INPUT, path, "truncated or damaged HDF5 file", H5_REMEDY);
     s = check_schema(f, schema, e);
     if (s) h5_close(f);
     return s;
@@ -110,6 +103,15 @@ status h5_take_image(hid_t file, void **bytes, size_t *n, const char *path, err 
     return ST_OK;
 }
 
+hid_t h5_text_type(size_t width)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (type >= 0 && H5Tset_size(type, width) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0)
+        return type;
+    if (type >= 0) H5Tclose(type);
+    return -1;
+}
+
 /* --- attributes ---------------------------------------------------------------------------------------------- */
 
 static status read_text(attrs *out, const char *name, hid_t a, hid_t type, const h5_file *f, err *e)
@@ -120,7 +122,7 @@ static status read_text(attrs *out, const char *name, hid_t a, hid_t type, const
         hid_t mem = H5Tcopy(H5T_C_S1);
         H5Tset_size(mem, H5T_VARIABLE);
         H5Tset_cset(mem, H5Tget_cset(type));
-        if (H5Aread(a, mem, &text) < 0) s = h5_fail(e, ST_INPUT, f->path, "damaged attribute", REMEDY);
+        if (H5Aread(a, mem, &text) < 0) s = h5_fail(e, ST_INPUT, f->path, "damaged attribute", H5_REMEDY);
         else if (text && strlen(text) < MAX_TEXT) s = attrs_set_text(out, name, text, e);
         H5free_memory(text);
         H5Tclose(mem);
@@ -130,7 +132,7 @@ static status read_text(attrs *out, const char *name, hid_t a, hid_t type, const
     if (n == 0 || n > MAX_TEXT || n > f->size) return ST_OK;
     char *text = calloc(1, n + 1);
     if (!text) return err_set(e, ST_NOMEM, "%s: no memory for the attribute %s", f->path, name);
-    if (H5Aread(a, type, text) < 0) s = h5_fail(e, ST_INPUT, f->path, "damaged attribute", REMEDY);
+    if (H5Aread(a, type, text) < 0) s = h5_fail(e, ST_INPUT, f->path, "damaged attribute", H5_REMEDY);
     else s = attrs_set_text(out, name, text, e);
     free(text);
     return s;
@@ -145,40 +147,46 @@ static status read_attr(attrs *out, const char *name, hid_t a, const h5_file *f,
     double x = 0;
     if (space < 0 || H5Sget_simple_extent_npoints(space) != 1) class = H5T_NO_CLASS; /* not a scalar: not ours */
     if (class == H5T_INTEGER && H5Tget_size(type) <= 8)
-        s = H5Aread(a, H5T_NATIVE_INT64, &i) < 0 ? h5_fail(e, ST_INPUT, f->path, "damaged attribute", REMEDY) : attrs_set_i64(out, name, i, e);
+        s = H5Aread(a, H5T_NATIVE_INT64, &i) < 0 ? h5_fail(e, ST_INPUT, f->path, "damaged attribute", H5_REMEDY) : attrs_set_i64(out, name, i, e);
     else if (class == H5T_FLOAT && H5Tget_size(type) <= 16)
-        s = H5Aread(a, H5T_NATIVE_DOUBLE, &x) < 0 ? h5_fail(e, ST_INPUT, f->path, "damaged attribute", REMEDY) : attrs_set_f64(out, name, x, e);
+        s = H5Aread(a, H5T_NATIVE_DOUBLE, &x) < 0 ? h5_fail(e, ST_INPUT, f->path, "damaged attribute", H5_REMEDY) : attrs_set_f64(out, name, x, e);
     else if (class == H5T_STRING) s = read_text(out, name, a, type, f, e);
     if (type >= 0) H5Tclose(type);
     if (space >= 0) H5Sclose(space);
     return s;
 }
 
+typedef struct attr_walk { attrs *out; const h5_file *f; err *e; status s; size_t n; } attr_walk;
+
+static herr_t walk_attr(hid_t object, const char *name, const H5A_info_t *info, void *self)
+{
+    (void)info;
+    attr_walk *w = self;
+    if (++w->n > MAX_ATTRS) w->s = err_set(w->e, ST_INPUT, "%s: more than %d attributes in one place", w->f->path, MAX_ATTRS);
+    if (w->s) return -1;
+    hid_t a = H5Aopen(object, name, H5P_DEFAULT);
+    w->s = a < 0 ? h5_fail(w->e, ST_INPUT, w->f->path, "damaged attribute", H5_REMEDY) : read_attr(w->out, name, a, w->f, w->e);
+    if (a >= 0) H5Aclose(a);
+    return w->s ? -1 : 0;
+}
+
 status h5_read_attrs(attrs *out, const h5_file *f, const char *object, err *e)
 {
-    H5O_info_t info;
-    if (H5Oget_info_by_name2(f->id, object, &info, H5O_INFO_NUM_ATTRS, H5P_DEFAULT) < 0)
-        return err_set(e, ST_INPUT, "%s: has no group %s: truncated or foreign; %s", f->path, object, REMEDY);
-    if (info.num_attrs > MAX_ATTRS) return err_set(e, ST_INPUT, "%s: %s has more than %d attributes", f->path, object, MAX_ATTRS);
-    status s = ST_OK;
-    for (hsize_t i = 0; i < info.num_attrs && !s; i++) {
-        char name[256];
-        hid_t a = H5Aopen_by_idx(f->id, object, H5_INDEX_NAME, H5_ITER_INC, i, H5P_DEFAULT, H5P_DEFAULT);
-        if (a < 0 || H5Aget_name(a, sizeof name, name) < 0) s = h5_fail(e, ST_INPUT, f->path, "damaged attribute", REMEDY);
-        else s = read_attr(out, name, a, f, e);
-        if (a >= 0) H5Aclose(a);
-    }
-    return s;
+    attr_walk w = {out, f, e, ST_OK, 0};
+    hid_t id = H5Oopen(f->id, object, H5P_DEFAULT);
+    if (id < 0) return err_set(e, ST_INPUT, "%s: has no group %s: truncated or foreign; %s", f->path, object, H5_REMEDY);
+    herr_t rc = H5Aiterate2(id, H5_INDEX_NAME, H5_ITER_INC, NULL, walk_attr, &w);
+    H5Oclose(id);
+    if (rc < 0 && !w.s) return h5_fail(e, ST_INPUT, f->path, "damaged attributes", H5_REMEDY);
+    return w.s;
 }
 
 static bool write_attr(hid_t object, const attr *a)
 {
     size_t n = a->kind == ATTR_TEXT ? strlen(a->text) : 0;
-    hid_t type = a->kind == ATTR_I64 ? H5Tcopy(H5T_STD_I64LE) : a->kind == ATTR_F64 ? H5Tcopy(H5T_IEEE_F64LE) : H5Tcopy(H5T_C_S1);
+    hid_t type = a->kind == ATTR_I64 ? H5Tcopy(H5T_STD_I64LE) : a->kind == ATTR_F64 ? H5Tcopy(H5T_IEEE_F64LE) : h5_text_type(n ? n : 1);
     hid_t space = H5Screate(H5S_SCALAR), id = -1;
     bool ok = type >= 0 && space >= 0;
-    if (ok && a->kind == ATTR_TEXT)
-        ok = H5Tset_size(type, n ? n : 1) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0;
     if (ok) ok = (id = H5Acreate2(object, a->name, type, space, H5P_DEFAULT, H5P_DEFAULT)) >= 0;
     if (ok && a->kind == ATTR_I64) ok = H5Awrite(id, H5T_NATIVE_INT64, &a->i) >= 0;
     else if (ok && a->kind == ATTR_F64) ok = H5Awrite(id, H5T_NATIVE_DOUBLE, &a->f) >= 0;
@@ -196,77 +204,4 @@ status h5_write_attrs(hid_t file, const char *object, const attrs *g, const char
     for (size_t i = 0; i < g->n && ok; i++) ok = write_attr(id, &g->a[i]);
     if (id >= 0) H5Oclose(id);
     return ok ? ST_OK : h5_fail(e, ST_IO, path, "HDF5 cannot write attributes", "");
-}
-
-/* --- columns ------------------------------------------------------------------------------------------------- */
-
-status h5_read_numbers(double **x, size_t *n, const h5_file *f, const char *name, err *e)
-{
-    status s = ST_OK;
-    hid_t type = -1, space = -1, set = H5Dopen2(f->id, name, H5P_DEFAULT);
-    hsize_t rows = 0;
-    *x = NULL;
-    *n = 0;
-    if (set < 0) return err_set(e, ST_INPUT, "%s: has no data set %s: truncated or foreign; %s", f->path, name, REMEDY);
-    type = H5Dget_type(set);
-    space = H5Dget_space(set);
-    H5T_class_t class = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
-    if ((class != H5T_INTEGER && class != H5T_FLOAT) || H5Tget_size(type) > 16)
-        s = err_set(e, ST_INPUT, "%s: %s: holds no numbers", f->path, name);
-    else if (space < 0 || H5Sget_simple_extent_ndims(space) != 1 || H5Sget_simple_extent_dims(space, &rows, NULL) != 1)
-        s = err_set(e, ST_INPUT, "%s: %s: is not one-dimensional", f->path, name);
-    else if (rows > f->size / H5Tget_size(type) * DEFLATE_BEST)
-        s = err_set(e, ST_INPUT, "%s: %s: claims %llu rows, more than a file of %zu bytes can hold; %s", f->path, name,
-                    (unsigned long long)rows, f->size, REMEDY);
-    else if (!(*x = malloc((rows ? rows : 1) * sizeof **x)))
-        s = err_set(e, ST_NOMEM, "%s: %s: no memory for %llu rows", f->path, name, (unsigned long long)rows);
-    else if (rows && H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, *x) < 0)
-        s = h5_fail(e, ST_INPUT, f->path, "damaged data set", REMEDY);
-    if (space >= 0) H5Sclose(space);
-    if (type >= 0) H5Tclose(type);
-    H5Dclose(set);
-    if (s) {
-        free(*x);
-        *x = NULL;
-        return s;
-    }
-    *n = rows;
-    return ST_OK;
-}
-
-static hid_t column_layout(size_t n)
-{
-    hid_t p = H5Pcreate(H5P_DATASET_CREATE);
-    hsize_t chunk = n < CHUNK ? n : CHUNK;
-    bool ok = p >= 0 && H5Pset_obj_track_times(p, 0) >= 0;
-    if (ok && n >= CHUNKED_FROM)
-        ok = H5Pset_chunk(p, 1, &chunk) >= 0 && H5Pset_shuffle(p) >= 0 && H5Pset_deflate(p, DEFLATE_LEVEL) >= 0 && H5Pset_fletcher32(p) >= 0;
-    if (ok) return p;
-    if (p >= 0) H5Pclose(p);
-    return -1;
-}
-
-status h5_write_numbers(hid_t file, const char *name, const double *x, size_t n, bool whole, const char *units,
-                        const char *path, err *e)
-{
-    hsize_t rows = n;
-    int64_t *wholes = NULL;
-    hid_t p = column_layout(n), space = H5Screate_simple(1, &rows, NULL), set = -1;
-    bool ok = p >= 0 && space >= 0;
-    if (whole && !(wholes = malloc((n ? n : 1) * sizeof *wholes))) ok = false;
-    for (size_t i = 0; i < n && whole && ok; i++) wholes[i] = isfinite(x[i]) ? (int64_t)x[i] : -1;
-    if (ok) ok = (set = H5Dcreate2(file, name, whole ? H5T_STD_I64LE : H5T_IEEE_F64LE, space, H5P_DEFAULT, p, H5P_DEFAULT)) >= 0;
-    if (ok && n)
-        ok = H5Dwrite(set, whole ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                      whole ? (const void *)wholes : (const void *)x) >= 0;
-    if (set >= 0) H5Dclose(set);
-    if (space >= 0) H5Sclose(space);
-    if (p >= 0) H5Pclose(p);
-    free(wholes);
-    if (!ok) return h5_fail(e, ST_IO, path, "HDF5 cannot write a column", "");
-    attrs g = {0};
-    status s = units ? attrs_set_text(&g, "units", units, e) : ST_OK;
-    if (!s && units) s = h5_write_attrs(file, name, &g, path, e);
-    attrs_free(&g);
-    return s;
 }

@@ -28,12 +28,24 @@ status h5_take_image(hid_t file, void **bytes, size_t *n, const char *path, err 
 status h5_read_attrs(attrs *out, const h5_file *f, const char *object, err *e); /* unknown types are passed over */
 status h5_write_attrs(hid_t file, const char *object, const attrs *g, const char *path, err *e);
 
-/* 1-D numbers as doubles; *n rows. `absent_ok`: a missing data set gives *x = NULL, *n = 0. */
+/* 1-D numbers as doubles, malloc'ed; *n rows. */
 status h5_read_numbers(double **x, size_t *n, const h5_file *f, const char *name, err *e);
 /* whole: stored as int64, else double. units NULL: no attribute. */
 status h5_write_numbers(hid_t file, const char *name, const double *x, size_t n, bool whole, const char *units,
                         const char *path, err *e);
 
+/* 1-D texts of equal width, padded with zeros: row i starts at text + i * width, and text[i * width + width - 1] is 0. */
+status h5_read_texts(char **text, size_t *width, size_t *n, const h5_file *f, const char *name, err *e);
+status h5_write_texts(hid_t file, const char *name, const char *const *x, size_t n, const char *path, err *e);
+
+/* Names of the data sets of a group, in alphabetical order, and which of them hold texts. free(*sets). */
+enum { H5_NAME_MAX = 128 };
+typedef struct h5_set { char name[H5_NAME_MAX]; bool is_text; } h5_set;
+status h5_list(h5_set **sets, size_t *n, const h5_file *f, const char *group, err *e);
+
+hid_t h5_text_type(size_t width); /* fixed width, zero-padded, UTF-8 */
+
+#define H5_REMEDY "copy it again, or delete it and let `muscale sweep collect` make it from the journal"
 /* "path: what: innermost message of HDF5; remedy": ST_INPUT or the given status. */
 status h5_fail(err *e, status s, const char *path, const char *what, const char *remedy);
 #endif
