@@ -16,10 +16,11 @@ const char *mup_role_name(mup_role r); /* "embedding", "hidden", ... */
 
 /* Base values: what was tuned on the base model. */
 typedef struct mup_base {
-    double init_std;      /* std of hidden matrices at the base width; 0 = 1/sqrt(base fan_in) */
-    double embed_std;     /* std of the embedding; 0 = rule's default */
+    double init_std;      /* std of hidden matrices and readout at the base width; 0 = 1/sqrt(base fan_in) */
+    double embed_std;     /* std of the embedding; 0 = 1: a residual stream of unit scale at every width */
     double lr, eps, weight_decay;
     double embed_mult, logit_mult; /* alpha_in, alpha_out */
+    bool decay_independent; /* weight_decay is taken off as p *= 1 - lambda*s_t; else coupled: p *= 1 - lr*lambda*s_t */
 } mup_base;
 
 /* Shape ratios of the model at hand to the base model. */
@@ -32,7 +33,7 @@ typedef struct mup_ratios {
 
 typedef struct mup_tensor {
     double init_std;
-    double forward_mult; /* multiplies the tensor's output in the forward pass */
+    double forward_mult; /* on the tensor's output in the forward pass; for tables: the trainer takes it from mup_model */
     double lr, eps, weight_decay; /* absolute: base value times factor */
     double lr_scale;     /* lr / base lr: a scheduler writes lr = eta * s_t * lr_scale */
 } mup_tensor;

@@ -208,14 +208,16 @@ status config_hparams(const trainer_config *c, mup_tensor *tensors, mup_model *m
         .head_dim = c->base_head_dim ? (double)c->shape.head_dim / (double)c->base_head_dim : 1,
         .fan_in = fan_in_ratio(c, MUP_HIDDEN),
     };
-    status s = mup_apply_model(model, rule, (double)c->shape.head_dim, &c->base, &ratios, e);
+    mup_base base = c->base;
+    base.decay_independent = c->decay == DECAY_INDEPENDENT;
+    status s = mup_apply_model(model, rule, (double)c->shape.head_dim, &base, &ratios, e);
     size_t n = shape_tensors(&c->shape, NULL, 0);
     shape_tensor *t = s ? NULL : calloc(n, sizeof *t);
     if (!s && !t) return err_set(e, ST_NOMEM, "no memory for %zu tensors", n);
     if (t) shape_tensors(&c->shape, t, n);
     for (size_t i = 0; !s && i < n; i++) {
         ratios.fan_in = fan_in_ratio(c, t[i].role);
-        s = mup_apply_tensor(&tensors[i], rule, t[i].role, t[i].name, (double)t[i].fan_in, &c->base, &ratios, e);
+        s = mup_apply_tensor(&tensors[i], rule, t[i].role, t[i].name, (double)t[i].fan_in, &base, &ratios, e);
     }
     free(t);
     return s;

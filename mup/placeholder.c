@@ -1,3 +1,0 @@
-#include "base/err.h"
-const char *mup_unused_object(void);
-const char *mup_unused_object(void) { return "mup"; }
