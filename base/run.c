@@ -169,6 +169,8 @@ status run_fields(attrs *row, const run_record *r, err *e)
     if (!s) s = attrs_set_text(row, "status", run_status_text(r), e);
     for (size_t i = 0; i < sizeof canonical / sizeof *canonical && !s; i++)
         s = attrs_set_f64(row, canonical[i].name, attrs_f64(&r->group[canonical[i].group], canonical[i].from), e);
+    /* A run that diverged has no final loss; that it blew up is an observation (base/table.h). */
+    if (!s && !strcmp(run_status_text(r), "diverged")) s = attrs_set_f64(row, "loss", INFINITY, e);
     double u = attrs_f64(&r->group[RUN_CONFIG], "unique_tokens"), all = attrs_f64(&r->group[RUN_DATA], "tokens_available");
     if (!s) s = attrs_set_f64(row, "U", u > 0 ? u : all, e);
     if (!s) s = copy_group(row, &r->group[RUN_CONFIG], e);

@@ -26,7 +26,13 @@ typedef struct table_column {
     size_t n_hash;
 } table_column;
 
-typedef struct table_source { char path[IO_PATH_MAX]; char sha256[IO_SHA256_HEX]; size_t n_rows; } table_source;
+enum { TABLE_NOTE_MAX = 200 };
+typedef struct table_source {
+    char path[IO_PATH_MAX];
+    char sha256[IO_SHA256_HEX];
+    size_t n_rows;
+    char note[TABLE_NOTE_MAX]; /* what a person should know ("campaign.h5 is older than 3 of 9 runs: ..."), "" if nothing */
+} table_source;
 
 typedef struct table {
     size_t n_rows, n_cols;
