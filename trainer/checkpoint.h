@@ -1,9 +1,10 @@
 /* Checkpoints of one replica: all that a bit-identical continuation needs. Randomness and data order are functions of
  * (seed, step), so weights, both moments and a handful of numbers are the whole state.
  *
- * A file `ckpt.<step>`, little-endian: head (checkpoint.c: struct head), table of tensors with an xxh64 each, canonical
+ * A file `ckpt.<step>`, little-endian: head (checkpoint_file.c: struct head), table of tensors with an xxh64 each, canonical
  * text of the config, then per tensor its floats: weights, first moments, second moments. It appears by rename, after
- * its bytes are on disk; the two newest are kept. doc/formats.md has the layout. */
+ * its bytes are on disk; the two newest are kept. No clock, path or process in it: the file is a function of config, step,
+ * backend and build, so two runs are compared with cmp. doc/formats.md has the layout. */
 #ifndef TRAINER_CHECKPOINT_H
 #define TRAINER_CHECKPOINT_H
 #include "trainer/bank.h"
@@ -16,7 +17,6 @@ typedef struct ckpt_state {
     int64_t step;              /* optimiser steps done */
     double loss_ema, loss_ema_min;
     double best_val;           /* NaN: no validation yet */
-    double wall_s;             /* spent so far, all segments */
 } ckpt_state;
 
 /* Writes replica r of the bank as DIR/ckpt.<step>, then deletes all but the two newest up to that step. file

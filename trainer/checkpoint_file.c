@@ -22,7 +22,7 @@ typedef struct head {
     uint32_t version, n_tensors;  /* n_tensors: rows of the table, 3 per model tensor */
     uint64_t canonical_bytes, payload_bytes;
     int64_t step;
-    double loss_ema, loss_ema_min, best_val, wall_s;
+    double loss_ema, loss_ema_min, best_val;
     char config_id[16];
     uint64_t head_xxh64;
 } head;
@@ -34,7 +34,7 @@ typedef struct row {
     uint64_t offset; /* from the file's start */
     uint64_t bytes, xxh64;
 } row;
-_Static_assert(sizeof(head) == 96 && sizeof(row) == 96, "written as they lie in memory");
+_Static_assert(sizeof(head) == 88 && sizeof(row) == 96, "written as they lie in memory");
 
 static const char magic[8] = "MUSCKPT\n";
 enum { VERSION = 1, PARTS = 3, MAX_TABLE = 1 << 20 };
@@ -61,7 +61,7 @@ static void layout_free(layout *l)
 
 static uint64_t payload_start(const head *h)
 {
-    return (sizeof *h + h->n_tensors * sizeof(row) + h->canonical_bytes + 63) / 64 * 64;
+    return sizeof *h + h->n_tensors * sizeof(row) + h->canonical_bytes;
 }
 
 static status layout_make(layout *l, const trainer_config *c, err *e)
@@ -182,7 +182,6 @@ status ckpt_file_write(const char *path, bank *b, size_t r, const trainer_config
     l.head.loss_ema = st->loss_ema;
     l.head.loss_ema_min = st->loss_ema_min;
     l.head.best_val = st->best_val;
-    l.head.wall_s = st->wall_s;
     s = write_temp(path, &l, b, r, e);
     layout_free(&l);
     return s;
@@ -291,7 +290,7 @@ status ckpt_file_read(ckpt_state *st, bank *b, size_t r, const char *path, const
     if (!s) s = read_payload(fd, table, &l, b, r, path, e);
     if (!s)
         *st = (ckpt_state){.step = h.step, .loss_ema = h.loss_ema, .loss_ema_min = h.loss_ema_min,
-                           .best_val = h.best_val, .wall_s = h.wall_s};
+                           .best_val = h.best_val};
 done:
     if (fd >= 0) close(fd);
     free(table);

@@ -44,6 +44,7 @@ typedef struct train_observer {
 typedef struct train_job {
     trainer_config config;      /* resolved */
     char ckpt_dir[IO_PATH_MAX]; /* "" = no checkpoints. Two newest are kept */
+    double wall_before;         /* seconds spent in earlier segments (the journal knows); wall_s starts from here */
     train_observer observer;
     train_end result;           /* out */
     char note[256];             /* out: "checkpoint X damaged, resumed from Y", "" if nothing */

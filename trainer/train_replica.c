@@ -8,7 +8,7 @@
  * over, long enough that one bad batch is none. */
 static const double ema_rate = 0.05;
 
-static double wall(const loop *l, size_t r) { return l->reps[r].wall_before + io_now() - l->started; }
+static double wall(const loop *l, size_t r) { return l->jobs[r].wall_before + io_now() - l->started; }
 
 static status set_replica(loop *l, size_t r, err *e)
 {
@@ -39,7 +39,6 @@ static status load(loop *l, size_t r, err *e)
     if (s || !p->from_step) return s;
     if ((s = ckpt_read(&p->state, l->bank, r, file, &j->config, e))) return s;
     p->ckpt_step = p->from_step;
-    p->wall_before = p->state.wall_s;
     return ST_OK;
 }
 
@@ -141,7 +140,6 @@ status replica_checkpoint(loop *l, size_t r, err *e)
     char file[IO_PATH_MAX];
     status s = ST_OK;
     if (!*j->ckpt_dir || p->ckpt_step == p->state.step) return ST_OK;
-    p->state.wall_s = wall(l, r);
     if (j->observer.sync) s = j->observer.sync(j->observer.self, e);
     if (!s) s = ckpt_write(file, j->ckpt_dir, l->bank, r, &j->config, &p->state, e);
     if (s) return s;

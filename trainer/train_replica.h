@@ -10,7 +10,6 @@ typedef struct replica {
     ckpt_state state;         /* what a checkpoint holds */
     int64_t from_step, n_steps;
     int64_t ckpt_step;        /* of the newest checkpoint, 0: none */
-    double wall_before;       /* seconds of earlier segments */
     double flops_per_token;
     double val, val_se;       /* of the last validation */
     int64_t diverged_at;      /* -1 */
