@@ -112,6 +112,16 @@ hid_t h5_text_type(size_t width)
     return -1;
 }
 
+status h5_make_group(hid_t file, const char *name, const char *path, err *e)
+{
+    hid_t p = H5Pcreate(H5P_GROUP_CREATE), id = -1;
+    if (p >= 0 && H5Pset_obj_track_times(p, 0) >= 0) id = H5Gcreate2(file, name, H5P_DEFAULT, p, H5P_DEFAULT);
+    if (p >= 0) H5Pclose(p);
+    if (id < 0) return h5_fail(e, ST_IO, path, "HDF5 cannot make a group", "");
+    H5Gclose(id);
+    return ST_OK;
+}
+
 /* --- attributes ---------------------------------------------------------------------------------------------- */
 
 static status read_text(attrs *out, const char *name, hid_t a, hid_t type, const h5_file *f, err *e)

@@ -25,6 +25,7 @@ hid_t h5_create_image(void);
 /* The bytes of the file in memory; malloc'ed. ST_IO if HDF5 fails. */
 status h5_take_image(hid_t file, void **bytes, size_t *n, const char *path, err *e);
 
+status h5_make_group(hid_t file, const char *name, const char *path, err *e);
 status h5_read_attrs(attrs *out, const h5_file *f, const char *object, err *e); /* unknown types are passed over */
 status h5_write_attrs(hid_t file, const char *object, const attrs *g, const char *path, err *e);
 

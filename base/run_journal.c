@@ -148,12 +148,6 @@ static status take_resume(reader *d, json_t *o, err *e)
     add_segment(d, o, from);
     status s = ST_OK;
     if (attrs_get(&d->r->group[RUN_ROOT], "why")) s = attrs_set_text(&d->r->group[RUN_ROOT], "why", "", e);
-    /* a prediction may be bound late, while resuming; it never changes once it is there */
-    static const char *const late[] = {"prediction_sha256", "prediction"};
-    for (size_t i = 0; i < 2 && !s; i++) {
-        json_t *v = json_object_get(o, late[i]);
-        if (v && !attrs_get(&d->r->group[RUN_ROOT], late[i])) s = take_value(&d->r->group[RUN_ROOT], late[i], v, e);
-    }
     return s;
 }
 
@@ -200,7 +194,8 @@ static status finish(reader *d, const char *text, err *e)
     char hash[17];
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)XXH64(text, r->journal_bytes, 0));
     status s = d->ended ? ST_OK : attrs_set_text(root, "status", "partial", e);
-    if (!s && !d->ended) s = running_summary(r, e);
+    /* a failed run's end knows only why */
+    if (!s && !attrs_get(&r->group[RUN_SUMMARY], "tokens")) s = running_summary(r, e);
     if (!s) s = attrs_set_text(root, "schema", "muscale.run/1", e);
     if (!s) s = attrs_set_i64(root, "journal_rows", (int64_t)d->n_records, e);
     if (!s) s = attrs_set_text(root, "journal_xxh64", hash, e);

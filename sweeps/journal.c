@@ -148,7 +148,4 @@ status journal_sync(journal *j, err *e)
     return ST_OK;
 }
 
-status journal_sync_if_due(journal *j, err *e)
-{
-    return j->unsynced && io_now() - j->synced_at >= JOURNAL_SYNC_S ? journal_sync(j, e) : ST_OK;
-}
+bool journal_sync_due(const journal *j) { return j->unsynced && io_now() - j->synced_at >= JOURNAL_SYNC_S; }

@@ -21,7 +21,7 @@ status journal_row(journal *j, const train_row *r, err *e);
 status journal_val(journal *j, const train_val *v, err *e);
 
 status journal_sync(journal *j, err *e);        /* fdatasync */
-status journal_sync_if_due(journal *j, err *e); /* when JOURNAL_SYNC_S have passed since the last */
+bool journal_sync_due(const journal *j);          /* unsynced rows, and JOURNAL_SYNC_S since the last */
 enum { JOURNAL_SYNC_S = 10 };
 
 /* JSON has no NaN: null. Never NULL except without memory. */

@@ -15,30 +15,20 @@
 /* An attribute must fit one object header message (64 KiB in the formats every HDF5 reads). */
 enum { TEXT_MAX = 60000 };
 
-static status make_group(hid_t file, const char *name, const char *path, err *e)
-{
-    hid_t p = H5Pcreate(H5P_GROUP_CREATE), id = -1;
-    if (p >= 0 && H5Pset_obj_track_times(p, 0) >= 0) id = H5Gcreate2(file, name, H5P_DEFAULT, p, H5P_DEFAULT);
-    if (p >= 0) H5Pclose(p);
-    if (id < 0) return h5_fail(e, ST_IO, path, "HDF5 cannot make a group", "");
-    H5Gclose(id);
-    return ST_OK;
-}
-
 static status write_group(hid_t file, const run_record *r, run_group g, err *e)
 {
     char name[32];
     snprintf(name, sizeof name, "/%s", run_group_name(g));
     for (size_t i = 0; i < r->group[g].n; i++)
         if (r->group[g].a[i].kind == ATTR_TEXT && strlen(r->group[g].a[i].text) > TEXT_MAX) r->group[g].a[i].text[TEXT_MAX] = 0;
-    status s = g == RUN_ROOT ? ST_OK : make_group(file, name, r->path, e);
+    status s = g == RUN_ROOT ? ST_OK : h5_make_group(file, name, r->path, e);
     return s ? s : h5_write_attrs(file, name, &r->group[g], r->path, e);
 }
 
 static status write_columns(hid_t file, double *const *cols, size_t n, const run_column *names, size_t n_cols, const char *group,
                             const char *path, err *e)
 {
-    status s = make_group(file, group, path, e);
+    status s = h5_make_group(file, group, path, e);
     for (size_t c = 0; c < n_cols && !s; c++) {
         char name[64];
         snprintf(name, sizeof name, "%s/%s", group, names[c].name);

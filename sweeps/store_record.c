@@ -1,0 +1,164 @@
+#include "sweeps/store_record.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "config.h"
+#include "sweeps/journal.h"
+
+/* --- pieces -------------------------------------------------------------------------------------------------- */
+
+static bool put(json_t *o, const char *key, json_t *v) { return json_object_set_new(o, key, v) == 0; }
+
+/* Not UTF-8 (a path may hold anything): JSON has no word for it, so the odd bytes become '?'. */
+static json_t *text(const char *t)
+{
+    json_t *v = json_string(t);
+    if (v) return v;
+    char *copy = strdup(t);
+    for (char *p = copy; p && *p; p++)
+        if ((unsigned char)*p >= 0x80) *p = '?';
+    v = copy ? json_string(copy) : NULL;
+    free(copy);
+    return v;
+}
+
+static json_t *value(const trainer_config *c, const config_key *k)
+{
+    char buf[IO_PATH_MAX];
+    double x;
+    int64_t i;
+    config_value(c, k, buf);
+    switch (k->type) {
+    case CFG_I64:
+    case CFG_U64: return num_parse_i64(buf, &i) ? json_integer(i) : text(buf); /* a seed above 2^63 stays text */
+    case CFG_F64: return num_parse_f64(buf, &x) ? json_real(x) : text(buf);
+    case CFG_BOOL: return json_integer(!strcmp(buf, "true"));
+    case CFG_TEXT:
+    case CFG_ENUM: return text(buf);
+    }
+    return NULL;
+}
+
+static json_t *config_object(const trainer_config *c, const char *argv)
+{
+    size_t n;
+    const config_key *keys = config_keys(&n);
+    char *canonical = config_canonical(c), *yaml = config_yaml(c);
+    json_t *o = json_object();
+    bool ok = o && canonical && yaml;
+    for (size_t i = 0; i < n && ok; i++) ok = put(o, keys[i].name, value(c, &keys[i]));
+    ok = ok && put(o, "canonical", text(canonical)) && put(o, "yaml", text(yaml)) && put(o, "argv", text(argv));
+    free(canonical);
+    free(yaml);
+    if (ok) return o;
+    json_decref(o);
+    return NULL;
+}
+
+static json_t *model_object(const train_start *s)
+{
+    const trainer_config *c = s->config;
+    return json_pack("{s:I,s:I,s:I,s:o,s:s,s:s,s:I,s:I}", "n_params_total", (json_int_t)s->counts.n_params_total, "n_params_non_embed",
+                     (json_int_t)s->counts.n_params_non_embed, "n_params_embed", (json_int_t)s->counts.n_params_embed, "flops_per_token",
+                     journal_real(s->flops_per_token), "flops_rule", c->flops_rule, "parametrisation", c->parametrisation, "base_width",
+                     (json_int_t)c->base_width, "base_depth", (json_int_t)c->base_depth);
+}
+
+static json_t *data_object(const train_start *s)
+{
+    const data_info *d = s->data;
+    json_t *name = text(s->config->data);
+    if (!d) return json_pack("{s:o}", "dataset", name);
+    return json_pack("{s:o,s:s,s:s,s:I,s:I,s:I,s:s,s:o,s:o}", "dataset", name, "format", d->format, "tokenizer", d->tokenizer, "vocab",
+                     (json_int_t)d->vocab, "tokens_available", (json_int_t)d->train_tokens, "val_tokens_available",
+                     (json_int_t)d->val_tokens, "sha256", d->sha256, "bytes_per_token", journal_real(d->bytes_per_token), "entropy_rate",
+                     journal_real(d->entropy_rate));
+}
+
+static void cpu_name(char *out, size_t size)
+{
+    char *info = NULL;
+    snprintf(out, size, "unknown");
+    if (io_read_file(&info, NULL, "/proc/cpuinfo", 1 << 24, NULL)) return;
+    const char *p = strstr(info, "model name");
+    p = p ? strchr(p, ':') : NULL;
+    if (p) snprintf(out, size, "%.*s", (int)strcspn(p + 2, "\n"), p + 2);
+    free(info);
+}
+
+static json_t *env_object(const train_start *s, const record_origin *o)
+{
+    char host[128] = "unknown", cpu[128];
+    const char *job = getenv("SLURM_JOB_ID");
+    gethostname(host, sizeof host - 1);
+    cpu_name(cpu, sizeof cpu);
+    return json_pack("{s:o,s:o,s:s,s:i,s:s,s:I,s:I,s:s}", "host", text(host), "cpu", text(cpu), "device", s->device ? s->device : "",
+                     "threads", o->threads, "compiler", "cc " __VERSION__, "bank_size", (json_int_t)s->bank_size, "bank_bytes",
+                     (json_int_t)s->bytes_needed, "slurm_job", job ? job : "");
+}
+
+/* --- events -------------------------------------------------------------------------------------------------- */
+
+json_t *record_start(const train_start *s, const record_origin *o)
+{
+    json_t *r = json_pack("{s:s,s:s,s:s,s:s,s:s}", "event", "start", "schema", "muscale.journal/1", "run_id", s->id, "campaign_id",
+                          o->campaign_id, "created_by", "muscale " PACKAGE_VERSION);
+    bool ok = r != NULL;
+    if (ok && *o->prediction_sha256)
+        ok = put(r, "prediction_sha256", text(o->prediction_sha256)) && put(r, "prediction", text(o->prediction));
+    ok = ok && put(r, "config", config_object(s->config, o->argv)) && put(r, "model", model_object(s)) &&
+         put(r, "data", data_object(s)) && put(r, "env", env_object(s, o));
+    if (ok) return r;
+    json_decref(r);
+    return NULL;
+}
+
+json_t *record_resume(const train_start *s, const record_origin *o)
+{
+    return json_pack("{s:s,s:I,s:s,s:o,s:o}", "event", "resume", "from_step", (json_int_t)s->from_step, "created_by",
+                     "muscale " PACKAGE_VERSION, "argv", text(o->argv), "env", env_object(s, o));
+}
+
+json_t *record_ckpt(int64_t step, const char *file)
+{
+    const char *slash = file ? strrchr(file, '/') : NULL;
+    return json_pack("{s:s,s:I,s:o}", "event", "ckpt", "step", (json_int_t)step, "file", text(slash ? slash + 1 : file ? file : ""));
+}
+
+json_t *record_end(const train_end *end)
+{
+    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o}", "event", "end", "status", run_status_name(end->status), "step",
+                     (json_int_t)end->step, "tokens", (json_int_t)end->tokens, "diverged_at", (json_int_t)end->diverged_at,
+                     "final_val_loss", journal_real(end->final_val_loss), "final_val_loss_se", journal_real(end->final_val_loss_se),
+                     "best_val_loss", journal_real(end->best_val_loss), "final_train_loss_ema",
+                     journal_real(end->final_train_loss_ema), "flops", journal_real(end->flops), "wall_s", journal_real(end->wall_s));
+}
+
+json_t *record_failed(const char *why)
+{
+    return json_pack("{s:s,s:s,s:o}", "event", "end", "status", "failed", "why", text(why));
+}
+
+char *record_argv(char *const *argv, int argc)
+{
+    size_t n = 1, at = 0;
+    for (int i = 0; i < argc; i++) n += 4 * strlen(argv[i]) + 3;
+    char *out = malloc(n);
+    if (!out) return NULL;
+    for (int i = 0; i < argc; i++) {
+        bool plain = argv[i][0] && !argv[i][strspn(argv[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%")];
+        if (i) out[at++] = ' ';
+        if (!plain) out[at++] = '\'';
+        for (const char *p = argv[i]; *p; p++) {
+            if (*p == '\'') at += (size_t)sprintf(out + at, "'\\''");
+            else out[at++] = *p;
+        }
+        if (!plain) out[at++] = '\'';
+    }
+    out[at] = 0;
+    return out;
+}
