@@ -29,7 +29,7 @@ static void node_free(yaml_node *n)
     free(n);
 }
 
-void yaml_free(yaml_doc *doc)
+void yaml_doc_free(yaml_doc *doc)
 {
     node_free(doc->root);
     doc->root = NULL;
@@ -227,7 +227,7 @@ status yaml_parse(yaml_doc *doc, const char *text, size_t n, const char *name, e
     yaml_parser_set_input_string(&l.parser, (const unsigned char *)text, n);
     status s = document(&l);
     yaml_parser_delete(&l.parser);
-    if (s) yaml_free(doc);
+    if (s) yaml_doc_free(doc);
     return s;
 }
 

@@ -29,7 +29,7 @@ typedef struct yaml_doc {
 
 status yaml_load(yaml_doc *doc, const char *path, err *e);
 status yaml_parse(yaml_doc *doc, const char *text, size_t n, const char *name, err *e);
-void yaml_free(yaml_doc *doc); /* accepts a zeroed doc */
+void yaml_doc_free(yaml_doc *doc); /* accepts a zeroed doc. Not "yaml_free": libyaml.so calls its own function of that name */
 
 const yaml_node *yaml_get(const yaml_node *map, const char *key); /* NULL when absent or not a map */
 

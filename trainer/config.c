@@ -184,6 +184,6 @@ status config_load(trainer_config *c, const char *path, err *e)
     if (doc.root->kind != YAML_MAP) s = yaml_error(&doc, doc.root, e, "a config is a list of lines 'key: value'");
     for (size_t i = 0; !s && i < doc.root->n; i++)
         s = config_set_node(c, &doc, doc.root->keys[i], doc.root->values[i], e);
-    yaml_free(&doc);
+    yaml_doc_free(&doc);
     return s;
 }
