@@ -81,8 +81,9 @@ static void extrapolation(predict_result *out, const predict_law *law)
 status predict_at(predict_result *out, const predict_law *law, const predict_point *at, uint64_t seed, err *e)
 {
     size_t k = law->n_draws;
+    memset(out, 0, sizeof *out);
     out->at = *at;
-    out->ci_loss = out->pi_loss = unknown();
+    out->ci_n = out->ci_d = out->ci_c = out->ci_tokens_per_param = out->ci_loss = out->pi_loss = unknown();
     out->noise_sd = noise_sd(law);
     extrapolation(out, law);
     if (!k || !law->draws) return ST_OK;
@@ -119,8 +120,6 @@ status predict_run(predict_result *out, const predict_law *law, const predict_co
 {
     predict_point at;
     size_t k = law->n_draws;
-    memset(out, 0, sizeof *out);
-    out->ci_n = out->ci_d = out->ci_c = out->ci_tokens_per_param = unknown();
     status s = predict_solve(&at, law, law->theta, cost, ask, e);
     if (!s) s = predict_at(out, law, &at, seed, e);
     if (s || !k || !law->draws) return s;
