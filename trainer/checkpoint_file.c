@@ -195,7 +195,8 @@ static status read_at(int fd, void *to, size_t n, uint64_t at, const char *path,
     while (n) {
         ssize_t got = pread(fd, p, n, (off_t)at);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return err_set(e, ST_IO, "%s: cannot read: %s", path, strerror(errno));
+        /* A bad sector in the newest file is one more reason to look at the older one. */
+        if (got < 0) return err_set(e, ST_CORRUPT, "%s: cannot read: %s", path, strerror(errno));
         if (got == 0) return err_set(e, ST_CORRUPT, "%s: cut off at byte %" PRIu64, path, at);
         p += got;
         at += (uint64_t)got;
