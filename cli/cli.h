@@ -21,7 +21,8 @@ typedef struct cli {
     int argc0;
 } cli;
 
-typedef enum cli_kind { OPT_FLAG, OPT_TEXT, OPT_F64, OPT_I64, OPT_LIST } cli_kind;
+/* OPT_I64_MAYBE: `--name` alone is 1, a value needs '=' */
+typedef enum cli_kind { OPT_FLAG, OPT_TEXT, OPT_F64, OPT_I64, OPT_I64_MAYBE, OPT_LIST } cli_kind;
 typedef struct cli_list { const char **items; size_t n; } cli_list; /* items borrowed from argv; free(items) */
 typedef struct cli_opt {
     const char *name;   /* "bootstrap": --bootstrap K; one letter is -o */

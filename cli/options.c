@@ -89,6 +89,9 @@ static status store(const cli_opt *o, const char *shown, const char *value, err 
     case OPT_F64:
         if (num_parse_f64(value, o->dst)) return ST_OK;
         return err_set(e, ST_USAGE, "%s: '%s' is not a finite number", shown, value);
+    case OPT_I64_MAYBE:
+        if (!value) value = "1";
+        /* fall through */
     case OPT_I64:
         if (num_parse_i64(value, o->dst)) return ST_OK;
         return err_set(e, ST_USAGE, "%s: '%s' is not a whole number", shown, value);
@@ -144,6 +147,8 @@ status cli_parse(cli *c, const cli_opt *opts, size_t n_opts, int argc, char **ar
             s = unknown_option(opts, n_opts, arg, e);
         } else if (o->kind == OPT_FLAG) {
             s = value ? err_set(e, ST_USAGE, "%s: takes no value", arg) : store(o, arg, NULL, e);
+        } else if (o->kind == OPT_I64_MAYBE) {
+            s = store(o, arg, value, e);
         } else {
             if (!value && i + 1 < argc) value = argv[++i];
             s = value ? store(o, arg, value, e) : err_set(e, ST_USAGE, "%s: needs a value (%s)", arg, o->arg ? o->arg : "VALUE");

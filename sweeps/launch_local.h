@@ -1,0 +1,45 @@
+/* Runs a plan on this machine: banks one after another, longest first, in one process with worker threads.
+ *
+ * Every unfinished run of the plan is taken by its owner file when its bank starts, so that several processes may share
+ * a campaign; what another live process owns is left alone. Finished runs (done, diverged) are skipped; stopped, killed
+ * and failed ones go on from their checkpoints, in banks with whatever run of their class is left. A run that fails is
+ * recorded and the others go on without it. Each bank's runs are published as soon as the bank is done. */
+#ifndef SWEEPS_LAUNCH_LOCAL_H
+#define SWEEPS_LAUNCH_LOCAL_H
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include "sweeps/plan.h"
+
+typedef struct sweep_progress {
+    size_t total, done, diverged, failed, running, others,
+        waiting;                                /* add up to total; others: run by other processes */
+    double flops_done, flops_left, flops_per_s; /* done: by this process; per second of training */
+    double seconds_left;                        /* flops_left / flops_per_s; negative = not known yet */
+} sweep_progress;
+
+typedef enum sweep_say { SWEEP_NOTE, SWEEP_WARN, SWEEP_FAILURE } sweep_say;
+
+typedef struct sweep_listener { /* every slot may be NULL; called on the thread that launched */
+    void *self;
+    void (*progress)(void *self, const sweep_progress *);
+    void (*say)(void *self, sweep_say kind, const char *line); /* one line, no newline */
+} sweep_listener;
+
+typedef struct sweep_launch_opts {
+    const char *campaign;
+    int threads;
+    size_t fail_fast;                  /* stop after so many failures; 0 = go on to the end */
+    const volatile sig_atomic_t *stop; /* set by a signal handler: checkpoint everything and return; may be NULL */
+    char *const *argv;                 /* provenance of the runs */
+    int argc;
+    sweep_listener listener;
+} sweep_launch_opts;
+
+/* The campaign folder must be open (campaign_open). *out is the last state, also on error.
+ *   ST_PARTIAL      some runs failed; their journals say why
+ *   ST_INTERRUPTED  *stop was set; everything is checkpointed
+ *   ST_IO           the campaign cannot be written any more (no space, read-only): nothing else is tried */
+status sweep_launch_local(sweep_progress *out, const sweep_plan *p, const sweep_spec *s, const sweep_launch_opts *o,
+                          err *e);
+#endif

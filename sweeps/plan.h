@@ -1,0 +1,73 @@
+/* The plan of a sweep: every cell resolved, equal cells merged, runs of one shape grouped into banks, longest first,
+ * and what it costs. Starts nothing; the data is opened and hashed once per (path, dtype), not per cell. Room for later
+ * work: WSD trunks are a second grouping over the same runs. */
+#ifndef SWEEPS_PLAN_H
+#define SWEEPS_PLAN_H
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include "sweeps/spec.h"
+#include "trainer/config.h"
+
+enum { SWEEP_BAD_SHOWN = 20, SWEEP_ID_SIZE = 17 };
+
+typedef struct sweep_run {
+    char id[SWEEP_ID_SIZE];
+    size_t block, cell; /* of the spec: the first cell with this identity */
+    size_t class;       /* runs of one class may share a bank (train_same_bank) */
+    size_t bank;
+    int64_t steps;
+    double flops;          /* training, by the config's rule */
+    trainer_config config; /* resolved */
+} sweep_run;
+
+typedef struct sweep_bank {
+    size_t first, n; /* runs order[first] .. order[first + n - 1] */
+    size_t bytes;    /* needed for all replicas at once */
+    double flops, seconds;
+} sweep_bank;
+
+typedef struct sweep_class {
+    size_t example, n_runs; /* a run of this class */
+    size_t max_bank;        /* by bank size and memory limit */
+    size_t bank_size;       /* of the plan's banks */
+    double flops_per_s;     /* 0 = not known */
+} sweep_class;
+
+typedef struct sweep_plan {
+    sweep_run *runs;   /* in the spec's order */
+    sweep_bank *banks; /* longest first */
+    sweep_class *classes;
+    size_t *order;
+    size_t n_runs, n_banks, n_classes, n_cells, n_merged;
+    double flops, tokens, seconds; /* seconds 0: rate not known */
+    size_t bytes_peak;             /* of the largest bank */
+    int workers;
+    bool measured; /* seconds rest on a measurement on this device */
+    size_t n_bad;  /* cells that cannot be built; the first ones below, ready to print */
+    char bad[SWEEP_BAD_SHOWN][768];
+} sweep_plan;
+
+typedef struct sweep_plan_opts {
+    int workers;         /* threads the runs will have; bank sizes are multiples of it where possible */
+    size_t max_bank;     /* replicas per bank at most */
+    size_t memory_limit; /* bytes a bank may need; 0 = half of the machine's memory */
+    const char *backend; /* NULL = as the spec says; else launch setting for every run */
+} sweep_plan_opts;
+sweep_plan_opts sweep_plan_opts_default(void);
+
+/* ST_INPUT when cells cannot be built: p->bad lists them and stays readable until free. Free in any case. */
+status sweep_plan_make(sweep_plan *p, const sweep_spec *s, const sweep_plan_opts *o, err *e);
+void sweep_plan_free(sweep_plan *p); /* accepts a zeroed plan */
+
+/* Time: by a given rate (FLOP/s), or measured: a few real steps of up to CALIBRATE_SHAPES shapes for about a second. */
+void sweep_plan_rate(sweep_plan *p, double flops_per_s);
+status sweep_plan_calibrate(sweep_plan *p, err *e);
+
+/* Bank options of a run, for `replicas` of its kind. */
+bank_opts sweep_bank_opts(const trainer_config *c, size_t replicas, int threads);
+
+/* muscale.plan/1; `runs` lists every run. NULL = no memory. What stands in CAMPAIGN/plan.json leaves the machine's rate
+ * out. */
+json_t *sweep_plan_json(const sweep_plan *p, const sweep_spec *s, bool with_rate);
+#endif

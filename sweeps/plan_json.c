@@ -1,0 +1,54 @@
+/* muscale.plan/1 */
+#include <stdlib.h>
+
+#include "sweeps/plan.h"
+
+static json_t *run_json(const sweep_plan *p, const sweep_spec *s, const sweep_run *r)
+{
+    char name[512];
+    shape_counts n = shape_count(&r->config.shape);
+    sweep_spec_describe(s, r->block, r->cell, name, sizeof name);
+    (void)p;
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:I}", "id", r->id, "block", s->blocks[r->block].name, "name",
+                     name, "n_params_total", (json_int_t)n.n_params_total, "tokens", (json_int_t)r->config.tokens,
+                     "steps", (json_int_t)r->steps, "flops", r->flops, "bank", (json_int_t)r->bank);
+}
+
+static json_t *bank_json(const sweep_plan *p, const sweep_bank *b, bool with_rate)
+{
+    const trainer_config *c = &p->runs[p->order[b->first]].config;
+    json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:f, s:I}", "n_runs", (json_int_t)b->n, "d_model",
+                          (json_int_t)c->shape.d_model, "n_layer", (json_int_t)c->shape.n_layer, "batch_tokens",
+                          (json_int_t)c->batch_tokens, "flops", b->flops, "bytes", (json_int_t)b->bytes);
+    if (j && with_rate) json_object_set_new(j, "seconds", b->seconds > 0 ? json_real(b->seconds) : json_null());
+    return j;
+}
+
+json_t *sweep_plan_json(const sweep_plan *p, const sweep_spec *s, bool with_rate)
+{
+    json_t *runs = json_array(), *banks = json_array();
+    char *canonical = p->n_runs ? config_canonical(&p->runs[0].config) : NULL;
+    for (size_t i = 0; i < p->n_runs; i++) json_array_append_new(runs, run_json(p, s, &p->runs[i]));
+    for (size_t i = 0; i < p->n_banks; i++) json_array_append_new(banks, bank_json(p, &p->banks[i], with_rate));
+    json_t *j = json_pack("{s:s, s:{s:s, s:s}, s:I, s:I, s:I, s:I, s:f, s:f, s:I}", "schema", "muscale.plan/1", "spec",
+                          "path", s->doc.path, "sha256", s->sha256, "n_cells", (json_int_t)p->n_cells, "n_merged",
+                          (json_int_t)p->n_merged, "n_runs", (json_int_t)p->n_runs, "n_banks", (json_int_t)p->n_banks,
+                          "tokens", p->tokens, "flops", p->flops, "bytes_peak", (json_int_t)p->bytes_peak);
+    if (j && with_rate) {
+        json_object_set_new(j, "workers", json_integer(p->workers));
+        json_object_set_new(j, "flops_per_s", p->seconds > 0 ? json_real(p->flops / p->seconds) : json_null());
+        json_object_set_new(j, "flops_per_s_measured", json_boolean(p->measured));
+        json_object_set_new(j, "hours", p->seconds > 0 ? json_real(p->seconds / 3600) : json_null());
+    }
+    /* the first run in full: `sweep run` names what changed when only the data or a default did */
+    if (j && canonical) json_object_set_new(j, "first_run", json_string(canonical));
+    free(canonical);
+    if (!j) {
+        json_decref(runs);
+        json_decref(banks);
+        return NULL;
+    }
+    json_object_set_new(j, "banks", banks);
+    json_object_set_new(j, "runs", runs);
+    return j;
+}
