@@ -57,9 +57,10 @@ static status read_json(json_t **out, char *sha256, const char *path, const char
     if (!*out) return err_set(e, ST_INPUT, "%s:%d:%d: not JSON (%s); a file of schema %s is needed", path, at.line, at.column, at.text, schema);
     const char *has = json_string_value(json_object_get(*out, "schema"));
     if (!has || strcmp(has, schema)) {
+        s = err_set(e, ST_INPUT, "%s: schema is '%s', not %s", path, has ? has : "missing", schema);
         json_decref(*out);
         *out = NULL;
-        return err_set(e, ST_INPUT, "%s: schema is '%s', not %s", path, has ? has : "missing", schema);
+        return s;
     }
     return ST_OK;
 }

@@ -26,12 +26,16 @@ const cli_command cli_commands[] = {
      "  muscale fit campaign --method lr-optimum -o lr.json\n",
      "fit INPUT... --law LAW [--method parametric|isoflop|lr-optimum] [--col NAME=COLUMN ...] [--where EXPR] [-o FIT.json] ..."},
     {"predict", cmd_predict, "predict the large run: size, tokens, loss, learning rate, per-tensor table",
-     "  muscale predict fit.json lr.json --flops 1e18 --config base.yaml\n"
-     "  muscale predict fit.json lr.json --config target.yaml -o prediction.json\n",
-     "predict FIT.json... --flops C | --params N | --tokens D | --loss L [--config BASE.yaml] [--force] [-o FILE]"},
+     "  muscale predict fit.json lr.json --flops 1e15 --config base.yaml --write-config target.yaml\n"
+     "  muscale predict fit.json lr.json --config target.yaml -o prediction.json\n"
+     "  muscale predict fit.json --loss 2.1\n",
+     "predict FIT.json... --flops C | --params N | --tokens D | --loss L [--config BASE.yaml [key=value ...]] [--force] [-o FILE]\n"
+     "predict FIT.json... --config TARGET.yaml [key=value ...] [--force] [-o FILE]"},
     {"score", cmd_score, "score a written prediction against the run it was made for",
-     "  muscale score prediction.json runs/target --naive campaign\n",
-     "score PREDICTION.json RUN [--naive CAMPAIGN] [-o FILE]"},
+     "  muscale train target.yaml --prediction prediction.json -o runs/target\n"
+     "  muscale score prediction.json runs/target --naive campaign\n"
+     "  muscale score prediction.json runs/target --lr-base runs/short --lr-check runs/half --lr-check runs/double\n",
+     "score PREDICTION.json RUN [--naive CAMPAIGN|FIT.json] [--lr-check RUN ...] [--lr-base RUN] [-o FILE]"},
     {"mup", cmd_mup, "per-tensor hyperparameters of a config",
      "  muscale mup table run.yaml d_model=512\n",
      "mup table CONFIG.yaml [key=value ...]"},
