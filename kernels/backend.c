@@ -1,0 +1,16 @@
+#include <string.h>
+
+#include "kernels/backend.h"
+
+status k_backend(const k_ops **out, const char *name, err *e)
+{
+    if (!strcmp(name, "cuda")) return k_backend_cuda(out, e);
+    if (strcmp(name, "cpu")) return err_set(e, ST_DEVICE, "backend '%s' is unknown; use cpu or cuda", name);
+    k_level l = K_GENERIC;
+    status s = k_level_chosen(&l, e);
+    if (s) return s;
+    const k_ops *ops = NULL;
+    while (!(ops = k_ops_cpu(l)) && l > K_GENERIC) l = (k_level)(l - 1);
+    *out = ops;
+    return ST_OK;
+}

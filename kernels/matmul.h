@@ -1,0 +1,17 @@
+/* Matrix products of a linear layer y = alpha * x W^T, W (out, in) contiguous, strided over replicas.
+ *   fwd:   y  [+]= alpha * x W^T       x (n, in) row stride ldx, y (n, out) row stride ldy
+ *   dgrad: dx [+]= alpha * dy W        dy row stride ldy, dx row stride ldx
+ *   wgrad: dW  +=  alpha * dy^T x
+ * [+]: `acc` adds to what is there (residual stream). No aliasing. n, in, out >= 1.
+ * Fused forms (optional slots; same results up to rounding as the two ops they replace):
+ *   gelu_fwd:  u = alpha * x W^T, then as gelu_fwd (gelu.h): y = gelu(u), coef = gelu'(u); both row stride ldy
+ *   dgrad_mul: dx = (alpha * dy W) * coef elementwise; coef has dx's shape
+ * The definition is CBLAS, one call per replica. */
+#ifndef KERNELS_MATMUL_H
+#define KERNELS_MATMUL_H
+#include "kernels/kernels.h"
+status k_matmul_fwd_cpu(k_ctx *, k_arr y, k_in x, k_weight w, const real *alpha, bool acc, const k_mm *s, err *);
+status k_matmul_dgrad_cpu(k_ctx *, k_arr dx, k_in dy, k_weight w, const real *alpha, bool acc, const k_mm *s, err *);
+status k_matmul_wgrad_cpu(k_ctx *, k_arr dw, k_in dy, k_in x, const real *alpha, const k_mm *s, err *);
+size_t k_mm_scratch_cpu(const k_mm *s);
+#endif

@@ -1,0 +1,9 @@
+/* Softmax cross-entropy and its gradient in one op.
+ *   row_loss  [R][n] (replica stride loss_stride)  out  log sum exp(logits) - logits[target], nats, in double
+ *   logits    (n, c) row stride ld                 in; when dscale != 0 out: dscale * (softmax - onehot(target))
+ * A non-finite logit gives a non-finite loss (tested by the caller: a result, not an error). */
+#ifndef KERNELS_XENT_H
+#define KERNELS_XENT_H
+#include "kernels/kernels.h"
+status k_xent_cpu(k_ctx *, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, double dscale, const k_rows *s, err *);
+#endif

@@ -1,0 +1,343 @@
+#include "trainer/model.h"
+
+#include "trainer/model_plan.h"
+
+#define TRY(call)                  \
+    do {                           \
+        status try_s = (call);     \
+        if (try_s) return try_s;   \
+    } while (0)
+
+/* What every step of one call needs. */
+typedef struct run {
+    const model *m;
+    const k_ops *ops;
+    k_ctx *ctx;
+    const model_io *io;
+    layout at;
+    size_t R, n;
+    k_arr grads;
+    double dscale; /* 0: eval */
+    err *e;
+} run;
+
+static k_arr act(const run *w, size_t offset) { return k_at(w->io->acts, offset); }
+static k_arr act_l(const run *w, size_t offset, int64_t l) { return k_at(w->io->acts, offset + (size_t)l * w->at.layer); }
+static k_in cact(const run *w, size_t offset) { return k_const(act(w, offset)); }
+static k_in cact_l(const run *w, size_t offset, int64_t l) { return k_const(act_l(w, offset, l)); }
+static const real *mult(const run *w, size_t i) { return w->io->mults + i * w->io->ld_mults; }
+static k_in param(const run *w, size_t t) { return k_in_at(w->io->params, w->m->tensors[t].offset); }
+static k_arr grad(const run *w, size_t t) { return k_at(w->grads, w->m->tensors[t].offset); }
+
+static k_weight weight(const run *w, size_t t)
+{
+    const k_in none = {0};
+    return (k_weight){param(w, t), w->io->packed.p ? k_in_at(w->io->packed, w->m->pack_at[t]) : none};
+}
+
+static k_mm mm(const run *w, size_t in, size_t out)
+{
+    return (k_mm){.R = w->R, .n = w->n, .in = in, .out = out, .ldx = in, .ldy = out};
+}
+
+static k_norm norm(const run *w) { return (k_norm){.R = w->R, .n = w->n, .c = w->m->d, .eps = MODEL_NORM_EPS}; }
+static k_rows rows(const run *w, size_t c) { return (k_rows){.R = w->R, .n = w->n, .c = c, .ld = c}; }
+
+static k_heads heads(const run *w)
+{
+    const shape *s = &w->m->s; /* q's heads and k's heads are neighbours in a row of qkv */
+    return (k_heads){.R = w->R, .B = w->io->n_seq, .T = w->m->T, .heads = (size_t)(s->n_head + s->n_kv_head),
+                     .head_dim = (size_t)s->head_dim, .ld = w->m->qkv};
+}
+
+static k_attn attn(const run *w)
+{
+    const shape *s = &w->m->s;
+    return (k_attn){.kind = K_ATTN_CAUSAL, .R = w->R, .B = w->io->n_seq, .T = w->m->T, .n_head = (size_t)s->n_head,
+                    .n_kv_head = (size_t)s->n_kv_head, .head_dim = (size_t)s->head_dim, .ld = w->m->qkv, .ldo = w->m->q};
+}
+
+/* The input of a matrix after a norm: the normalised rows, times the gain where the shape has one. */
+static status normed(const run *w, k_in *out, k_in h, size_t gain)
+{
+    *out = h;
+    if (!w->m->s.norm_gain) return ST_OK;
+    const k_norm s = norm(w);
+    *out = cact(w, w->at.hg);
+    return w->ops->gain_fwd(w->ctx, act(w, w->at.hg), h, param(w, gain), &s, w->e);
+}
+
+/* dx += gradient through norm and gain of dh. */
+static status normed_bwd(const run *w, k_arr dh, k_in h, k_in rstd, size_t gain, bool acc)
+{
+    const k_norm s = norm(w);
+    if (w->m->s.norm_gain)
+        TRY(w->ops->gain_bwd(w->ctx, dh, grad(w, gain), k_const(dh), h, param(w, gain), &s, w->e));
+    return w->ops->rmsnorm_bwd(w->ctx, act(w, w->at.dx), k_const(dh), h, rstd, acc, &s, w->e);
+}
+
+/* q, k, v write the columns of one buffer; likewise the two halves of SwiGLU. */
+typedef struct part { size_t tensor, column, width; } part;
+
+static size_t qkv_parts(const run *w, part *out, int64_t l)
+{
+    const model *m = w->m;
+    const layer *y = &m->layers[l];
+    out[0] = (part){y->q, 0, m->q};
+    out[1] = (part){y->k, m->q, m->kv};
+    out[2] = (part){y->v, m->q + m->kv, m->kv};
+    return 3;
+}
+
+static size_t ffn_parts(const run *w, part *out, int64_t l)
+{
+    const model *m = w->m;
+    out[0] = (part){m->layers[l].ffn_in, 0, m->f};
+    if (m->s.act != ACT_SWIGLU) return 1;
+    out[1] = (part){m->layers[l].ffn_gate, m->f, m->f};
+    return 2;
+}
+
+static status parts_fwd(const run *w, k_arr y, k_in x, const part *p, size_t n_parts, size_t ldy)
+{
+    for (size_t i = 0; i < n_parts; i++) {
+        k_mm s = mm(w, w->m->d, p[i].width);
+        s.ldy = ldy;
+        TRY(w->ops->matmul_fwd(w->ctx, k_at(y, p[i].column), x, weight(w, p[i].tensor), mult(w, p[i].tensor), false, &s, w->e));
+    }
+    return ST_OK;
+}
+
+static status parts_bwd(const run *w, k_arr dx, k_in dy, k_in x, const part *p, size_t n_parts, size_t ldy)
+{
+    for (size_t i = 0; i < n_parts; i++) {
+        k_mm s = mm(w, w->m->d, p[i].width);
+        s.ldy = ldy;
+        const k_in d = k_in_at(dy, p[i].column);
+        TRY(w->ops->matmul_wgrad(w->ctx, grad(w, p[i].tensor), d, x, mult(w, p[i].tensor), &s, w->e));
+        TRY(w->ops->matmul_dgrad(w->ctx, dx, d, weight(w, p[i].tensor), mult(w, p[i].tensor), i > 0, &s, w->e));
+    }
+    return ST_OK;
+}
+
+static status attn_branch(const run *w, int64_t l)
+{
+    const model *m = w->m;
+    const layout *at = &w->at;
+    const k_norm ns = norm(w);
+    const k_heads hs = heads(w);
+    const k_attn as = attn(w);
+    k_in h;
+    part p[3];
+    TRY(w->ops->rmsnorm_fwd(w->ctx, act_l(w, at->h1, l), act_l(w, at->r1, l), cact(w, at->x), &ns, w->e));
+    TRY(normed(w, &h, cact_l(w, at->h1, l), m->layers[l].attn_norm));
+    const k_arr qkv = act_l(w, at->qkv, l);
+    TRY(parts_fwd(w, qkv, h, p, qkv_parts(w, p, l), m->qkv));
+    if (m->s.qk_norm) TRY(w->ops->qknorm_fwd(w->ctx, qkv, act_l(w, at->rq, l), MODEL_NORM_EPS, &hs, w->e));
+    TRY(w->ops->rope_fwd(w->ctx, qkv, w->io->consts, &hs, w->e));
+    const k_in q = k_const(qkv);
+    TRY(w->ops->attn_fwd(w->ctx, act_l(w, at->att, l), act_l(w, at->lse, l), q, k_in_at(q, m->q), k_in_at(q, m->q + m->kv),
+                         mult(w, m->n_tensors + 1), &as, w->e));
+    const k_mm s = mm(w, m->q, m->d);
+    const size_t t = m->layers[l].attn_out;
+    return w->ops->matmul_fwd(w->ctx, act(w, at->x), cact_l(w, at->att, l), weight(w, t), mult(w, t), true, &s, w->e);
+}
+
+static status ffn_branch(const run *w, int64_t l)
+{
+    const model *m = w->m;
+    const layout *at = &w->at;
+    const k_norm ns = norm(w);
+    const k_rows rs = rows(w, m->f);
+    const k_arr u = act_l(w, at->u, l), g = act_l(w, at->g, l);
+    const size_t t = m->layers[l].ffn_out, t1 = m->layers[l].ffn_in;
+    k_in h;
+    part p[2];
+    TRY(w->ops->rmsnorm_fwd(w->ctx, act_l(w, at->h2, l), act_l(w, at->r2, l), cact(w, at->x), &ns, w->e));
+    TRY(normed(w, &h, cact_l(w, at->h2, l), m->layers[l].ffn_norm));
+    if (m->s.act == ACT_GELU && w->ops->matmul_gelu_fwd) {
+        const k_mm s1 = mm(w, m->d, m->f);
+        TRY(w->ops->matmul_gelu_fwd(w->ctx, g, u, h, weight(w, t1), mult(w, t1), &s1, w->e));
+    } else {
+        TRY(parts_fwd(w, u, h, p, ffn_parts(w, p, l), m->u));
+        TRY((m->s.act == ACT_GELU ? w->ops->gelu_fwd : w->ops->swiglu_fwd)(w->ctx, g, u, &rs, w->e));
+    }
+    const k_mm s = mm(w, m->f, m->d);
+    return w->ops->matmul_fwd(w->ctx, act(w, at->x), k_const(g), weight(w, t), mult(w, t), true, &s, w->e);
+}
+
+static status forward(const run *w)
+{
+    const model *m = w->m;
+    const k_rows rs = rows(w, m->d);
+    const k_norm ns = norm(w);
+    TRY(w->ops->embed_fwd(w->ctx, act(w, w->at.x), param(w, m->embed), w->io->ids, mult(w, m->embed), &rs, w->e));
+    for (int64_t l = 0; l < m->s.n_layer; l++) {
+        TRY(attn_branch(w, l));
+        TRY(ffn_branch(w, l));
+    }
+    return w->ops->rmsnorm_fwd(w->ctx, act(w, w->at.hf), act(w, w->at.rf), cact(w, w->at.x), &ns, w->e);
+}
+
+/* Logits, loss and (training) the gradient of the head and of hf, a block of rows at a time: all logits at once would be the
+ * largest buffer of the model. */
+static status head(const run *w)
+{
+    const model *m = w->m;
+    const real *alpha = mult(w, m->n_tensors);
+    k_in h;
+    TRY(normed(w, &h, cact(w, w->at.hf), m->final_norm));
+    for (size_t i = 0; i < w->n; i += m->head_rows) {
+        k_mm s = mm(w, m->d, m->V);
+        s.n = w->n - i < m->head_rows ? w->n - i : m->head_rows;
+        const k_rows rs = {.R = w->R, .n = s.n, .c = m->V, .ld = m->V};
+        k_ids targets = w->io->ids;
+        targets.p++;
+        targets.first += i;
+        const k_arr logits = act(w, w->at.logits);
+        const k_in hi = k_in_at(h, i * m->d);
+        TRY(w->ops->matmul_fwd(w->ctx, logits, hi, weight(w, m->head), alpha, false, &s, w->e));
+        TRY(w->ops->xent(w->ctx, w->io->row_loss + i, w->n, logits, targets, w->dscale, &rs, w->e));
+        if (w->dscale == 0) continue;
+        TRY(w->ops->matmul_wgrad(w->ctx, grad(w, m->head), k_const(logits), hi, alpha, &s, w->e));
+        TRY(w->ops->matmul_dgrad(w->ctx, k_at(act(w, w->at.dh), i * m->d), k_const(logits), weight(w, m->head), alpha, false, &s, w->e));
+    }
+    return ST_OK;
+}
+
+static void sequence_losses(const run *w)
+{
+    for (size_t r = 0; r < w->R; r++)
+        for (size_t b = 0; b < w->io->n_seq; b++) {
+            double sum = 0;
+            for (size_t t = 0; t < w->m->T; t++) sum += w->io->row_loss[r * w->n + b * w->m->T + t];
+            w->io->seq_loss[r * w->io->ld_seq_loss + b] = sum / (double)w->m->T;
+        }
+}
+
+static status ffn_bwd(const run *w, int64_t l)
+{
+    const model *m = w->m;
+    const layout *at = &w->at;
+    const size_t t = m->layers[l].ffn_out;
+    const k_mm s = mm(w, m->f, m->d);
+    const k_rows rs = rows(w, m->f);
+    const k_in u = cact_l(w, at->u, l), dx = cact(w, at->dx);
+    const k_arr du = act(w, at->du), g = act_l(w, at->g, l);
+    part p[2];
+    k_in h;
+    TRY(w->ops->matmul_wgrad(w->ctx, grad(w, t), dx, k_const(g), mult(w, t), &s, w->e));
+    if (m->s.act == ACT_GELU && w->ops->matmul_dgrad_mul) {
+        TRY(w->ops->matmul_dgrad_mul(w->ctx, du, dx, weight(w, t), u, mult(w, t), &s, w->e));
+    } else { /* g has served: its gradient takes its place */
+        TRY(w->ops->matmul_dgrad(w->ctx, g, dx, weight(w, t), mult(w, t), false, &s, w->e));
+        TRY((m->s.act == ACT_GELU ? w->ops->gelu_bwd : w->ops->swiglu_bwd)(w->ctx, du, k_const(g), u, &rs, w->e));
+    }
+    const k_in h2 = cact_l(w, at->h2, l);
+    TRY(normed(w, &h, h2, m->layers[l].ffn_norm));
+    TRY(parts_bwd(w, act(w, at->dh), k_const(du), h, p, ffn_parts(w, p, l), m->u));
+    return normed_bwd(w, act(w, at->dh), h2, cact_l(w, at->r2, l), m->layers[l].ffn_norm, true);
+}
+
+static status attn_bwd(const run *w, int64_t l)
+{
+    const model *m = w->m;
+    const layout *at = &w->at;
+    const size_t t = m->layers[l].attn_out;
+    const k_mm s = mm(w, m->q, m->d);
+    const k_heads hs = heads(w);
+    const k_attn as = attn(w);
+    const k_in q = cact_l(w, at->qkv, l), dx = cact(w, at->dx), att = cact_l(w, at->att, l);
+    const k_arr dqkv = act(w, at->dqkv), datt = act(w, at->datt);
+    part p[3];
+    k_in h;
+    TRY(w->ops->matmul_wgrad(w->ctx, grad(w, t), dx, att, mult(w, t), &s, w->e));
+    TRY(w->ops->matmul_dgrad(w->ctx, datt, dx, weight(w, t), mult(w, t), false, &s, w->e));
+    TRY(w->ops->attn_bwd(w->ctx, dqkv, k_at(dqkv, m->q), k_at(dqkv, m->q + m->kv), k_const(datt), q, k_in_at(q, m->q),
+                         k_in_at(q, m->q + m->kv), att, cact_l(w, at->lse, l), mult(w, m->n_tensors + 1), &as, w->e));
+    if (m->s.qk_norm) TRY(w->ops->qknorm_bwd(w->ctx, dqkv, q, cact_l(w, at->rq, l), &hs, w->e)); /* after RoPE: see qknorm.h */
+    TRY(w->ops->rope_bwd(w->ctx, dqkv, w->io->consts, &hs, w->e));
+    const k_in h1 = cact_l(w, at->h1, l);
+    TRY(normed(w, &h, h1, m->layers[l].attn_norm));
+    TRY(parts_bwd(w, act(w, at->dh), k_const(dqkv), h, p, qkv_parts(w, p, l), m->qkv));
+    return normed_bwd(w, act(w, at->dh), h1, cact_l(w, at->r1, l), m->layers[l].attn_norm, true);
+}
+
+static status backward(const run *w)
+{
+    const model *m = w->m;
+    const k_rows rs = rows(w, m->d);
+    TRY(normed_bwd(w, act(w, w->at.dh), cact(w, w->at.hf), cact(w, w->at.rf), m->final_norm, false));
+    for (int64_t l = m->s.n_layer - 1; l >= 0; l--) {
+        TRY(ffn_bwd(w, l));
+        TRY(attn_bwd(w, l));
+    }
+    return w->ops->embed_bwd(w->ctx, grad(w, m->embed), cact(w, w->at.dx), w->io->ids, mult(w, m->embed), &rs, w->e);
+}
+
+static run begin(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, bool train, err *e)
+{
+    return (run){.m = m, .ops = ops, .ctx = ctx, .io = io, .at = model_layout(m, io->n_seq, train), .R = io->R,
+                 .n = io->n_seq * m->T, .e = e};
+}
+
+status model_eval(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, err *e)
+{
+    run w = begin(m, ops, ctx, io, false, e);
+    TRY(forward(&w));
+    TRY(head(&w));
+    sequence_losses(&w);
+    return ST_OK;
+}
+
+status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, k_arr grads, double dscale, err *e)
+{
+    run w = begin(m, ops, ctx, io, true, e);
+    w.grads = grads;
+    w.dscale = dscale;
+    TRY(forward(&w));
+    TRY(head(&w));
+    sequence_losses(&w);
+    return backward(&w);
+}
+
+/* Weights that go through a matmul: all but gains, and the table only when it is the head too. */
+static bool packs(const model *m, size_t t)
+{
+    return m->tensors[t].role == MUP_HIDDEN || t == m->head;
+}
+
+size_t model_pack_len(const model *m, const k_ops *ops)
+{
+    size_t n = 0;
+    if (!ops->pack_len) return 0;
+    for (size_t t = 0; t < m->n_tensors; t++) {
+        m->pack_at[t] = n;
+        if (packs(m, t)) n += ops->pack_len((size_t)m->tensors[t].rows, (size_t)m->tensors[t].cols);
+    }
+    return n;
+}
+
+status model_pack(const model *m, const k_ops *ops, k_ctx *ctx, k_arr packed, k_in params, size_t R, err *e)
+{
+    for (size_t t = 0; t < m->n_tensors; t++)
+        if (packs(m, t))
+            TRY(ops->pack(ctx, k_at(packed, m->pack_at[t]), k_in_at(params, m->tensors[t].offset), R, (size_t)m->tensors[t].rows,
+                          (size_t)m->tensors[t].cols, e));
+    return ST_OK;
+}
+
+size_t model_scratch(const model *m, const k_ops *ops, size_t n_seq)
+{
+    const shape *s = &m->s;
+    const k_attn a = {.R = 1, .B = n_seq, .T = m->T, .n_head = (size_t)s->n_head, .n_kv_head = (size_t)s->n_kv_head,
+                      .head_dim = (size_t)s->head_dim, .ld = m->qkv, .ldo = m->q};
+    size_t max = ops->attn_scratch(&a);
+    for (size_t t = 0; t < m->n_tensors; t++) {
+        if (!packs(m, t)) continue;
+        const k_mm x = {.R = 1, .n = n_seq * m->T, .in = (size_t)m->tensors[t].cols, .out = (size_t)m->tensors[t].rows};
+        const size_t n = ops->mm_scratch(&x);
+        max = n > max ? n : max;
+    }
+    return max;
+}

@@ -1,0 +1,52 @@
+/* The transformer of doc/model.md as a sequence of kernel ops on a bank: forward, and forward with backward. Allocates
+ * nothing while it runs and knows no batch: the bank gives it a few sequences at a time (a micro-batch) and the buffers. */
+#ifndef TRAINER_MODEL_H
+#define TRAINER_MODEL_H
+#include "kernels/kernels.h"
+#include "trainer/shape.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct model model; /* the plan of one shape: where tensors and activations lie */
+status model_new(model **out, const shape *s, err *e);
+void model_free(model *m);
+
+/* Multipliers of one replica: [model_n_mults], entry i at out[i * ld]. From the parametrisation: embed_mult on the embedding,
+ * forward_mult of each hidden matrix (times residual_mult where it ends a branch), logit_mult on the logits, attn_scale. */
+size_t model_n_mults(const model *m);
+void model_mults(const model *m, real *out, size_t ld, const mup_tensor *tensors, const mup_model *mult);
+
+/* Sequences that go through the model together. A pure function of shape and `seqs` (those of a shard), so that results do
+ * not depend on who computes. */
+size_t model_micro(const model *m, size_t seqs);
+
+size_t model_act_len(const model *m, size_t n_seq, bool train);  /* reals per replica */
+size_t model_const_len(const model *m);                          /* reals: rotary table */
+void model_consts(const model *m, real *out);
+size_t model_scratch(const model *m, const k_ops *ops, size_t n_seq); /* bytes of a context's scratch */
+size_t model_pack_len(const model *m, const k_ops *ops);         /* reals per replica; 0: the backend packs nothing */
+status model_pack(const model *m, const k_ops *ops, k_ctx *ctx, k_arr packed, k_in params, size_t R, err *e);
+
+/* One call: R replicas, n_seq sequences each. */
+typedef struct model_io {
+    size_t R, n_seq;
+    k_in params, packed;    /* packed.p NULL: none */
+    k_in consts;            /* model_consts, stride 0 */
+    k_arr acts;             /* model_act_len */
+    const real *mults;      /* model_n_mults rows of R, row stride ld_mults */
+    size_t ld_mults;
+    k_ids ids;              /* inputs; targets are one place further */
+    double *row_loss;       /* [R][n_seq * seq_len] work */
+    double *seq_loss;       /* out [R][n_seq], replica stride ld_seq_loss: mean nats per token of each sequence */
+    size_t ld_seq_loss;
+} model_io;
+
+status model_eval(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, err *e);
+
+/* grads += d(dscale * sum over rows of row_loss)/d params. For a batch mean, dscale = 1 / (batch * seq_len). */
+status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, k_arr grads, double dscale, err *e);
+#ifdef __cplusplus
+}
+#endif
+#endif

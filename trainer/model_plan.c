@@ -1,0 +1,144 @@
+#include "trainer/model_plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/rope.h"
+
+enum { ALIGN_REALS = K_ALIGN / sizeof(real), LOGIT_BUDGET = 1 << 19 };
+
+static size_t pad(size_t n) { return (n + ALIGN_REALS - 1) / ALIGN_REALS * ALIGN_REALS; }
+static size_t min(size_t a, size_t b) { return a < b ? a : b; }
+
+static size_t find(const model *m, int64_t at, const char *suffix)
+{
+    for (size_t i = 0; i < m->n_tensors; i++) {
+        const char *name = m->tensors[i].name;
+        if (m->tensors[i].layer != at) continue;
+        if (at >= 0) { /* "blocks.N.suffix" */
+            name = strchr(name, '.');
+            name = name ? strchr(name + 1, '.') : NULL;
+            if (!name) continue;
+            name++;
+        }
+        if (!strcmp(name, suffix)) return i;
+    }
+    return SIZE_MAX; /* only tensors that the shape has are asked for */
+}
+
+static void place(model *m)
+{
+    for (int64_t l = 0; l < m->s.n_layer; l++)
+        m->layers[l] = (layer){
+            .attn_norm = find(m, l, "attn.norm"), .q = find(m, l, "attn.q"), .k = find(m, l, "attn.k"), .v = find(m, l, "attn.v"),
+            .attn_out = find(m, l, "attn.out"), .ffn_norm = find(m, l, "ffn.norm"), .ffn_in = find(m, l, "ffn.in"),
+            .ffn_gate = find(m, l, "ffn.gate"), .ffn_out = find(m, l, "ffn.out")};
+    m->embed = find(m, -1, "embed");
+    m->final_norm = find(m, -1, "final.norm");
+    m->head = m->s.tied_head ? m->embed : find(m, -1, "head");
+}
+
+status model_new(model **out, const shape *s, err *e)
+{
+    status st = shape_check(s, e);
+    if (st) return st;
+    model *m = calloc(1, sizeof *m);
+    if (!m) return err_set(e, ST_NOMEM, "model: no memory for its plan");
+    m->s = *s;
+    m->n_tensors = shape_tensors(s, NULL, 0);
+    m->tensors = calloc(m->n_tensors, sizeof *m->tensors);
+    m->pack_at = calloc(m->n_tensors, sizeof *m->pack_at);
+    m->layers = calloc((size_t)s->n_layer, sizeof *m->layers);
+    if (!m->tensors || !m->layers || !m->pack_at) {
+        model_free(m);
+        return err_set(e, ST_NOMEM, "model: no memory for its plan");
+    }
+    shape_tensors(s, m->tensors, m->n_tensors);
+    m->d = (size_t)s->d_model;
+    m->q = (size_t)(s->n_head * s->head_dim);
+    m->kv = (size_t)(s->n_kv_head * s->head_dim);
+    m->qkv = m->q + 2 * m->kv;
+    m->f = (size_t)s->d_ff;
+    m->u = s->act == ACT_SWIGLU ? 2 * m->f : m->f;
+    m->T = (size_t)s->seq_len;
+    m->V = (size_t)s->vocab;
+    m->head_rows = LOGIT_BUDGET / m->V < 64 ? 64 : LOGIT_BUDGET / m->V / 64 * 64;
+    place(m);
+    *out = m;
+    return ST_OK;
+}
+
+void model_free(model *m)
+{
+    if (!m) return;
+    free(m->tensors);
+    free(m->layers);
+    free(m->pack_at);
+    free(m);
+}
+
+size_t model_n_mults(const model *m) { return m->n_tensors + 2; }
+
+void model_mults(const model *m, real *out, size_t ld, const mup_tensor *tensors, const mup_model *mult)
+{
+    for (size_t i = 0; i < m->n_tensors; i++) out[i * ld] = (real)tensors[i].forward_mult;
+    for (int64_t l = 0; l < m->s.n_layer; l++) {
+        out[m->layers[l].attn_out * ld] = (real)(tensors[m->layers[l].attn_out].forward_mult * mult->residual_mult);
+        out[m->layers[l].ffn_out * ld] = (real)(tensors[m->layers[l].ffn_out].forward_mult * mult->residual_mult);
+    }
+    out[m->embed * ld] = (real)mult->embed_mult;
+    out[m->n_tensors * ld] = (real)mult->logit_mult;
+    out[(m->n_tensors + 1) * ld] = (real)mult->attn_scale;
+}
+
+size_t model_micro(const model *m, size_t seqs)
+{
+    enum { ROWS = 256 }; /* enough rows to use a packed weight well, few enough for a layer's activations to stay in the L2 */
+    const size_t n = ROWS / m->T;
+    return n < 1 ? 1 : min(n, seqs);
+}
+
+static size_t take(layout *l, size_t n)
+{
+    const size_t at = l->total;
+    l->total += pad(n);
+    return at;
+}
+
+layout model_layout(const model *m, size_t n_seq, bool train)
+{
+    const size_t n = n_seq * m->T, heads = (size_t)(m->s.n_head + m->s.n_kv_head), rows = min(n, m->head_rows);
+    layout l = {0};
+    l.x = take(&l, n * m->d);
+    const size_t first = l.total;
+    l.h1 = take(&l, n * m->d);
+    l.r1 = take(&l, n);
+    l.qkv = take(&l, n * m->qkv);
+    l.rq = take(&l, m->s.qk_norm ? n * heads : 0);
+    l.att = take(&l, n * m->q);
+    l.lse = take(&l, n * (size_t)m->s.n_head);
+    l.h2 = take(&l, n * m->d);
+    l.r2 = take(&l, n);
+    l.u = take(&l, n * m->u);
+    l.g = take(&l, n * m->f);
+    if (train) {
+        l.layer = l.total - first;
+        l.total = first + l.layer * (size_t)m->s.n_layer;
+    }
+    l.hf = take(&l, n * m->d);
+    l.rf = take(&l, n);
+    l.hg = take(&l, m->s.norm_gain ? n * m->d : 0);
+    l.logits = take(&l, rows * m->V);
+    if (train) {
+        l.dx = take(&l, n * m->d);
+        l.dh = take(&l, n * m->d);
+        l.dqkv = take(&l, n * m->qkv);
+        l.datt = take(&l, n * m->q);
+        l.du = take(&l, n * m->u);
+    }
+    return l;
+}
+
+size_t model_act_len(const model *m, size_t n_seq, bool train) { return model_layout(m, n_seq, train).total; }
+size_t model_const_len(const model *m) { return pad(m->T * (size_t)m->s.head_dim); }
+void model_consts(const model *m, real *out) { k_rope_table(out, m->T, (size_t)m->s.head_dim, m->s.rope_theta); }
