@@ -20,7 +20,8 @@ typedef enum rng_stream {
     RNG_MARKOV_WALK,  /* synthetic source: the walk */
     RNG_BOOTSTRAP,    /* resampled rows; step = resample */
     RNG_SEED_NOISE,   /* predictive draws */
-    RNG_TEST
+    RNG_TEST,
+    RNG_FIT_START     /* random starts of a fit; step = parameter */
 } rng_stream;
 
 /* The raw bijection, for the published vectors. */

@@ -1,0 +1,7 @@
+/* A fit as a page for people. */
+#ifndef CLI_FIT_PRINT_H
+#define CLI_FIT_PRINT_H
+#include <stdio.h>
+#include "fit/fit.h"
+void fit_print(FILE *f, const fit_result *r);
+#endif

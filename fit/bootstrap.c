@@ -1,0 +1,132 @@
+/* Bootstrap (Efron 1979): resampled rows, or resampled clusters where rows move together (points of one curve, one model
+ * size; laws.md T7). A resample is a vector of row weights: nothing is copied. Percentile intervals. Every draw is a pure
+ * function of (seed, resample), so results do not depend on order or threads. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "fit/run.h"
+
+enum { EXTRA_STARTS = 2, EXTRA_POOL = 24 }; /* screened starts per resample, rotating through the best ones */
+
+static void draw_weights(double *w, const fit_problem *p, const uint32_t *cluster, size_t n_clusters, double *count,
+                         uint64_t seed, uint32_t resample)
+{
+    memset(count, 0, n_clusters * sizeof *count);
+    for (size_t k = 0; k < n_clusters; k++) count[rng_below(n_clusters, seed, RNG_BOOTSTRAP, resample, k)]++;
+    for (size_t i = 0; i < p->n; i++) w[i] = count[cluster ? cluster[i] : i];
+}
+
+static status best_end(fit_end *best, fit_problem *p, const fit_solver *solver, const double *start, err *e)
+{
+    fit_end end;
+    status s = fit_solve_from(&end, p, solver, start, e);
+    if (!s && end.ok && (!best->ok || end.f < best->f)) *best = end;
+    return s;
+}
+
+static status refit(fit_end *best, fit_problem *p, const fit_opts *o, const fit_search *search, const fit_start_list *starts,
+                    size_t resample, err *e)
+{
+    status s = ST_OK;
+    size_t pool = starts->n < EXTRA_POOL ? starts->n : EXTRA_POOL;
+    best->ok = false;
+    for (size_t b = 0; b < search->n_basins && !s; b++) s = best_end(best, p, o->solver, search->basin[b].phi, e);
+    for (size_t k = 0; k < EXTRA_STARTS && k < pool && !s; k++) {
+        double phi[FIT_MAX_PARAMS];
+        memcpy(phi, starts->s[(resample * EXTRA_STARTS + k) % pool].phi, sizeof phi);
+        if (p->law->n_terms) fit_varpro(p, phi); /* amplitudes for this resample */
+        s = best_end(best, p, o->solver, phi, e);
+    }
+    return s;
+}
+
+/* Cluster numbers of the rows that are fitted, renumbered 0.. without gaps. */
+static status used_clusters(uint32_t **out, size_t *n_clusters, const fit_data *data, size_t n, err *e)
+{
+    uint32_t top = 0;
+    for (size_t i = 0; i < data->n; i++)
+        if (data->cluster[i] > top) top = data->cluster[i];
+    uint32_t *cluster = calloc(n + 1, sizeof *cluster), *number = calloc((size_t)top + 1, sizeof *number);
+    *out = cluster;
+    *n_clusters = 0;
+    for (size_t i = 0, at = 0; i < data->n && cluster && number; i++) {
+        if (data->held_out && data->held_out[i]) continue;
+        if (!number[data->cluster[i]]) number[data->cluster[i]] = (uint32_t)++*n_clusters;
+        cluster[at++] = number[data->cluster[i]] - 1;
+    }
+    free(number);
+    return cluster && number ? ST_OK : err_set(e, ST_NOMEM, "no memory for clusters");
+}
+
+status fit_bootstrap(fit_result *out, fit_problem *p, const fit_data *data, const fit_opts *o, const fit_search *search,
+                     const fit_start_list *starts, err *e)
+{
+    size_t n_clusters = p->n, np = p->law->n_params;
+    uint32_t *cluster = NULL;
+    status s = data->cluster ? used_clusters(&cluster, &n_clusters, data, p->n, e) : ST_OK;
+    double *weight = malloc((p->n + 1) * sizeof *weight), *count = malloc((n_clusters + 1) * sizeof *count);
+    out->samples = malloc((o->bootstrap * np + 1) * sizeof *out->samples);
+    out->boot_n = o->bootstrap;
+    if (!s && (!weight || !count || !out->samples)) s = err_set(e, ST_NOMEM, "no memory for %zu resamples", o->bootstrap);
+    for (size_t b = 0; b < o->bootstrap && !s; b++) {
+        fit_end end;
+        draw_weights(weight, p, cluster, n_clusters, count, o->seed, (uint32_t)b);
+        p->weight = weight;
+        s = refit(&end, p, o, search, starts, b, e);
+        if (!s && end.ok) fit_problem_natural(p, out->samples + np * out->boot_ok++, end.phi);
+    }
+    p->weight = NULL;
+    free(cluster);
+    free(weight);
+    free(count);
+    return s;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double quantile(const double *sorted, size_t n, double q)
+{
+    double at = q * (double)(n - 1), base = floor(at);
+    size_t i = (size_t)base;
+    return i + 1 < n ? sorted[i] + (at - base) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
+}
+
+void fit_percentiles(fit_estimate *out, double *values, size_t n)
+{
+    double mean = 0, square = 0;
+    out->se = out->lo = out->hi = NAN;
+    if (n < 2) return;
+    for (size_t i = 0; i < n; i++) mean += values[i] / (double)n;
+    for (size_t i = 0; i < n; i++) square += (values[i] - mean) * (values[i] - mean);
+    qsort(values, n, sizeof *values, by_size);
+    out->se = sqrt(square / (double)(n - 1));
+    out->lo = quantile(values, n, .025);
+    out->hi = quantile(values, n, .975);
+}
+
+void fit_intervals(fit_result *r, const fit_law *law)
+{
+    size_t n = r->boot_ok, np = r->n_params;
+    double *v = malloc((n + 1) * sizeof *v);
+    for (size_t j = 0; j < np && v; j++) {
+        if (r->params[j].fixed) continue;
+        for (size_t b = 0; b < n; b++) v[b] = r->samples[b * np + j];
+        fit_percentiles(&r->params[j], v, n);
+    }
+    fit_estimate *of[3] = {&r->a_opt, &r->b_opt, &r->G};
+    for (int k = 0; k < 3 && v && law->allocation; k++) {
+        for (size_t b = 0; b < n; b++) {
+            double a[3];
+            law->allocation(&a[0], &a[1], &a[2], r->samples + b * np);
+            v[b] = a[k];
+        }
+        fit_percentiles(of[k], v, n);
+    }
+    free(v);
+}

@@ -1,3 +1,0 @@
-#include "base/err.h"
-const char *fit_unused_object(void);
-const char *fit_unused_object(void) { return "fit"; }

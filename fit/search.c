@@ -1,0 +1,84 @@
+#include "fit/search.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double DEAD_SHARE = 1e-8;       /* laws.md section 2: below this on all rows a term's gradient is 0 */
+static const double STATIONARY = 1e-9;       /* Newton decrement over F */
+static const double SAME_F = 1e-6;           /* "reached the best" */
+static const double BASIN_WITHIN = 1e-2;     /* basins worth naming */
+static const double SAME_COORDINATE = 1e-2;  /* two ends nearer than this in every coordinate are one basin */
+
+/* The floor may vanish (E at 0 is what some data say, and trust reports it); a dead power term is a start that never moved. */
+static bool alive(const fit_problem *p, const double *phi)
+{
+    for (size_t k = 0; k < p->law->n_terms; k++)
+        if (!p->dropped[k] && p->law->terms[k].exponent >= 0 && fit_problem_share(p, phi, k) < DEAD_SHARE) return false;
+    return true;
+}
+
+status fit_solve_from(fit_end *out, fit_problem *p, const fit_solver *solver, const double *start, err *e)
+{
+    fit_solved r = {0};
+    memset(out, 0, sizeof *out);
+    memcpy(out->phi, start, p->n_free * sizeof *start);
+    status s = p->n_free ? solver->run(&r, p, out->phi, e) : ST_OK;
+    if (s) return s;
+    double decrement = fit_decrement(p, out->phi, &out->f);
+    out->ok = isfinite(out->f) && alive(p, out->phi) && (decrement <= STATIONARY * out->f || out->f <= 4 * p->floor);
+    return ST_OK;
+}
+
+static bool same_place(const fit_problem *p, const fit_end *a, const fit_end *b)
+{
+    for (size_t f = 0; f < p->n_free; f++) {
+        bool log_scale = p->law->params[p->first[f]].log;
+        double unit = log_scale ? 1 : fmax(.1, fabs(a->phi[f]));
+        if (fabs(a->phi[f] - b->phi[f]) > SAME_COORDINATE * unit) return false;
+    }
+    return true;
+}
+
+static int by_f(const void *a, const void *b)
+{
+    const fit_end *x = a, *y = b;
+    if (x->ok != y->ok) return x->ok ? -1 : 1;
+    return (x->f > y->f) - (x->f < y->f);
+}
+
+static void collect(fit_search *out, const fit_problem *p, const fit_end *end)
+{
+    double best = end[0].f;
+    for (size_t i = 0; i < out->n_starts && end[i].ok; i++) {
+        if (end[i].f > best * (1 + BASIN_WITHIN) && end[i].f > p->floor * 4) break;
+        if (end[i].f <= best * (1 + SAME_F) || end[i].f <= p->floor * 4) out->n_reached++;
+        size_t b = 0;
+        while (b < out->n_basins && !same_place(p, &out->basin[b], &end[i])) b++;
+        if (b == FIT_MAX_BASINS) continue;
+        if (b == out->n_basins) out->basin[out->n_basins++] = end[i];
+        out->basin_starts[b]++;
+    }
+    if (!out->n_basins) out->basin[out->n_basins++] = end[0]; /* nothing ended well */
+}
+
+status fit_search_run(fit_search *out, fit_problem *p, const fit_solver *solver, const fit_start_list *starts, err *e)
+{
+    memset(out, 0, sizeof *out);
+    fit_end *end = calloc(starts->n + 1, sizeof *end);
+    if (!end) return err_set(e, ST_NOMEM, "no memory for %zu starts", starts->n);
+    status s = ST_OK;
+    for (size_t i = 0; i < starts->n && !s; i++) {
+        s = fit_solve_from(&end[i], p, solver, starts->s[i].phi, e);
+        if (!isfinite(end[i].f)) end[i].f = INFINITY;
+        out->n_rejected += !end[i].ok;
+    }
+    out->n_starts = starts->n;
+    if (!s && starts->n) {
+        qsort(end, starts->n, sizeof *end, by_f);
+        out->found = end[0].ok;
+        collect(out, p, end);
+    }
+    free(end);
+    return s;
+}

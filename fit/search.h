@@ -1,0 +1,30 @@
+/* From many starts to the global optimum and the list of basins. */
+#ifndef FIT_SEARCH_H
+#define FIT_SEARCH_H
+#include "fit/solver.h"
+
+typedef struct fit_start { double phi[FIT_MAX_PARAMS], value; } fit_start;
+typedef struct fit_start_list { size_t n; fit_start *s; } fit_start_list;
+
+/* Starts as o->starts says; screened ones best first. */
+status fit_starts_make(fit_start_list *out, fit_problem *p, const fit_opts *o, err *e);
+void fit_starts_free(fit_start_list *l);
+
+typedef struct fit_end {
+    double phi[FIT_MAX_PARAMS], f;
+    bool ok;                     /* stationary, and every power term alive */
+} fit_end;
+
+/* One start run to its end and judged. */
+status fit_solve_from(fit_end *out, fit_problem *p, const fit_solver *solver, const double *start, err *e);
+
+typedef struct fit_search {
+    size_t n_starts, n_reached, n_rejected;
+    bool found;                  /* some start ended well; else basin 0 is the lowest of the rejected, for `raw` */
+    size_t n_basins;             /* best first, all within 1 % of the best */
+    fit_end basin[FIT_MAX_BASINS];
+    size_t basin_starts[FIT_MAX_BASINS];
+} fit_search;
+
+status fit_search_run(fit_search *out, fit_problem *p, const fit_solver *solver, const fit_start_list *starts, err *e);
+#endif
