@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 enum {
     MAX_ATTRS = 4096,
@@ -46,25 +47,49 @@ static status check_schema(const h5_file *f, const char *schema, err *e)
     return s;
 }
 
-status h5_open(h5_file *f, const char *path, const char *schema, err *e)
+/* The last bytes of our files. */
+enum { TRAILER = 32 };
+static void trailer(char out[TRAILER + 1], const void *bytes, size_t n)
+{
+    snprintf(out, TRAILER + 1, "\nmuscale-xxh64:%016llx\n", (unsigned long long)XXH64(bytes, n, 0));
+}
+
+/* Whether these bytes may be given to HDF5. */
+static status check_bytes(const char *path, const char *bytes, size_t n, err *e)
 {
     static const unsigned char magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+    char want[TRAILER + 1];
+    if (n < sizeof magic || memcmp(bytes, magic, sizeof magic))
+        return err_set(e, ST_INPUT, "%s: not an HDF5 file%s; %s", path, n ? "" : " (it is empty)", H5_REMEDY);
+    const char *end = bytes + n - TRAILER;
+    if (n < sizeof magic + TRAILER || memcmp(end, "\nmuscale-xxh64:", 15)) return h5_probe(path, bytes, n, e);
+    trailer(want, bytes, n - TRAILER);
+    return memcmp(end, want, TRAILER) ? err_set(e, ST_INPUT, "%s: damaged: its checksum does not match; %s", path, H5_REMEDY) : ST_OK;
+}
+
+hid_t h5_open_image(const void *bytes, size_t n)
+{
+    hid_t id = -1, fapl = H5Pcreate(H5P_FILE_ACCESS);
+    quiet();
+    /* HDF5 copies the image; it asks for a pointer that it could write through */
+    if (fapl >= 0 && H5Pset_fapl_core(fapl, 1 << 16, 0) >= 0 && H5Pset_file_image(fapl, (void *)(uintptr_t)bytes, n) >= 0)
+        id = H5Fopen("muscale-image", H5F_ACC_RDONLY, fapl);
+    if (fapl >= 0) H5Pclose(fapl);
+    return id;
+}
+
+status h5_open(h5_file *f, const char *path, const char *schema, err *e)
+{
     char *bytes = NULL;
     quiet();
     f->id = -1;
     snprintf(f->path, sizeof f->path, "%s", path);
     status s = io_read_file(&bytes, &f->size, path, FILE_MAX, e);
     if (s) return s;
-    if (f->size < sizeof magic || memcmp(bytes, magic, sizeof magic)) {
-        free(bytes);
-        return err_set(e, ST_INPUT, "%s: not an HDF5 file%s; %s", path, f->size ? "" : " (it is empty)", H5_REMEDY);
-    }
-    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
-    if (fapl >= 0 && H5Pset_fapl_core(fapl, 1 << 16, 0) >= 0 && H5Pset_file_image(fapl, bytes, f->size) >= 0)
-        f->id = H5Fopen("muscale-image", H5F_ACC_RDONLY, fapl);
-    if (fapl >= 0) H5Pclose(fapl);
+    s = check_bytes(path, bytes, f->size, e);
+    if (!s && (f->id = h5_open_image(bytes, f->size)) < 0) s = h5_fail(e, ST_INPUT, path, "truncated or damaged HDF5 file", H5_REMEDY);
     free(bytes);
-    if (f->id < 0) return h5_fail(e, ST_INPUT, path, "truncated or damaged HDF5 file", H5_REMEDY);
+    if (s) return s;
     s = check_schema(f, schema, e);
     if (s) h5_close(f);
     return s;
@@ -92,14 +117,15 @@ status h5_take_image(hid_t file, void **bytes, size_t *n, const char *path, err 
 {
     ssize_t size = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, NULL, 0);
     if (size <= 0) return h5_fail(e, ST_IO, path, "HDF5 cannot build the file", "");
-    void *b = malloc((size_t)size);
+    char *b = malloc((size_t)size + TRAILER + 1);
     if (!b) return err_set(e, ST_NOMEM, "%s: no memory for %zd bytes", path, size);
     if (H5Fget_file_image(file, b, (size_t)size) != size) {
         free(b);
         return h5_fail(e, ST_IO, path, "HDF5 cannot build the file", "");
     }
+    trailer(b + size, b, (size_t)size);
     *bytes = b;
-    *n = (size_t)size;
+    *n = (size_t)size + TRAILER;
     return ST_OK;
 }
 

@@ -56,12 +56,13 @@ static void whoami(identity *me)
 static status print(char *out, size_t size, const identity *me, err *e)
 {
     char when[32] = "";
-    time_t now = time(NULL);
+    struct timespec now; /* its nanoseconds tell two takings by one process apart */
     struct tm utc;
-    if (gmtime_r(&now, &utc)) strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (gmtime_r(&now.tv_sec, &utc)) strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
     const char *job = getenv("SLURM_JOB_ID");
-    json_t *o = json_pack("{s:s,s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "host", me->host, "pid", (json_int_t)me->pid, "born", (json_int_t)me->born,
-                          "boot", me->boot, "machine", me->machine, "pid_space", me->pid_space, "since", when, "slurm_job", job ? job : "");
+    json_t *o = json_pack("{s:s,s:I,s:I,s:s,s:s,s:s,s:s,s:I,s:s}", "host", me->host, "pid", (json_int_t)me->pid, "born", (json_int_t)me->born,
+                          "boot", me->boot, "machine", me->machine, "pid_space", me->pid_space, "since", when, "nanosecond", (json_int_t)now.tv_nsec, "slurm_job", job ? job : "");
     char *text = o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
     json_decref(o);
     int n = text ? snprintf(out, size, "%s\n", text) : -1;

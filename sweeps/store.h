@@ -60,7 +60,7 @@ const store_look *store_run_look(const store_run *run); /* as found at open */
 const char *store_run_note(const store_run *run);       /* what was recovered, "" if nothing: for a warning */
 const char *store_run_id(const store_run *run);
 
-/* For train_job.observer; valid until store_run_close. Its `start` slot writes the start record, or the resume record when
+/* For train_job.observer (train_job.wall_before = store_run_look(run)->wall_s); valid until store_run_close. Its `start` slot writes the start record, or the resume record when
  * the journal already has a start. */
 train_observer store_run_observer(store_run *run);
 

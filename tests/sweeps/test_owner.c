@@ -1,0 +1,186 @@
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <utime.h>
+#include <jansson.h>
+
+#include "sweeps/owner.h"
+#include "tests/sweeps/store_fixture.h"
+
+static char dir[IO_PATH_MAX], path[IO_PATH_MAX];
+static err e;
+
+static void setup(void)
+{
+    fx_tempdir(dir);
+    snprintf(path, sizeof path, "%.900s/owner", dir);
+}
+TestSuite(owner, .init = setup);
+
+#define ok(call) do { memset(&e, 0, sizeof e); status s_ = (call); cr_assert_eq(s_, ST_OK, "%s", e.msg); } while (0)
+
+/* Somebody took it and died without a word. */
+static pid_t dead_owner(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        owner o;
+        _exit(owner_take(&o, dir, NULL) ? 1 : 0);
+    }
+    int rc;
+    waitpid(child, &rc, 0);
+    cr_assert_eq(rc, 0);
+    return child;
+}
+
+static void change(const char *key, json_t *v)
+{
+    char *text = fx_read(path, NULL);
+    json_t *o = json_loads(text, 0, NULL);
+    json_object_set_new(o, key, v);
+    free(text);
+    text = json_dumps(o, JSON_COMPACT);
+    fx_write(path, text, strlen(text));
+    free(text);
+    json_decref(o);
+}
+
+Test(owner, one_at_a_time)
+{
+    owner a, b;
+    char who[160], pid[32];
+    ok(owner_take(&a, dir, &e));
+    ok(owner_check(&a, &e));
+    memset(&e, 0, sizeof e);
+    cr_expect_eq(owner_take(&b, dir, &e), ST_BUSY);
+    snprintf(pid, sizeof pid, "pid %ld on ", (long)getpid());
+    cr_expect_not_null(strstr(e.msg, pid), "%s", e.msg);
+    owner_look(who, dir);
+    cr_expect_eq(strncmp(who, pid, strlen(pid)), 0, "%s", who);
+    owner_release(&b); /* not the owner: takes nothing away */
+    ok(owner_check(&a, &e));
+    owner_release(&a);
+    cr_expect(!io_exists(path));
+    owner_look(who, dir);
+    cr_expect_str_eq(who, "");
+    ok(owner_take(&b, dir, &e));
+    owner_release(&b);
+}
+
+Test(owner, the_dead_are_taken_over)
+{
+    owner o;
+    char want[32], who[160];
+    snprintf(want, sizeof want, "pid %ld on ", (long)dead_owner());
+    owner_look(who, dir);
+    cr_expect_str_eq(who, "", "dead owners own nothing");
+    ok(owner_take(&o, dir, &e));
+    cr_expect_eq(strncmp(o.took_over, want, strlen(want)), 0, "%s", o.took_over);
+    ok(owner_check(&o, &e));
+    owner_release(&o);
+    cr_expect_neq(rmdir(dir), -1, "something was left in the directory");
+}
+
+/* The number lives on in another process; the start time tells. A zombie is dead. */
+Test(owner, a_reused_number_is_another_process)
+{
+    owner o;
+    dead_owner();
+    change("pid", json_integer(getpid()));
+    ok(owner_take(&o, dir, &e));
+    owner_release(&o);
+    pid_t child = fork();
+    if (child == 0) _exit(owner_take(&o, dir, NULL) ? 1 : 0);
+    siginfo_t info;
+    waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT);
+    ok(owner_take(&o, dir, &e));
+    owner_release(&o);
+    waitpid(child, NULL, 0);
+}
+
+Test(owner, what_cannot_be_judged_is_busy)
+{
+    static const char *const keys[] = {"host", "machine", "pid_space"};
+    for (size_t i = 0; i < 3; i++) {
+        owner o;
+        dead_owner();
+        change(keys[i], json_string("elsewhere"));
+        memset(&e, 0, sizeof e);
+        cr_expect_eq(owner_take(&o, dir, &e), ST_BUSY, "%s", keys[i]);
+        cr_expect_not_null(strstr(e.msg, "remove"), "no remedy: %s", e.msg);
+        unlink(path);
+    }
+    owner o;
+    ok(owner_take(&o, dir, &e)); /* a live process, but of an earlier boot of this machine: cannot be */
+    change("boot", json_string("before"));
+    owner second;
+    ok(owner_take(&second, dir, &e));
+    memset(&e, 0, sizeof e);
+    cr_expect_eq(owner_check(&o, &e), ST_BUSY, "the first one notices");
+    owner_release(&o);
+    ok(owner_check(&second, &e));
+    owner_release(&second);
+}
+
+Test(owner, an_empty_file_gets_a_moment)
+{
+    owner o;
+    fx_write(path, "", 0);
+    memset(&e, 0, sizeof e);
+    cr_expect_eq(owner_take(&o, dir, &e), ST_BUSY);
+    struct utimbuf old = {time(NULL) - 60, time(NULL) - 60};
+    utime(path, &old);
+    ok(owner_take(&o, dir, &e));
+    owner_release(&o);
+}
+
+/* Many takers of one dead owner: exactly one wins. */
+Test(owner, a_race_has_one_winner, .timeout = 60)
+{
+    enum { TAKERS = 8, ROUNDS = 25 };
+    for (int round = 0; round < ROUNDS; round++) {
+        pid_t child[TAKERS];
+        int go[2], done[2], winners = 0, rc;
+        char c = 'x';
+        dead_owner();
+        cr_assert(!pipe(go) && !pipe(done));
+        for (int i = 0; i < TAKERS; i++) {
+            child[i] = fork();
+            if (child[i]) continue;
+            owner o;
+            close(go[1]);
+            close(done[1]);
+            if (read(go[0], &c, 1) != 0) _exit(9);
+            rc = owner_take(&o, dir, NULL);
+            if (!rc && owner_check(&o, NULL)) rc = ST_BUSY;
+            if (!rc && read(done[0], &c, 1) != 0) _exit(9); /* the winner stays alive until all have tried */
+            _exit(rc == ST_OK ? 0 : rc == ST_BUSY ? 1 : 2);
+        }
+        close(go[1]);
+        struct timespec nap = {0, 30000000};
+        nanosleep(&nap, NULL);
+        close(done[1]);
+        for (int i = 0; i < TAKERS; i++) {
+            waitpid(child[i], &rc, 0);
+            cr_assert(WIFEXITED(rc) && WEXITSTATUS(rc) < 2, "taker ended with %d", rc);
+            winners += WEXITSTATUS(rc) == 0;
+        }
+        close(go[0]);
+        close(done[0]);
+        cr_expect_eq(winners, 1, "round %d: %d winners", round, winners);
+        unlink(path);
+    }
+}
+
+Test(owner, a_read_only_directory_is_named)
+{
+    owner o;
+    memset(&e, 0, sizeof e);
+    cr_expect_eq(owner_take(&o, "/proc", &e), ST_IO);
+    cr_expect_not_null(strstr(e.msg, "/proc/owner"), "%s", e.msg);
+}
