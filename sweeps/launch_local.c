@@ -268,6 +268,7 @@ static status take(launch *l, size_t run, err *e)
     job->config = r->config;
     job->observer = seat_observer(x);
     memcpy(job->ckpt_dir, dir, sizeof job->ckpt_dir);
+    job->wall_before = look->wall_s;
     l->cells[run].state = CELL_RUNNING;
     l->cells[run].left = flops_left(r, step);
     l->n++;

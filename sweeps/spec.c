@@ -48,14 +48,25 @@ static void note(sweep_spec *s, const char *fmt, ...)
 }
 
 /* Where a level already speaks of `key`, or NULL. */
-static const yaml_node *level_has(const level *l, const char *key)
+static const yaml_node *base_has(const level *l, const char *key)
 {
     for (size_t i = 0; i < l->n_base; i++)
         if (!strcmp(l->base[i].key->text, key)) return l->base[i].key;
+    return NULL;
+}
+
+static const yaml_node *factor_has(const level *l, const char *key)
+{
     for (size_t i = 0; i < l->n_factors; i++)
         for (size_t k = 0; k < l->factors[i].n_keys; k++)
             if (!strcmp(l->factors[i].keys[k]->text, key)) return l->factors[i].keys[k];
     return NULL;
+}
+
+static const yaml_node *level_has(const level *l, const char *key)
+{
+    const yaml_node *at = base_has(l, key);
+    return at ? at : factor_has(l, key);
 }
 
 static status check_key(const sweep_spec *s, const level *l, const yaml_node *key, bool axis, err *e)
@@ -77,7 +88,8 @@ static status check_key(const sweep_spec *s, const level *l, const yaml_node *ke
     if (axis && row->launch_only && strncmp(row->name, "data", 4))
         return yaml_error(&s->doc, key, e,
                           "%s does not change a run's result, so it cannot span a grid; set it under base", key->text);
-    const yaml_node *first = level_has(l, key->text);
+    /* a grid over a key replaces its single value under base, whichever is written first */
+    const yaml_node *first = axis ? factor_has(l, key->text) : base_has(l, key->text);
     if (first)
         return yaml_error(&s->doc, key, e, "'%s' is set twice (first on line %d); keep one", key->text, first->line);
     return ST_OK;
@@ -335,7 +347,8 @@ static status merge_factor(const sweep_spec *s, level *out, const sweep_factor *
 static status merge_base(const sweep_spec *s, level *out, const level *from, const level *own, err *e)
 {
     for (size_t i = 0; i < from->n_base; i++) {
-        if (own && level_has(own, from->base[i].key->text)) continue;
+        const char *key = from->base[i].key->text;
+        if (factor_has(from, key) || (own && level_has(own, key))) continue;
         sweep_setting *more = grown(out->base, out->n_base, sizeof *more);
         if (!more) return no_memory(s, e);
         out->base = more;
@@ -344,12 +357,13 @@ static status merge_base(const sweep_spec *s, level *out, const level *from, con
     return ST_OK;
 }
 
+static const level nothing = {0};
+
 /* out = shared + own, own winning; zeroed levels are fine. */
 static status merge(const sweep_spec *s, level *out, const level *shared, const level *own, err *e)
 {
-    static const level nothing = {0};
     status st = merge_base(s, out, shared, own, e);
-    if (!st) st = merge_base(s, out, own, NULL, e);
+    if (!st) st = merge_base(s, out, own, NULL, e); /* own base against shared grid: merge_factor drops the axis */
     for (size_t i = 0; i < shared->n_factors && !st; i++) st = merge_factor(s, out, &shared->factors[i], own, e);
     for (size_t i = 0; i < own->n_factors && !st; i++) st = merge_factor(s, out, &own->factors[i], &nothing, e);
     return st;
@@ -385,14 +399,21 @@ static status add_block(sweep_spec *s, level *l, const yaml_node *map, err *e)
     return ST_OK;
 }
 
-static status add_merged(sweep_spec *s, const level *shared, const yaml_node *map, err *e)
+static status add_merged(sweep_spec *s, const level *shared, const level *own, const yaml_node *map, err *e)
 {
-    level own = {0}, merged = {0};
-    status st = read_level(s, &own, map, false, e);
-    if (!st) st = merge(s, &merged, shared, &own, e);
+    level merged = {0};
+    status st = merge(s, &merged, shared, own, e);
     if (!st) st = add_block(s, &merged, map, e);
-    level_free(&own);
     level_free(&merged);
+    return st;
+}
+
+static status read_block(sweep_spec *s, const level *shared, const yaml_node *map, err *e)
+{
+    level own = {0};
+    status st = read_level(s, &own, map, false, e);
+    if (!st) st = add_merged(s, shared, &own, map, e);
+    level_free(&own);
     return st;
 }
 
@@ -405,8 +426,8 @@ static status read_spec(sweep_spec *s, err *e)
         st = yaml_error(
             &s->doc, list, e,
             "sweeps: a list of blocks is needed, as in [{name: mup, base: {...}}, {name: sp, base: {...}}]");
-    if (!st && !list) st = add_block(s, &top, s->doc.root, e);
-    for (size_t i = 0; list && i < list->n && !st; i++) st = add_merged(s, &top, list->values[i], e);
+    if (!st && !list) st = add_merged(s, &nothing, &top, s->doc.root, e);
+    for (size_t i = 0; list && i < list->n && !st; i++) st = read_block(s, &top, list->values[i], e);
     level_free(&top);
     return st;
 }

@@ -11,6 +11,7 @@
  *     - {name: sp, base: {parametrisation: sp}, grid: {lr: "logspace(1e-4, 1e-2, 7)"}}
  *
  * What stands at the top is shared by all blocks; what a block says about a key replaces what the top says about it.
+ * In one map a grid over a key replaces its value under base; the same key in two of grid, zip and seeds is an error.
  * A list may be written range(a, b, step) (b excluded) or logspace(a, b, n) (n values from a to b, not exponents).
  * Room for later work: `derived`, `exclude` and `isoflop` would act on a cell after its factors are set. */
 #ifndef SWEEPS_SPEC_H

@@ -1,4 +1,5 @@
 /* Cells of a spec: the settings of one run, how to name it and which node a complaint about it points at. */
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,26 +51,33 @@ const char *sweep_spec_describe(const sweep_spec *s, size_t block, size_t cell, 
     return buf;
 }
 
-static bool has_word(const char *text, const char *word)
+/* Where `word` stands in the text as a word of its own; beyond its end when it does not. */
+static size_t word_at(const char *text, const char *word)
 {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz_0123456789";
     size_t n = strlen(word);
     for (const char *p = strstr(text, word); p; p = strstr(p + 1, word)) {
-        bool left = p == text || !strchr("abcdefghijklmnopqrstuvwxyz_0123456789", p[-1]);
-        bool right = !p[n] || !strchr("abcdefghijklmnopqrstuvwxyz_0123456789", p[n]);
-        if (left && right) return true;
+        bool left = p == text || !strchr(letters, p[-1]), right = !p[n] || !strchr(letters, p[n]);
+        if (left && right) return (size_t)(p - text);
     }
-    return false;
+    return SIZE_MAX;
 }
 
 const yaml_node *sweep_spec_blame(const sweep_spec *s, size_t block, size_t cell, const char *message)
 {
     const sweep_block *b = &s->blocks[block];
+    const yaml_node *best = b->at;
+    size_t first = SIZE_MAX;
+    for (size_t i = 0; i < b->n_base; i++) {
+        size_t at = word_at(message, b->base[i].key->text);
+        if (at < first) first = at, best = b->base[i].value;
+    }
     for (size_t f = 0; f < b->n_factors; f++) {
         const sweep_factor *x = &b->factors[f];
-        for (size_t k = 0; k < x->n_keys; k++)
-            if (has_word(message, x->keys[k]->text)) return x->values[k * x->n_rows + sweep_spec_row(b, f, cell)];
+        for (size_t k = 0; k < x->n_keys; k++) {
+            size_t at = word_at(message, x->keys[k]->text);
+            if (at < first) first = at, best = x->values[k * x->n_rows + sweep_spec_row(b, f, cell)];
+        }
     }
-    for (size_t i = 0; i < b->n_base; i++)
-        if (has_word(message, b->base[i].key->text)) return b->base[i].value;
-    return b->at;
+    return best;
 }

@@ -116,6 +116,9 @@ Test(spec, blocks_share_and_replace)
     static const double mup[] = {1e-3, 2e-3, 1e-3, 2e-3}, sp[] = {1e-3};
     expect_lr(text, 0, mup, 4);
     expect_lr(text, 1, sp, 1);
+    expect_lr("base: {lr: 5e-3}\ngrid: {lr: [1e-3]}\n", 0, sp, 1); /* a grid replaces base */
+    expect_lr("grid: {lr: [1e-3]}\nbase: {lr: 5e-3}\n", 0, sp, 1);
+    expect_lr("grid: {lr: [1e-3]}\nbase: {lr: 5e-3}\nsweeps: [{name: a}]\n", 0, sp, 1);
     sweep_spec s;
     trainer_config c;
     err e = {0};
@@ -166,7 +169,8 @@ Test(spec, what_is_wrong_has_a_place)
     refused("base: {tokens: 2_000}\n", "spec.yaml:1:16:", "2_000");
     refused("base: {d_model: 64.5}\n", "spec.yaml:1:17:", "64.5");
     refused("base: {d_model: &a 64}\n", "spec.yaml:1:17:", "anchor");
-    refused("base: {lr: 1e-3}\ngrid: {lr: [1e-3]}\n", "spec.yaml:2:8:", "set twice (first on line 1)");
+    refused("zip: {lr: [1e-3]}\ngrid: {lr: [1e-3]}\n", "spec.yaml:2:8:", "set twice (first on line 1)");
+    refused("base: {lr: 1e-3}\nparameters: {lr: {value: 1e-3}}\n", "spec.yaml:2:14:", "set twice (first on line 1)");
     refused("grid: {seed: [1]}\nseeds: [2]\n", "spec.yaml:2:8:", "set twice");
     refused("zip: [{d_model: [64, 128], n_layer: [2]}]\n", "spec.yaml:1:37:", "equally long");
     refused("zip: []\n", "spec.yaml:1:6:", "a list of groups");
