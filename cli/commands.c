@@ -41,11 +41,13 @@ const cli_command cli_commands[] = {
      "mup table CONFIG.yaml [key=value ...]"},
     {"plot", cmd_plot, "draw one figure",
      "  muscale plot loss-curves campaign -o curves.svg\n"
-     "  muscale plot lr-curves campaign -o lr.pdf\n",
-     "plot KIND INPUT... -o FILE.{svg,pdf,png,txt}"},
+     "  muscale plot lr-curves lr.json -o lr.pdf\n"
+     "  muscale plot prediction fit.json prediction.json score.json -o prediction.png\n"
+     "  muscale plot isoflop runs.csv -o isoflop.txt --where \"N > 1e5\"\n",
+     "plot KIND INPUT... -o FILE.{svg,pdf,png,txt} [--where EXPR]\nplot --list"},
     {"report", cmd_report, "one self-contained HTML page with figures and tables",
-     "  muscale report campaign fit.json -o report\n",
-     "report CAMPAIGN|FIT.json... -o DIR"},
+     "  muscale report campaign fit.json lr.json prediction.json score.json -o report\n",
+     "report CAMPAIGN|FIT.json|PREDICTION.json|SCORE.json... -o DIR [--where EXPR]"},
     {"doctor", cmd_doctor, "what is installed, which devices, measured peak matmul and bandwidth",
      "  muscale doctor\n",
      "doctor"},

@@ -1,3 +1,0 @@
-#include "base/err.h"
-const char *plots_unused_object(void);
-const char *plots_unused_object(void) { return "plots"; }
