@@ -143,9 +143,10 @@ static void compare_lr(prediction *p)
 static void rate_notes(prediction *p)
 {
     if (!p->rate.known) return;
-    const json_t *range = json_object_get(json_object_get(p->lr->root, "domain"), "D");
-    double hi = json_number_value(json_array_get(range, 1));
-    if (hi > 0 && (double)p->target.tokens > 1.5 * hi)
+    double hi = NAN;
+    for (size_t i = 0; i < p->lr->lr.n; i++)
+        if (!strcmp(p->lr->lr.laws[i].parametrisation, p->target.parametrisation)) hi = p->lr->lr.laws[i].tokens_hi;
+    if ((double)p->target.tokens > 1.5 * hi)
         prediction_note(p, "the learning rate was tuned at up to %.3g tokens, the run has %.3g; no law of its drift with tokens was given", hi,
                         (double)p->target.tokens);
     if (p->rate.octaves_beyond > 0)

@@ -479,6 +479,7 @@ status lr_optimum_run(lr_optimum *out, const lr_row *rows, size_t n, const char 
     if (n == 0) return err_set(e, ST_INPUT, "lr-optimum: no run with a learning rate, a width and a loss is left");
     out->n_draws = o->n_draws < 40 ? 40 : o->n_draws; /* fewer have no 2.5 % point */
     out->seed = o->seed;
+    out->tokens[0] = out->tokens[1] = NAN;
     lr_opts opts = {.n_draws = out->n_draws, .seed = o->seed};
     sort_row *sorted = calloc(n, sizeof *sorted);
     if (!sorted) return err_set(e, ST_NOMEM, "lr-optimum: no memory for %zu runs", n);

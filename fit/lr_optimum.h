@@ -63,6 +63,7 @@ typedef struct lr_optimum {
     lr_noise *noise;              /* [n_trends], pooled over the widths of a parametrisation */
     uint64_t seed;
     size_t n_unfinished;          /* rows left out: failed, stopped, partial, no learning rate or width */
+    double tokens[2];             /* training tokens of the runs, lowest and highest; NaN = no column D */
     char confounded[LR_WHY];      /* settings that change together with the width, "" when none */
     bool parametrisation_stated;
 } lr_optimum;

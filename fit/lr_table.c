@@ -108,6 +108,11 @@ status lr_optimum_table(lr_optimum *out, const table *t, const lr_opts *o, err *
     memcpy(confounded, out->confounded, sizeof confounded);
     if (!s) s = lr_optimum_run(out, rows, n, par ? (const char *const *)par->words : unstated, par ? par->n_words : 0, o, e);
     memcpy(out->confounded, confounded, sizeof confounded);
+    const table_column *tokens = table_col(t, "D");
+    for (size_t i = 0; i < n && tokens && !tokens->is_text; i++) {
+        out->tokens[0] = fmin(out->tokens[0], tokens->x[at[i]]); /* fmin, fmax: a NaN gives way */
+        out->tokens[1] = fmax(out->tokens[1], tokens->x[at[i]]);
+    }
     out->n_unfinished = n_unfinished;
     out->parametrisation_stated = par != NULL;
     free(rows);
@@ -157,10 +162,10 @@ json_t *lr_optimum_trend_json(const lr_optimum *r)
             double ci_c[2] = {exp2(t->ci_log2_c[0]), exp2(t->ci_log2_c[1])};
             ci = json_pack("{s:o,s:o}", "c", numbers(ci_c, 2), "p", numbers(t->ci_p, 2));
         }
-        json_array_append_new(all, json_pack("{s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:s}}",
+        json_array_append_new(all, json_pack("{s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:s}}",
             "parametrisation", t->parametrisation, "c", t->has_value ? number(exp2(t->log2_c)) : json_null(),
             "p", t->has_value ? number(t->p) : json_null(), "ci95", ci ? ci : json_null(), "n_groups", (json_int_t)t->n_groups,
-            "width", t->n_groups ? json_pack("[f,f]", t->width_lo, t->width_hi) : json_null(), "why", text(t->why),
+            "width", t->n_groups ? json_pack("[f,f]", t->width_lo, t->width_hi) : json_null(), "tokens", isnan(r->tokens[1]) ? json_null() : numbers(r->tokens, 2), "why", text(t->why),
             "birge", number(t->birge), "samples", samples,
             "noise", "sd", number(z->sd), "dof", number(z->dof), "source", z->source));
     }

@@ -93,16 +93,15 @@ status predict_at(predict_result *out, const predict_law *law, const predict_poi
         s = err_set(e, ST_NOMEM, "predict: no memory for %zu draws", k);
         goto done;
     }
-    double centre = log(at->loss), widen = widening(law), dof = (double)law->n_points - (double)law->n_params;
-    if (isnan(widen)) goto done; /* no degree of freedom: an interval is not worth printing (facts: trap T20) */
+    double dof = (double)law->n_points - (double)law->n_params;
+    if (!(dof > 0)) goto done; /* no degree of freedom left: an interval is not worth printing */
     size_t n_ok = 0;
     for (size_t b = 0; b < k; b++) {
         double loss = predict_law_loss(law, law->draws + b * PREDICT_MAX_PARAMS, at->n, at->d, at->c);
         if (!(loss > 0) || !isfinite(loss)) continue;
-        double ln_loss = centre + widen * (log(loss) - centre);
-        mean[n_ok] = exp(ln_loss);
+        mean[n_ok] = loss;
         for (size_t i = 0; i < NOISE_PER_DRAW; i++)
-            run[n_ok * NOISE_PER_DRAW + i] = exp(ln_loss + out->noise_sd * student(dof, seed, (uint32_t)b, i));
+            run[n_ok * NOISE_PER_DRAW + i] = loss * exp(out->noise_sd * student(dof, seed, (uint32_t)b, i));
         n_ok++;
     }
     if (n_ok >= MIN_DRAWS) {

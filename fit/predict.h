@@ -8,9 +8,10 @@
  *
  * Two intervals. ci95: of the law's mean, percentiles over the bootstrap draws of the parameters. pi95: for one new run, each
  * draw also gets the noise of a run in ln L. The rows of a fit are single runs, so their residuals already hold the noise of
- * a seed: the noise is the larger of the residual sd and the seed sd, never their sum. Small samples: residuals and bootstrap
- * deviations are widened by sqrt(n/(n-p)) (Stine 1985, JASA 80:1026), and the noise is drawn from Student's t with n-p degrees
- * of freedom. tests/fit/test_predict.c holds the calibration. */
+ * a seed: the noise is the larger of the residual sd and the seed sd, never their sum. Residuals of a fit are smaller than a
+ * new run's: they are widened by sqrt(n/(n-p)) (Stine 1985, JASA 80:1026), and the noise is drawn from Student's t with n-p degrees of
+ * freedom. The bootstrap draws are taken as they are: under the Huber objective with delta 1e-3 (almost least absolute deviations)
+ * they are rather too wide in small samples than too narrow; tests/fit/test_calibration.c measures it. */
 #ifndef FIT_PREDICT_H
 #define FIT_PREDICT_H
 #include <jansson.h>
@@ -86,6 +87,7 @@ typedef struct predict_lr_law {
     size_t n_groups, n_draws;
     double *log2_c_draws, *p_draws; /* [n_draws] or NULL: no interval */
     double width_lo, width_hi;      /* bracketed widths */
+    double tokens_hi;               /* longest run of the sweep; NaN = unknown */
     double ci_p[2];                 /* NaN = none */
     bool known;
     char why[PREDICT_WHY];          /* not known, or no interval */

@@ -111,7 +111,10 @@ static void read_range(predict_fit *f)
     for (int i = 0; i < PREDICT_N_AXES; i++) {
         const char *name = predict_axis_name((predict_axis)i);
         const json_t *range = json_object_get(domain, name), *column = json_object_get(points, name);
-        if (!json_is_array(column) && law->kind == PREDICT_POWER && (int)law->x == i) column = json_object_get(points, "x");
+        if (law->kind == PREDICT_POWER && (int)law->x == i) { /* the column that --x named */
+            if (!json_is_array(range)) range = json_object_get(domain, "x");
+            if (!json_is_array(column)) column = json_object_get(points, "x");
+        }
         law->lo[i] = json_array_size(range) == 2 ? number(json_array_get(range, 0)) : column_extreme(column, -1);
         law->hi[i] = json_array_size(range) == 2 ? number(json_array_get(range, 1)) : column_extreme(column, 1);
     }
@@ -146,7 +149,7 @@ static status read_loss_law(predict_fit *f, err *e)
     law->seed_sd = key_number(noise, "seed_sd");
     double n_points = key_number(f->root, "n_points");
     law->n_points = n_points > 0 ? (size_t)n_points : json_array_size(json_object_get(json_object_get(f->root, "points"), "loss"));
-    law->n_params = n_slots;
+    law->n_params = n_slots - json_array_size(json_object_get(f->root, "fixed")); /* those the data had to determine */
     read_range(f);
     return read_draws(f, slots, n_slots, e);
 }
@@ -169,6 +172,7 @@ static status read_trend(predict_fit *f, predict_lr_law *t, const json_t *o, err
     t->ci_p[1] = number(json_array_get(ci, 1));
     t->width_lo = number(json_array_get(json_object_get(o, "width"), 0));
     t->width_hi = number(json_array_get(json_object_get(o, "width"), 1));
+    t->tokens_hi = number(json_array_get(json_object_get(o, "tokens"), 1));
     if (json_array_size(p) != n) return damaged(f, "trend samples of unequal length", e);
     if (!n) return ST_OK;
     t->log2_c_draws = calloc(n, sizeof *t->log2_c_draws);

@@ -276,6 +276,7 @@ Test(lr_optimum, table_pools_only_what_is_equal)
     cr_assert_eq(group(&r, "mup", 64)->n_diverged, 1);
     cr_assert_eq(group(&r, "mup", 128)->n_diverged, 1);
     cr_assert_str_eq(r.confounded, "D");
+    cr_assert(r.tokens[0] == 1e6 && r.tokens[1] == 2e6);
     json_t *g = lr_optimum_groups_json(&r), *t = lr_optimum_trend_json(&r);
     cr_assert_eq(json_array_size(g), 2);
     cr_assert(json_is_null(json_array_get(json_object_get(json_array_get(g, 0), "loss"), 6)));

@@ -172,9 +172,10 @@ Test(predict, intervals_nest_and_widen)
     predict_ask a = nothing;
     a.c = 1e20;
     cr_assert_eq(predict_run(&r, &law, &six_nd, &a, 1, &e), ST_OK, "%s", e.msg);
-    /* only E moves: sd of ln L is .002 E/L, widened by sqrt(24/19); 1.96 sd on each side */
-    double expected = 1.96 * .002 * 1.8172 / r.at.loss * sqrt(24. / 19) * r.at.loss;
+    /* only E moves: sd of L is .002 E, 1.96 sd on each side; a run adds .003 L widened by sqrt(24/19), Student's t with 19 dof */
+    double expected = 1.96 * .002 * 1.8172, noise = .003 * r.at.loss * sqrt(24. / 19);
     cr_assert_float_eq((r.ci_loss.hi - r.ci_loss.lo) / 2 / expected, 1, 0.06);
+    cr_assert_float_eq((r.pi_loss.hi - r.pi_loss.lo) / 2 / hypot(expected, 2.09 * noise), 1, 0.06);
     cr_assert(r.pi_loss.lo < r.ci_loss.lo && r.ci_loss.hi < r.pi_loss.hi);
     cr_assert_float_eq(r.ci_n.lo / r.ci_n.hi, 1, 1e-9, "E does not move the optimum");
     cr_assert_float_eq(r.extrapolation_decades, 2, 1e-9, "C 1e20 against 1e18");
