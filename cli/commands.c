@@ -13,7 +13,7 @@ const cli_command cli_commands[] = {
      "  muscale train run.yaml -o runs/first\n"
      "  muscale train run.yaml lr=2e-3 tokens=1e6 -o runs/second\n"
      "  muscale train run.yaml -o runs/first --resume\n",
-     "train CONFIG.yaml [key=value ...] -o RUNDIR [--resume] [--prediction PREDICTION.json]"},
+     "train CONFIG.yaml [key=value ...] -o RUNDIR [--resume] [--prediction PREDICTION.json] [--threads N]"},
     {"sweep", cmd_sweep, "plan, run and collect a grid of runs",
      "  muscale sweep plan sweep.yaml\n"
      "  muscale sweep run sweep.yaml -o campaign -j 2\n"

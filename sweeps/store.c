@@ -25,6 +25,7 @@ struct store_run {
     bool has_start;      /* the journal has a start record */
     bool publish;        /* it has an end that run.h5 does not show yet */
     bool writing;        /* the observer has written: an open end is ours to record */
+    train_row last;
     store_look look;
     char note[512];
 };
@@ -32,6 +33,8 @@ struct store_run {
 const store_look *store_run_look(const store_run *run) { return &run->look; }
 const char *store_run_note(const store_run *run) { return run->note; }
 const char *store_run_id(const store_run *run) { return run->id; }
+
+const train_row *store_run_last_row(const store_run *run) { return &run->last; }
 
 static void add_note(store_run *run, const char *text)
 {
@@ -227,6 +230,7 @@ static status on_row(void *self, const train_row *row, err *e)
 {
     store_run *run = self;
     status s = journal_row(run->journal, row, e);
+    run->last = *row;
     return s ? s : after_row(run, e);
 }
 

@@ -39,9 +39,9 @@ status train_resume_step(int64_t *step, const char *ckpt_dir, const trainer_conf
     return ckpt_find(step, file, note, ckpt_dir, c, e);
 }
 
-static int worker_count(const train_opts *o, const trainer_config *c)
+int train_threads(const trainer_config *c, int wanted)
 {
-    int64_t n = o->threads > 0 ? o->threads : c->threads;
+    int64_t n = wanted > 0 ? wanted : c->threads;
     if (n <= 0) n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? (int)n : 1;
 }
@@ -51,6 +51,12 @@ static bank_opts options_of(const trainer_config *c, size_t n, int threads)
     /* Micro-batches are more slices of the same fixed-order sum: one slice's activations are alive at a time. */
     return (bank_opts){.shape = c->shape, .n_replicas = n, .batch = (size_t)(c->batch_tokens / c->shape.seq_len),
                        .shards = (size_t)(c->shards * c->grad_accum), .threads = threads, .backend = c->backend};
+}
+
+size_t train_bytes_needed(const trainer_config *c, size_t n, int threads)
+{
+    bank_opts o = options_of(c, n, threads);
+    return bank_bytes_needed(&o);
 }
 
 static status check_jobs(const train_job *jobs, size_t n, err *e)
@@ -85,7 +91,7 @@ static status open_data(loop *l, err *e)
 
 static status loop_make(loop *l, train_job *jobs, size_t n, const train_opts *o, err *e)
 {
-    bank_opts bo = options_of(&jobs[0].config, n, worker_count(o, &jobs[0].config));
+    bank_opts bo = options_of(&jobs[0].config, n, train_threads(&jobs[0].config, o->threads));
     *l = (loop){.jobs = jobs, .n = n, .opts = o, .started = io_now(), .batch = bo.batch,
                 .bytes_needed = bank_bytes_needed(&bo)};
     l->last_ckpt = l->last_progress = l->started;

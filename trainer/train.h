@@ -66,6 +66,9 @@ typedef struct train_opts {
  * validation and a final checkpoint always come before `end` of a run that is done; a diverged run ends at once. */
 status train_bank(train_job *jobs, size_t n, const train_opts *o, err *e);
 
+int train_threads(const trainer_config *c, int wanted); /* wanted, else the config's, else one per processor */
+size_t train_bytes_needed(const trainer_config *c, size_t n, int threads); /* of a bank of n such runs, by its shapes */
+
 /* Step of the newest valid checkpoint in dir, 0 when none; *note says what was damaged. ST_CORRUPT: files, none valid.
  * ST_INPUT: the checkpoint is of another config (the difference is in the message). */
 status train_resume_step(int64_t *step, const char *ckpt_dir, const trainer_config *c, char note[256], err *e);
