@@ -1,34 +1,37 @@
-/* Private to trainer/: one memory-mapped token file, and the writer of llm.c shards. */
+/* One token file, mapped. Private to trainer/data*.c. Layouts: doc/formats.md, "Token files". */
 #ifndef TRAINER_DATA_FILE_H
 #define TRAINER_DATA_FILE_H
-#include "trainer/data.h"
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/io.h"
 
-enum { DATA_HEADER_BYTES = 1024, DATA_MAGIC_U16 = 20240520, DATA_MAGIC_U32 = 20240801 };
+/* llm.c shard (karpathy/llm.c, dev/data/data_common.py): 256 int32 words, then the tokens. The token count is an int32. */
+enum {
+    LLMC_HEADER_WORDS = 256,
+    LLMC_HEADER_BYTES = 1024,
+    LLMC_MAGIC_U16 = 20240520, LLMC_VERSION_U16 = 1,
+    LLMC_MAGIC_U32 = 20240801, LLMC_VERSION_U32 = 7, /* its Llama-3 variant */
+    LLMC_MAX_TOKENS = INT32_MAX
+};
 
 typedef struct data_file {
     char path[IO_PATH_MAX];
-    void *map;          /* whole file, read-only */
-    size_t bytes;
-    const void *tokens; /* first token inside the map */
-    int width;          /* bytes per token: 1, 2 or 4 */
-    int64_t n;
-    char format[24];
+    const char *format;          /* "llm.c", "llm.c-u32", "raw"; static text */
+    void *map;                   /* whole file; NULL when closed */
+    size_t map_size;
+    const unsigned char *tokens; /* little endian, `width` bytes each, borrowed from map */
+    int width;                   /* 1, 2, 4 */
+    int64_t n;                   /* tokens in the file; > 0 */
 } data_file;
 
+/* dtype: "" (by header), "u8", "u16", "u32". A magic is believed only if the file's size agrees with its header. */
 status data_file_open(data_file *f, const char *path, const char *dtype, err *e);
-void data_file_close(data_file *f);
-int64_t data_file_get(const data_file *f, int64_t i);
+void data_file_close(data_file *f); /* accepts a zeroed one */
 
-/* Writes one shard: header, then tokens; the count goes in at the end. */
-typedef struct data_writer {
-    int fd, width;
-    int64_t n;
-    char path[IO_PATH_MAX];
-    unsigned char *buffer;
-    size_t used;
-} data_writer;
-status data_writer_open(data_writer *w, const char *path, int width, err *e);
-status data_writer_put(data_writer *w, int64_t id, err *e);
-status data_writer_close(data_writer *w, err *e); /* also after a failure; frees, fsyncs */
-void data_writer_abandon(data_writer *w);
+/* out[0..n) = tokens at .. at + n - 1 of the file. */
+void data_file_read(const data_file *f, int32_t *out, int64_t at, int64_t n);
+uint32_t data_file_max(const data_file *f, int64_t at, int64_t n); /* largest token of a range; 0 for an empty one */
+/* First place in a range with a token >= limit, and that token; -1 when there is none. */
+int64_t data_file_find(const data_file *f, int64_t at, int64_t n, uint32_t limit, uint32_t *id);
 #endif

@@ -1,121 +1,139 @@
-/* Packing: bytes, or token ids written as numbers, into shards. Constant memory: ids are spooled to a temporary file first, because
- * where the validation tail begins is known only at the end. */
-#include <ctype.h>
+/* Text or ids in, a data directory out. One pass, constant memory. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "trainer/data_meta.h"
+#include "trainer/data_write.h"
 
-enum { READ_BYTES = 1 << 16 };
+enum { BLOCK = 1 << 16, WORD_MAX = 24 };
 
-typedef struct spool {
-    FILE *f;            /* tmpfile(): never stored, gone with the process */
-    int64_t n, max_id, bytes, vocab;
-} spool;
+typedef struct reader {
+    const char *name;        /* for messages */
+    int64_t line, column;    /* of the next byte, from 1 */
+    char word[WORD_MAX + 1]; /* the id being read; longer than any int32, so a cut one is still refused */
+    size_t word_n;
+    int64_t word_column;
+    int64_t vocab;
+    uint32_t ids[BLOCK];
+    size_t n;
+} reader;
 
-static status spool_put(spool *sp, int64_t id, const char *name, int64_t line, err *e)
+static status bad_id(const reader *r, const char *what, err *e)
 {
-    if (id > INT32_MAX || (sp->vocab && id >= sp->vocab))
-        return err_set(e, ST_INPUT, "%s:%lld: id %lld is not below the vocabulary %lld", name, (long long)line, (long long)id,
-                       sp->vocab ? (long long)sp->vocab : (long long)INT32_MAX);
-    uint32_t x = (uint32_t)id;
-    if (fwrite(&x, 4, 1, sp->f) != 1) return err_set(e, ST_IO, "temporary file: cannot write: %s", strerror(errno));
-    sp->n++;
-    if (id > sp->max_id) sp->max_id = id;
+    return err_set(e, ST_INPUT, "%s:%" PRId64 ":%" PRId64 ": '%s' %s", r->name, r->line, r->word_column, r->word, what);
+}
+
+static status take_word(reader *r, err *e)
+{
+    if (!r->word_n) return ST_OK;
+    r->word[r->word_n] = 0;
+    const char *digits = r->word + (*r->word == '-');
+    size_t n = strspn(digits, "0123456789");
+    if (!n || digits[n])
+        return bad_id(r, "is no token id; numbers 0, 1, 2, ... with white space between are expected (spm_encode --output_format=id)", e);
+    if (*r->word == '-') return bad_id(r, "is a negative token id; ids start at 0", e);
+    int64_t id = 0, limit = r->vocab ? r->vocab : INT32_MAX;
+    for (size_t i = 0; i < n && id < limit; i++) id = 10 * id + (digits[i] - '0');
+    if (id >= limit) {
+        char what[96];
+        snprintf(what, sizeof what, "is not below vocab %" PRId64 "; give the tokenizer's vocabulary with --vocab", limit);
+        return bad_id(r, what, e);
+    }
+    r->ids[r->n++] = (uint32_t)id;
+    r->word_n = 0;
     return ST_OK;
 }
 
-/* A run of digits may be cut by the buffer's end, so the number under way lives here. */
-typedef struct id_reader { int64_t value, line; int digits; } id_reader;
-
-static status take_char(spool *sp, id_reader *r, int ch, const char *name, err *e)
+static status take_ids(reader *r, const unsigned char *p, size_t n, err *e)
 {
-    if (isdigit(ch)) {
-        if (++r->digits > 10) return err_set(e, ST_INPUT, "%s:%lld: a number of more than 10 digits is no token id", name, (long long)r->line);
-        r->value = 10 * r->value + (ch - '0');
-        return ST_OK;
+    status s = ST_OK;
+    for (size_t i = 0; i < n && !s; i++, r->column++) {
+        bool blank = p[i] == ' ' || (p[i] >= '\t' && p[i] <= '\r');
+        if (blank) s = take_word(r, e);
+        else {
+            if (!r->word_n) r->word_column = r->column;
+            if (r->word_n < WORD_MAX) r->word[r->word_n++] = p[i] ? (char)p[i] : '?';
+        }
+        if (p[i] == '\n') r->line++, r->column = 0;
     }
-    if (!isspace(ch))
-        return err_set(e, ST_INPUT, "%s:%lld: '%c' in token ids; ids are whole numbers from 0 separated by blanks (text needs --tokenizer byte)", name,
-                       (long long)r->line, isprint(ch) ? ch : '?');
-    status s = r->digits ? spool_put(sp, r->value, name, r->line, e) : ST_OK;
-    r->digits = 0;
-    r->value = 0;
-    if (ch == '\n') r->line++;
     return s;
 }
 
-static status read_stream(spool *sp, int fd, const char *name, bool ids, err *e)
+static status pack_fd(data_writer *w, reader *r, int fd, bool bytes, const volatile sig_atomic_t *stop, err *e)
 {
-    unsigned char buf[READ_BYTES];
-    id_reader r = {.line = 1};
-    status s = ST_OK;
+    unsigned char block[BLOCK];
     for (;;) {
-        ssize_t got = read(fd, buf, sizeof buf);
+        status s = data_stopped(stop, r->name, e);
+        if (s) return s;
+        ssize_t got = read(fd, block, sizeof block);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return err_set(e, ST_INPUT, "%s: cannot read: %s", name, strerror(errno));
-        if (got == 0) break;
-        sp->bytes += got;
-        for (ssize_t i = 0; !s && i < got; i++) s = ids ? take_char(sp, &r, buf[i], name, e) : spool_put(sp, buf[i], name, 0, e);
-        if (s) return s;
+        if (got < 0) return err_set(e, errno == EISDIR ? ST_INPUT : ST_IO, "%s: cannot read: %s", r->name, strerror(errno));
+        r->n = 0;
+        if (bytes)
+            for (ssize_t i = 0; i < got; i++) r->ids[r->n++] = block[i];
+        else s = got ? take_ids(r, block, (size_t)got, e) : take_word(r, e);
+        if (!s) s = data_writer_put(w, r->ids, r->n, e);
+        if (s || !got) return s;
     }
-    return ids ? take_char(sp, &r, '\n', name, e) : ST_OK;
 }
 
-static status read_inputs(spool *sp, const data_pack_opts *o, bool ids, err *e)
+static status pack_file(data_writer *w, reader *r, const char *path, bool bytes, const volatile sig_atomic_t *stop, err *e)
 {
-    for (size_t i = 0; i < o->n_files; i++) {
-        bool standard = !strcmp(o->files[i], "-");
-        int fd = standard ? STDIN_FILENO : open(o->files[i], O_RDONLY | O_CLOEXEC);
-        if (fd < 0) return err_set(e, ST_INPUT, "%s: cannot open: %s", o->files[i], strerror(errno));
-        status s = read_stream(sp, fd, standard ? "standard input" : o->files[i], ids, e);
-        if (!standard) close(fd);
-        if (s) return s;
-    }
-    if (!sp->n) return err_set(e, ST_INPUT, "%s: nothing to pack: the input is empty", o->n_files ? o->files[0] : "-");
-    return ST_OK;
-}
-
-static status write_out(spool *sp, data_builder *b, int64_t n_val, err *e)
-{
-    uint32_t ids[READ_BYTES / 4];
-    int64_t at = 0;
-    status s = ST_OK;
-    rewind(sp->f);
-    for (size_t got; !s && (got = fread(ids, 4, sizeof ids / 4, sp->f)) > 0;)
-        for (size_t k = 0; !s && k < got; k++, at++) s = data_builder_put(b, at < sp->n - n_val ? "train" : "val", ids[k], e);
-    if (!s && at != sp->n) s = err_set(e, ST_IO, "temporary file: %lld of %lld ids could be read back", (long long)at, (long long)sp->n);
+    bool std = !strcmp(path, "-");
+    r->name = std ? "standard input" : path;
+    r->line = r->column = 1;
+    r->word_n = 0;
+    int fd = std ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return err_set(e, ST_INPUT, "%s: cannot open: %s", path, strerror(errno));
+    status s = pack_fd(w, r, fd, bytes, stop, e);
+    if (!std) close(fd);
     return s;
+}
+
+static json_t *describe_source(const data_pack_opts *o)
+{
+    json_t *files = json_array();
+    for (size_t i = 0; i < o->n_files; i++) {
+        json_t *name = json_string(o->files[i]); /* NULL when the name is not UTF-8 */
+        json_array_append_new(files, name ? name : json_string("(name is not UTF-8)"));
+    }
+    return json_pack("{s:s, s:o, s:f}", "made_by", "data pack", "files", files, "val_fraction", o->val_fraction);
+}
+
+static status check(const data_pack_opts *o, bool *bytes, err *e)
+{
+    *bytes = !strcmp(o->tokenizer, "byte");
+    if (!*bytes && strcmp(o->tokenizer, "ids"))
+        return err_set(e, ST_USAGE, "tokenizer '%s' is none of byte, ids; other tokenizers hand their ids over: --tokenizer ids -", o->tokenizer);
+    if (*bytes && o->vocab) return err_set(e, ST_USAGE, "vocab: bytes always have 256; leave it out");
+    if (o->vocab < 0 || o->vocab > INT32_MAX) return err_set(e, ST_USAGE, "vocab: %" PRId64 " is not in 1..2147483647", o->vocab);
+    if (!(o->val_fraction >= 0 && o->val_fraction < 1)) return err_set(e, ST_USAGE, "val fraction: %g is not in [0,1)", o->val_fraction);
+    if (!(o->bytes_per_token >= 0 && isfinite(o->bytes_per_token))) return err_set(e, ST_USAGE, "bytes per token: %g is not a positive number", o->bytes_per_token);
+    if (*bytes && o->bytes_per_token > 0) return err_set(e, ST_USAGE, "bytes per token: it is 1 for bytes; leave it out");
+    if (!o->n_files) return err_set(e, ST_USAGE, "no input: name the files to pack, or - for standard input");
+    return ST_OK;
 }
 
 status data_pack(const data_pack_opts *o, data_info *out, err *e)
 {
-    bool ids = !strcmp(o->tokenizer, "ids");
-    if (!ids && strcmp(o->tokenizer, "byte")) return err_set(e, ST_USAGE, "--tokenizer '%s' is not known; use byte or ids", o->tokenizer);
-    if (!(o->val_fraction >= 0 && o->val_fraction < 1)) return err_set(e, ST_USAGE, "--val-fraction must be from 0 to below 1");
-    if (!ids && o->vocab) return err_set(e, ST_USAGE, "--vocab belongs to --tokenizer ids; bytes have 256");
-    if (!o->n_files) return err_set(e, ST_USAGE, "data pack: no input; name files, or - for standard input");
-    spool sp = {.max_id = -1, .vocab = o->vocab};
-    data_builder b = {0};
-    status s = data_builder_begin(&b, o->out_dir, 2, e);
-    if (s) return s;
-    if (!(sp.f = tmpfile())) s = err_set(e, ST_IO, "cannot make a temporary file: %s", strerror(errno));
-    if (!s) s = read_inputs(&sp, o, ids, e);
-    if (!s) {
-        strcpy(b.info.tokenizer, o->tokenizer);
-        b.info.vocab = ids ? (o->vocab ? o->vocab : sp.max_id + 1) : 256;
-        b.info.bytes_per_token = ids ? 0 : 1; /* the bytes behind ids are not known here */
-        b.width = b.info.vocab > 65536 ? 4 : 2;
-        s = write_out(&sp, &b, (int64_t)floor((double)sp.n * o->val_fraction), e);
-    }
-    if (!s) s = data_builder_finish(&b, e);
-    if (!s) *out = b.info;
-    data_builder_abandon(&b);
-    if (sp.f) fclose(sp.f);
+    bool bytes;
+    data_writer *w = NULL;
+    status s = check(o, &bytes, e);
+    reader *r = s ? NULL : calloc(1, sizeof *r);
+    if (!s && !r) s = err_set(e, ST_NOMEM, "%s: no memory", o->out_dir);
+    if (!s) s = data_writer_new(&w, o->out_dir, DATA_SHARD_TOKENS, e);
+    if (!s) r->vocab = o->vocab;
+    for (size_t i = 0; !s && i < o->n_files; i++) s = pack_file(w, r, o->files[i], bytes, o->stop, e);
+    data_info about = {.vocab = bytes ? 256 : o->vocab, .bytes_per_token = bytes ? 1 : o->bytes_per_token};
+    snprintf(about.tokenizer, sizeof about.tokenizer, "%s", o->tokenizer);
+    if (!s) s = data_writer_publish(w, &about, o->val_fraction, describe_source(o), e);
+    if (!s) *out = about;
+    data_writer_free(w);
+    free(r);
     return s;
 }
