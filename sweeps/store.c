@@ -24,7 +24,7 @@ struct store_run {
     journal *journal;
     bool has_start;      /* the journal has a start record */
     bool publish;        /* it has an end that run.h5 does not show yet */
-    bool writing;        /* the observer has written: an open end is ours to record */
+    bool ended;          /* the observer has written the end record */
     train_row last;
     store_look look;
     char note[512];
@@ -217,7 +217,7 @@ static status on_start(void *self, const train_start *start, err *e)
     store_run *run = self;
     record_origin o = {run->campaign_id, run->prediction, run->prediction_sha256, run->argv, run->threads};
     status s = ST_OK;
-    run->writing = true;
+    run->ended = false;
     if (run->has_start || start->from_step > 0) {
         if (!run->has_start) s = journal_event(run->journal, record_start(start, &o), e);
         if (!s) s = journal_event(run->journal, record_resume(start, &o), e);
@@ -261,7 +261,7 @@ static status on_end(void *self, const train_end *end, err *e)
     if (!s) s = journal_sync(run->journal, e);
     if (!s) {
         run->publish = true;
-        run->writing = false;
+        run->ended = true;
     }
     return s;
 }
@@ -278,7 +278,9 @@ status store_run_close(store_run *run, const err *why, err *e)
     if (!run) return ST_OK;
     status s = ST_OK;
     bool ours = owner_check(&run->owner, NULL) == ST_OK;
-    if (why && run->writing && run->has_start && ours) {
+    /* a failure before the first row counts too: nothing valid left to resume from, for one */
+    bool open_end = !run->ended && !store_is_final(run->look.state);
+    if (why && open_end && run->has_start && ours) {
         s = journal_event(run->journal, record_failed(why->msg), e);
         if (!s) s = journal_sync(run->journal, e);
         run->publish = !s;
