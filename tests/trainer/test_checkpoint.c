@@ -49,7 +49,8 @@ static void save(made *m, int64_t step)
 {
     char file[IO_PATH_MAX];
     err e = {0};
-    ckpt_state st = {.step = step, .loss_ema = 0.1 * (double)step, .loss_ema_min = 0.05, .best_val = NAN};
+    ckpt_state st = {.step = step, .loss_ema = 0.1 * (double)step, .loss_ema_min = 0.05,
+                     .best_val = step == 8 ? NAN : 0.3};
     cr_assert_eq(ckpt_write(file, m->dir, m->b, 1, &m->c, &st, &e), ST_OK, "%s", e.msg);
 }
 
@@ -91,6 +92,10 @@ Test(checkpoint, brings_back_every_bit_into_any_place_of_any_bank)
     cr_expect_eq(st.step, 7);
     cr_expect_eq(st.loss_ema, 0.1 * 7);
     cr_expect_eq(st.loss_ema_min, 0.05);
+    cr_expect_eq(st.best_val, 0.3);
+    save(&m, 8); /* no validation yet */
+    cr_assert_eq(ckpt_find(&step, file, note, m.dir, &m.c, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(ckpt_read(&st, other, 2, file, &m.c, &e), ST_OK, "%s", e.msg);
     cr_expect(isnan(st.best_val));
     float *a = m.x, *b = m.x + 3 * m.stride;
     size_t n = m.stride;
