@@ -145,7 +145,6 @@ static size_t diverged_marks(figure *f, panel *q, const plot_points *p)
     for (size_t i = 0; i < p->n_diverged && p->diverged_N; i++)
         if (p->diverged_N[i] >= q->x.lo && p->diverged_N[i] <= q->x.hi) {
             ROW(f, p->diverged_N[i], 0.985);
-            panel_ink(q, p->diverged_N[i], axis_value(&q->y, 0.985));
             n++;
         }
     q->top_edge = n > 0;

@@ -81,7 +81,7 @@ static void law_plots(panel *q, const band *b, size_t n, double edge, bool predi
                        "data index '%s' using 1:(shade($%d)):(shade($%d)) with filledcurves fc rgb '#%06X' fs solid noborder",
                        beyond ? "law beyond" : "law", shades[k].lo, shades[k].hi, shades[k].ink);
     panel_plot(q, key, "data index 'law' using 1:2 with lines lw 1.8 lc rgb '#%06X'", INK_BLUE);
-    if (has_beyond) panel_plot(q, "extrapolation", "data index 'law beyond' using 1:2 with lines lw 1.8 dt (6,4) lc rgb '#%06X'", INK_BLUE);
+    if (has_beyond) panel_plot(q, predictive ? "extrapolation" : NULL, "data index 'law beyond' using 1:2 with lines lw 1.8 dt (6,4) lc rgb '#%06X'", INK_BLUE);
     for (size_t i = 0; i < n; i++) {
         panel_ink(q, b[i].c, b[i].mean);
         panel_ink(q, b[i].c, predictive && has_band ? b[i].pi[1] : b[i].ci[1]);
@@ -145,7 +145,6 @@ static void diverged_marks(figure *f, panel *q, const plot_points *p)
     for (size_t i = 0; i < p->n_diverged && p->diverged_C; i++)
         if (p->diverged_C[i] >= q->x.lo && p->diverged_C[i] <= q->x.hi) {
             ROW(f, p->diverged_C[i], 0.985);
-            panel_ink(q, p->diverged_C[i], axis_value(&q->y, 0.985));
             n++;
         }
     if (n) {
@@ -264,10 +263,10 @@ static void outcome(figure *f, const plot_target *t, rect box)
     int naive_at = measured ? 3 : 2;
     if (isfinite(t->pi[0])) panel_plot(&q, NULL, "data index 'target' using (1):2:(0.75):(1.25):3:4 with boxxyerror lc rgb '#DCEBF5' fs solid noborder");
     if (isfinite(t->ci[0])) panel_plot(&q, NULL, "data index 'target' using (1):2:(0.75):(1.25):5:6 with boxxyerror lc rgb '#A9CDE6' fs solid noborder");
-    panel_plot(&q, NULL, "data index 'target' using (1):2:(0.75):(1.25) with xerrorbars pt 0 lw 2 lc rgb '#%06X'", INK_BLUE);
+    panel_plot(&q, NULL, "data index 'target' using (0.75):2:(0.5):(0) with vectors nohead lw 2 lc rgb '#%06X'", INK_BLUE);
     if (measured && isfinite(t->measured_se)) panel_plot(&q, NULL, "data index 'target' using (2):7:(2*$8) with yerrorbars pt 5 ps 0.8 lw 1.4 lc rgb '#%06X'", INK_RED);
     else if (measured) panel_plot(&q, NULL, "data index 'target' using (2):7 with points pt 5 ps 0.8 lc rgb '#%06X'", INK_RED);
-    if (near) panel_plot(&q, NULL, "data index 'target' using (%d):9:(%.2f):(%.2f) with xerrorbars pt 0 lw 2 lc rgb '#%06X'", naive_at, naive_at - 0.25, naive_at + 0.25, INK_GREEN);
+    if (near) panel_plot(&q, NULL, "data index 'target' using (%.2f):9:(0.5):(0) with vectors nohead lw 2 lc rgb '#%06X'", naive_at - 0.25, INK_GREEN);
     if (!near && isfinite(t->naive)) {
         snprintf(word, sizeof word, "%.3f %s", t->naive, t->naive > t->loss ? "↑" : "↓");
         panel_line(&q, "set label '%s' at first %d, graph %s center font ',10.5' textcolor rgb '#%06X'", word, naive_at, t->naive > t->loss ? "0.96" : "0.04", INK_GREEN);
@@ -286,7 +285,7 @@ static void target_block(figure *f, const plot_target *t)
 static void target_plots(panel *q, const plot_target *t)
 {
     if (isfinite(t->naive)) {
-        panel_plot(q, "naive: lowest of the sweep", "data index 'target' using 1:9:(%.6g):(%.6g) with xerrorbars pt 0 lw 1.4 dt (2,2) lc rgb '#%06X'", q->x.lo, q->x.hi, INK_GREEN);
+        panel_plot(q, "naive: lowest of the sweep", "data index 'target' using (%.6g):9:(%.6g):(0) with vectors nohead lw 1.4 dt (2,2) lc rgb '#%06X'", q->x.lo, q->x.hi - q->x.lo, INK_GREEN);
         for (int i = 0; i <= 60; i++) panel_ink(q, axis_value(&q->x, i / 60.0), t->naive);
     }
     panel_plot(q, "predicted", "data index 'target' using 1:2 with points pt 6 ps 1.1 lw 1.6 lc rgb '#%06X'", INK_BLACK);

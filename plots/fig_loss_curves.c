@@ -194,7 +194,7 @@ static void schedule_panel(figure *f, const plot_inputs *in, const look *l, rect
     panel_close(f, &q);
 }
 
-static void caption_runs(figure *f, const plot_inputs *in)
+static void caption_runs(figure *f, const plot_inputs *in, bool crosses)
 {
     size_t n_diverged = 0, unfinished = 0;
     for (size_t k = 0; k < in->n_curves; k++) {
@@ -202,7 +202,7 @@ static void caption_runs(figure *f, const plot_inputs *in)
         unfinished += !run_is_final(&in->curves[k]);
     }
     figure_caption(f, "%zu run%s%s.", in->n_curves, in->n_curves == 1 ? "" : "s", n_diverged ? "" : ", none diverged");
-    if (n_diverged) figure_caption(f, "Crosses: %zu diverged.", n_diverged);
+    if (n_diverged) figure_caption(f, crosses ? "Crosses: %zu diverged." : "%zu diverged.", n_diverged);
     if (unfinished) figure_caption(f, "%zu not finished.", unfinished);
 }
 
@@ -214,7 +214,8 @@ status draw_loss_curves(figure *f, plot_inputs *in, err *e)
     choose(&l, in);
     f->height = 370;
     double w = f->width - FIGURE_LEFT - (l.named ? 16 : FIGURE_BAR), low = 64;
-    panel q = {.box = {FIGURE_LEFT, FIGURE_BOTTOM + low + 12, w, f->height - FIGURE_BOTTOM - low - 24}, .x = l.x, .y = l.loss, .key = CORNER_TOP_RIGHT, .top_edge = true};
+    panel q = {.box = {FIGURE_LEFT, FIGURE_BOTTOM + low + 12, w, f->height - FIGURE_BOTTOM - low - 24}, .x = l.x, .y = l.loss, .key = CORNER_TOP_RIGHT};
+    q.top_edge = true;
     q.x.bare = true;
     q.x.label = NULL;
     curve_block(f, in, &l, "train", false, false);
@@ -232,7 +233,7 @@ status draw_loss_curves(figure *f, plot_inputs *in, err *e)
     if (n_diverged) panel_plot(&q, "diverged", "keyentry with points pt 2 ps 0.7 lw 1.5 lc rgb '#555555'");
     panel_close(f, &q);
     schedule_panel(f, in, &l, (rect){FIGURE_LEFT, FIGURE_BOTTOM, w, low});
-    caption_runs(f, in);
+    caption_runs(f, in, true);
     return ST_OK;
 }
 
@@ -246,6 +247,6 @@ status draw_schedule(figure *f, plot_inputs *in, err *e)
     rect box = {FIGURE_LEFT, FIGURE_BOTTOM, f->width - FIGURE_LEFT - (l.named ? 16 : FIGURE_BAR), f->height - FIGURE_BOTTOM - 14};
     scale_for(f, box, &l);
     schedule_panel(f, in, &l, box);
-    caption_runs(f, in);
+    caption_runs(f, in, false);
     return ST_OK;
 }

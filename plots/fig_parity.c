@@ -69,7 +69,7 @@ status draw_parity(figure *f, plot_inputs *in, err *e)
     panel_line(&low, "set arrow 1 from graph 0,first 0 to graph 1,first 0 nohead lc rgb '#777777' lw 1 dt 2");
     panel_plot(&low, NULL, "data index 'points' using 1:3 with points pt 6 ps 0.7 lw 1.2 lc rgb '#%06X'", INK_BLUE);
     if (held) panel_plot(&low, NULL, "data index 'held-out' using 1:5 with points pt 5 ps 0.8 lc rgb '#%06X'", INK_RED);
-    if (band) panel_plot(&low, NULL, "data index 'held-out' using 1:(0):6:7 with yerrorbars pt 0 lw 1.6 lc rgb '#%06X'", INK_RED);
+    if (band) panel_plot(&low, NULL, "data index 'held-out' using 1:6:(0):($7-$6) with vectors nohead lw 1.6 lc rgb '#%06X'", INK_RED);
     panel_close(f, &low);
     figure_caption(f, "Residual: 100 ln(measured/fitted).");
     caption_fit(f, plot_inputs_find(in, PLOT_FIT)->doc);

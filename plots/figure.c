@@ -14,6 +14,7 @@
 #define CAPTION_LINE 13.0
 /* Of an upright label from its panel, and from the colour scale's: room for tics like 2×10¹³. */
 #define LABEL_AWAY 53.0
+#define LABEL_BELOW 37.0
 #define SCALE_LABEL_AWAY 86.0
 
 void figure_free(figure *f)
@@ -95,8 +96,12 @@ void panel_ink(panel *p, double x, double y)
 
 /* --- the key: an empty corner, or head room made for it --------------------------------------------------- */
 
+/* The strip of marks at the top edge, as a share of the height: the key stays below it. */
+static double strip(const panel *p) { return p->top_edge ? 0.05 : 0; }
+
 static size_t covered(const panel *p, corner c, double w, double h)
 {
+    if (c == CORNER_TOP_RIGHT || c == CORNER_TOP_LEFT) h += strip(p);
     bool right = c == CORNER_TOP_RIGHT || c == CORNER_BOTTOM_RIGHT, top = c == CORNER_TOP_RIGHT || c == CORNER_TOP_LEFT;
     size_t n = 0;
     for (size_t i = 0; i < p->n_ink; i += 2) {
@@ -125,15 +130,16 @@ static corner place_key(panel *p)
 static void write_key(text *t, const panel *p, corner c)
 {
     static const char *const places[] = {
-        [CORNER_TOP_RIGHT] = "at graph 0.99,0.99 right top", [CORNER_TOP_LEFT] = "at graph 0.02,0.99 left top",
-        [CORNER_BOTTOM_LEFT] = "at graph 0.02,0.02 left bottom", [CORNER_BOTTOM_RIGHT] = "at graph 0.99,0.02 right bottom",
-        [CORNER_BESIDE] = "at graph 1.03,1.0 left top",
+        [CORNER_TOP_RIGHT] = "right top", [CORNER_TOP_LEFT] = "left top", [CORNER_BOTTOM_LEFT] = "left bottom",
+        [CORNER_BOTTOM_RIGHT] = "right bottom", [CORNER_BESIDE] = "left top",
     };
     if (c == CORNER_NONE || !p->n_keys) {
         text_put(t, "unset key\n");
         return;
     }
-    text_add(t, "set key %s Left reverse vertical noenhanced", places[c]);
+    double x = c == CORNER_BESIDE ? 1.03 : c == CORNER_TOP_RIGHT || c == CORNER_BOTTOM_RIGHT ? 0.99 : 0.02;
+    double y = c == CORNER_BESIDE ? 1 : c == CORNER_TOP_RIGHT || c == CORNER_TOP_LEFT ? 0.99 - strip(p) : 0.02;
+    text_add(t, "set key at graph %.3f,%.3f %s Left reverse vertical noenhanced", x, y, places[c]);
     if (p->key_title[0]) {
         text_put(t, " title ");
         plot_quote(t, p->key_title);
@@ -148,19 +154,26 @@ static void write_axis(text *t, const char *which, const axis *a, double px, boo
     else text_add(t, "set logscale %s %d\n", which, a->scale == AXIS_LOG2 ? 2 : 10);
     text_add(t, "set %srange [%.12g:%.12g]\n", which, a->lo, a->hi);
     axis_tics(t, which, a, px, across);
-    if (which[0] != 'x') return;
-    text_put(t, "set xlabel ");
-    plot_quote(t, a->label ? a->label : "");
-    text_put(t, " offset 0,0.15\n");
 }
 
-/* Upright labels stand at a place of ours: gnuplot moves them with the width of the tics, off the page or into the tics. */
-static void upright(text *t, const char *words, double px)
+/* Labels of axes stand at places of ours: gnuplot moves its own with the width and height of the tics as it guesses them, off
+ * the page or into the tics, and each terminal guesses differently. */
+/* Characters cannot be turned: there the label lies above the panel, from or up to its edge. */
+static void upright(text *t, const char *words, double px, rect box, bool left)
+{
+    if (!words) return;
+    text_put(t, "words = ");
+    plot_quote(t, words);
+    text_add(t, "\nif (format eq 'txt') set label words at screen X(%.1f), Y(%.1f) %s; else set label words at screen X(%.1f), graph 0.5 center rotate by 90\n",
+             left ? box.x - 40 : px + 10, box.y + box.h + 9, left ? "left" : "right", px);
+}
+
+static void level(text *t, const char *words, double px)
 {
     if (!words) return;
     text_put(t, "set label ");
     plot_quote(t, words);
-    text_add(t, " at screen X(%.1f), graph 0.5 center rotate by 90\n", px);
+    text_add(t, " at graph 0.5, screen Y(%.1f) center\n", px);
 }
 
 void panel_close(figure *f, panel *p)
@@ -172,7 +185,8 @@ void panel_close(figure *f, panel *p)
              b.x, b.x + b.w, b.y, b.y + b.h);
     write_axis(t, "x", &p->x, b.w, true);
     write_axis(t, "y", &p->y, b.h, false);
-    upright(t, p->y.label, b.x - LABEL_AWAY);
+    upright(t, p->y.label, b.x - LABEL_AWAY, b, true);
+    level(t, p->x.label, b.y - LABEL_BELOW);
     if (p->top_edge) text_put(t, "set y2range [0:1]\n");
     write_key(t, p, c);
     text_put(t, text_str(&p->before));
@@ -193,7 +207,7 @@ void figure_scale(figure *f, rect b, const axis *a)
              b.y + 0.02 * b.h, 0.96 * b.h);
     write_axis(t, "cb", a, 0.96 * b.h, false);
     text_put(t, "set cbtics scale 0.4,0.2 offset -0.6,0\n");
-    upright(t, a->label, b.x + b.w + SCALE_LABEL_AWAY);
+    upright(t, a->label, b.x + b.w + SCALE_LABEL_AWAY, b, false);
 }
 
 void figure_caption(figure *f, const char *fmt, ...)

@@ -73,15 +73,16 @@ void plot_gnuplot_head(text *t, const char *name, double w, double h)
                 "if (format eq 'svg') set term svg size %.0f,%.0f font 'DejaVu Sans,12' background 'white' noenhanced\n"
                 "if (format eq 'png') set term pngcairo size %.0f,%.0f font 'DejaVu Sans,12' fontscale 2.25 linewidth 3 "
                 "pointscale 3 background 'white' noenhanced\n"
-                "if (format eq 'pdf') set term pdfcairo size %.3fin,%.3fin font 'DejaVu Sans,12' fontscale 0.75 linewidth 1 "
-                "pointscale 1 background 'white' noenhanced\n"
+                "if (format eq 'pdf') set term pdfcairo size %.3fin,%.3fin font 'DejaVu Sans,12' fontscale 0.5625 linewidth 1.6 "
+                "pointscale 0.9 background 'white' noenhanced\n"
                 "if (format eq 'txt') set term dumb size %.0f,%.0f mono noenhanced\n",
              w, h, 3 * w, 3 * h, w / 96, h / 96, w / 4.4, h / 10.5);
     text_put(t, "set output out\nset datafile separator tab\nset datafile missing 'NaN'\n"
                 "shade(x) = format eq 'txt' ? NaN : x  # character terminals cannot shade\n");
     for (int i = 0; i < 8; i++) text_add(t, "set linetype %d lc rgb '#%06X' lw 2 pt %d ps 0.6\n", i + 1, inks[i], marks[i]);
     text_add(t, "set palette %s\nset border 3 lc rgb '#333333' lw 0.8\nset tics nomirror out scale 0.5,0.3 textcolor rgb '#222222'\n"
-                "set grid back lt 1 lc rgb '#e8e8e8' lw 0.6\nif (format eq 'txt') unset grid\nset errorbars small\nset key font ',10.5' spacing 1.1 samplen 1.8\n",
+                "set grid back lt 1 lc rgb '#e8e8e8' lw 0.6\nif (format eq 'txt') unset grid\nset errorbars small\n"
+                "set key font ',10.5' samplen 1.8 spacing (format eq 'svg' ? 0.95 : 1.1)  # svg has taller lines\n",
              colour_palette());
 }
 

@@ -67,7 +67,12 @@ status plot_draw(const plot_figure *kind, plot_inputs *in, const char *dir, cons
 
 /* --- report -------------------------------------------------------------------------------------------------- */
 
-typedef struct report_result { size_t n_figures, n_left_out; bool missed; char html[IO_PATH_MAX], md[IO_PATH_MAX]; } report_result;
+typedef struct report_result {
+    size_t n_figures, n_left_out;
+    bool missed;                /* the measured loss lies outside the predicted interval */
+    char trouble[512];          /* why figures could not be drawn (no gnuplot), "" if nothing: for a warning */
+    char html[IO_PATH_MAX], md[IO_PATH_MAX];
+} report_result;
 
 /* DIR/report.html (self-contained), DIR/report.md, DIR/figures/. Parts whose inputs are missing are left out with a
  * sentence. argv: for provenance. */
