@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "cli/cli.h"
 #include "trainer/data.h"
 
@@ -20,8 +21,9 @@ static int show(const cli *c, const char *path, const data_info *i)
     printf("\n  training tokens    %lld\n  validation tokens  %lld\n", (long long)i->train_tokens, (long long)i->val_tokens);
     if (i->vocab) printf("  vocabulary         %lld\n", (long long)i->vocab);
     else printf("  vocabulary         not recorded; largest id %d, so at least %d\n", i->max_id, i->max_id + 1);
+    if (i->vocab && i->max_id >= 0) printf("  largest id         %d\n", i->max_id);
     if (i->bytes_per_token > 0) printf("  bytes per token    %g\n", i->bytes_per_token);
-    if (i->entropy_rate > 0) printf("  entropy rate       %.10f nats/token (exact)\n", i->entropy_rate);
+    if (i->entropy_rate > 0) printf("  entropy rate       %.10f nats/token\n", i->entropy_rate);
     printf("  sha256             %s\n", i->sha256);
     return 0;
 }
@@ -35,16 +37,18 @@ static int pack(cli *c, int argc, char **argv)
     data_info info;
     err e = {0};
     const cli_opt opts[] = {
-        {NULL, 'o', OPT_TEXT, &o.out_dir, "DIR", "where the data set goes; must not exist, or be empty"},
+        {NULL, 'o', OPT_TEXT, &o.out_dir, "DIR", "where the data set goes; an older data set there is replaced"},
         {"tokenizer", 0, OPT_TEXT, &o.tokenizer, "byte|ids", "bytes as they are, or token ids as numbers (default byte)"},
         {"val-fraction", 0, OPT_F64, &o.val_fraction, "F", "share of the tokens, from the end, kept for validation (default 0.05)"},
         {"vocab", 0, OPT_I64, &o.vocab, "V", "with ids: their number (default: largest id + 1)"},
+        {"bytes-per-token", 0, OPT_F64, &o.bytes_per_token, "X", "with ids: mean bytes of text per token, for bits per byte"},
     };
     status s = cli_parse(c, opts, sizeof opts / sizeof *opts, argc, argv, &files, &e);
     if (!s && c->show_help) return 0;
     if (!s && !o.out_dir) s = err_set(&e, ST_USAGE, "data pack: -o DIR is missing");
     o.files = files.items;
     o.n_files = files.n;
+    o.stop = cli_catch_signals();
     if (!s) s = data_pack(&o, &info, &e);
     free(files.items);
     if (s) return fail(c, &e);
@@ -78,7 +82,7 @@ static int gen(cli *c, int argc, char **argv)
     data_info made;
     err e = {0};
     const cli_opt opts[] = {
-        {NULL, 'o', OPT_TEXT, &o.out_dir, "DIR", "where the data set goes"},
+        {NULL, 'o', OPT_TEXT, &o.out_dir, "DIR", "where the data set goes; an older data set there is replaced"},
         {"source", 0, OPT_TEXT, &source, "markov", "the kind of source"},
         {"vocab", 0, OPT_I64, &o.vocab, "V", "number of symbols"},
         {"order", 0, OPT_I64, &o.order, "K", "how many symbols the next one depends on (default 1)"},
@@ -93,7 +97,9 @@ static int gen(cli *c, int argc, char **argv)
     if (!s && (!source || strcmp(source, "markov"))) s = err_set(&e, ST_USAGE, "data gen: --source markov is the source there is");
     if (!s && !o.vocab) s = err_set(&e, ST_USAGE, "data gen: --vocab V is missing");
     if (!s && !o.tokens) s = err_set(&e, ST_USAGE, "data gen: --tokens T is missing");
+    if (!s && seed < 0) s = err_set(&e, ST_USAGE, "--seed: %lld is negative", (long long)seed);
     o.seed = (uint64_t)seed;
+    o.stop = cli_catch_signals();
     if (!s) s = data_gen(&o, &made, &e);
     free(rest.items);
     if (s) return fail(c, &e);
@@ -103,10 +109,14 @@ static int gen(cli *c, int argc, char **argv)
 int cmd_data(cli *c, int argc, char **argv)
 {
     static const struct { const char *name; int (*run)(cli *, int, char **); } verbs[] = {{"pack", pack}, {"info", info}, {"gen", gen}};
+    static const char *const names[] = {"pack", "info", "gen"};
     err e = {0};
     for (size_t i = 0; i < 3 && argc > 1; i++)
         if (!strcmp(argv[1], verbs[i].name)) return verbs[i].run(c, argc - 1, argv + 1);
     if (c->show_help || (argc > 1 && !strcmp(argv[1], "--help"))) return 0;
-    err_set(&e, ST_USAGE, argc > 1 ? "data: unknown action '%s'; use pack, info or gen" : "data: say pack, info or gen", argc > 1 ? argv[1] : "");
+    const char *near = argc > 1 ? num_nearest_word(argv[1], names, 3) : NULL;
+    if (near) err_set(&e, ST_USAGE, "data: unknown action '%s'; did you mean '%s'?", argv[1], near);
+    else if (argc > 1) err_set(&e, ST_USAGE, "data: unknown action '%s'; use pack, info or gen", argv[1]);
+    else err_set(&e, ST_USAGE, "data: an action is missing: pack, info or gen");
     return fail(c, &e);
 }

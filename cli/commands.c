@@ -6,7 +6,7 @@ const cli_command cli_commands[] = {
      "  spm_encode --output_format=id < notes.txt | muscale data pack --tokenizer ids -o corpus -\n"
      "  muscale data info corpus\n"
      "  muscale data gen -o markov --source markov --vocab 64 --order 1 --tokens 2000000 --seed 1\n",
-     "data pack -o DIR [--tokenizer byte|ids] [--val-fraction F] [--vocab V] FILE...|-\n"
+     "data pack -o DIR [--tokenizer byte|ids] [--val-fraction F] [--vocab V] [--bytes-per-token X] FILE...|-\n"
      "data info PATH [--dtype u8|u16|u32]\n"
      "data gen -o DIR --source markov --vocab V --order K --tokens T --seed S"},
     {"train", cmd_train, "train one model",
