@@ -37,6 +37,7 @@ const cli_command cli_commands[] = {
      "  muscale score prediction.json runs/target --lr-base runs/short --lr-check runs/half --lr-check runs/double\n",
      "score PREDICTION.json RUN [--naive CAMPAIGN|FIT.json] [--lr-check RUN ...] [--lr-base RUN] [-o FILE]"},
     {"mup", cmd_mup, "per-tensor hyperparameters of a config",
+     "  muscale mup table run.yaml\n"
      "  muscale mup table run.yaml d_model=512\n",
      "mup table CONFIG.yaml [key=value ...]"},
     {"plot", cmd_plot, "draw one figure",

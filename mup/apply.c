@@ -1,5 +1,7 @@
 /* From a rule's exponents to numbers. */
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "mup/rules.h"
 
@@ -24,7 +26,8 @@ static status check_ratio(double x, const char *what, const char *tensor, err *e
 static double base_std(const mup_rule *rule, mup_role role, double fan_in, double m, const mup_base *base)
 {
     if (role == MUP_GAIN) return 0; /* gains start at 1 and have no random part */
-    if (role == MUP_EMBEDDING) return base->embed_std > 0 ? base->embed_std : 1;
+    if (role == MUP_EMBEDDING && base->embed_std > 0) return base->embed_std;
+    if (role == MUP_EMBEDDING) return base->tied_width > 0 ? 1 / sqrt(base->tied_width) : 1;
     if (base->init_std > 0) return base->init_std;
     return 1 / sqrt(rule->init_by_fan_in ? fan_in : fan_in / m);
 }
@@ -66,4 +69,31 @@ status mup_apply_model(mup_model *out, const mup_rule *rule, double head_dim, co
     out->residual_mult = factor(rule->residual_mult, ratios->width, ratios->depth);
     out->logit_mult = base->logit_mult * factor(rule->logit_mult, ratios->width, ratios->depth);
     return ST_OK;
+}
+
+/* Appends ", lr m^-1 m_L^-1/2"; nothing when both exponents are 0. */
+static void add_factor(char *out, size_t size, const char *what, mup_exponents x)
+{
+    const struct { const char *name; double power; } ratio[] = {{"m", x.width}, {"m_L", x.depth}};
+    if (x.width == 0 && x.depth == 0) return;
+    size_t n = strlen(out);
+    snprintf(out + n, size - n, "%s%s", n ? ", " : "", what);
+    for (size_t i = 0; i < 2; i++) {
+        const double p = ratio[i].power;
+        n = strlen(out);
+        if (p == 1) snprintf(out + n, size - n, " %s", ratio[i].name);
+        else if (fabs(p) == 0.5) snprintf(out + n, size - n, " %s^%s1/2", ratio[i].name, p < 0 ? "-" : "");
+        else if (p != 0) snprintf(out + n, size - n, " %s^%g", ratio[i].name, p);
+    }
+}
+
+void mup_factor_text(char *out, size_t n, const mup_rule *r, mup_role role, bool decay_independent)
+{
+    const mup_role_rule *t = &r->tensor[role];
+    *out = 0;
+    add_factor(out, n, "std", t->init_std);
+    add_factor(out, n, "mult", role == MUP_READOUT ? (mup_exponents){t->forward.width + r->logit_mult.width, t->forward.depth + r->logit_mult.depth} : t->forward);
+    add_factor(out, n, "lr", t->lr);
+    add_factor(out, n, "eps", t->eps);
+    if (!decay_independent && role != MUP_GAIN) add_factor(out, n, "decay", t->weight_decay);
 }

@@ -17,7 +17,9 @@ const char *mup_role_name(mup_role r); /* "embedding", "hidden", ... */
 /* Base values: what was tuned on the base model. */
 typedef struct mup_base {
     double init_std;      /* std of hidden matrices and readout at the base width; 0 = 1/sqrt(base fan_in) */
-    double embed_std;     /* std of the embedding; 0 = 1: a residual stream of unit scale at every width */
+    double embed_std;     /* std of the embedding; 0 = 1: a residual stream of unit scale at every width (tied: see below) */
+    double tied_width;    /* the embedding is also the readout: d_model (sp) or base d_model; embed_std 0 is then
+                           * 1/sqrt(tied_width), as a readout needs. 0 = not tied */
     double lr, eps, weight_decay;
     double embed_mult, logit_mult; /* alpha_in, alpha_out */
     bool decay_independent; /* weight_decay is taken off as p *= 1 - lambda*s_t; else coupled: p *= 1 - lr*lambda*s_t */
@@ -53,6 +55,9 @@ const mup_rule *mup_rule_at(size_t i);
 const char *mup_rule_name(const mup_rule *r);
 const char *mup_rule_source(const mup_rule *r);
 bool mup_rule_needs_base(const mup_rule *r); /* mup without base_width is refused */
+/* Which factors the rule puts on a role's base values: "std m^-1/2, lr m^-1, eps m^-1, decay m"; "" when none. m is the width
+ * ratio, m_L the depth ratio. `out` has n bytes. */
+void mup_factor_text(char *out, size_t n, const mup_rule *r, mup_role role, bool decay_independent);
 
 /* fan_in, fan_out: of the tensor at hand. ST_DOMAIN: untagged role, ratio not positive. */
 status mup_apply_tensor(mup_tensor *out, const mup_rule *rule, mup_role role, const char *name, double fan_in,

@@ -11,7 +11,19 @@
  *      every tensor (facts: the theta symmetry). Weight decay: lambda*m on hidden matrices, so that lr*lambda, the
  *      rate of forgetting, is the same at every width (Wang & Aitchison 2024, arXiv:2405.13698). That is for coupled decay; the
  *      independent form multiplies by lambda alone, where the factor is 1: see mup_apply_tensor.
- *      Attention: sqrt(base head_dim)/head_dim, equal to 1/sqrt(head_dim) while head_dim is fixed. */
+ *      The rows are of the tuned lambda: LR * lambda stays what it was on the base model, whichever form is used.
+ *      Attention: sqrt(base head_dim)/head_dim, equal to 1/sqrt(head_dim) while head_dim is fixed.
+ *
+ * Defaults of the base model, chosen for transfer in small byte-level models with AdamW and gainless RMSNorm:
+ * embedding std 1. Blocks read the stream through RMSNorm, so only its scale relative to what blocks add matters. A unit stream is
+ *      above the branches' output at the start and keeps token identity visible at every width; with std 0.02 the first blocks
+ *      drown it, and how fast the embedding outgrows them depends on lr, which bends the lr optimum. A tied embedding is also
+ *      the readout: 1/sqrt(base d_model), else the first logits would have a deviation of sqrt(d_model).
+ * readout std 1/sqrt(base fan_in), not zero. Zero starts every width from the same function, which TP-V advises; but then no block
+ *      receives a gradient in step 1 and Adam's second moments of all blocks start from that zero. The cost of ours is small
+ *      and known: first logits of deviation m^-1/2, gone after some tens of steps (facts of the coordinate check: slope -1/2
+ *      at step 1, 0 for what is learned). logit_mult can lower it.
+ * sp uses the same numbers with each tensor's own fan_in, so at the base width the two are one model. */
 #include "mup/rules.h"
 
 #include <string.h>

@@ -210,6 +210,7 @@ status config_hparams(const trainer_config *c, mup_tensor *tensors, mup_model *m
     };
     mup_base base = c->base;
     base.decay_independent = c->decay == DECAY_INDEPENDENT;
+    if (c->shape.tied_head) base.tied_width = (double)(mup_rule_needs_base(rule) ? c->base_width : c->shape.d_model);
     status s = mup_apply_model(model, rule, (double)c->shape.head_dim, &base, &ratios, e);
     size_t n = shape_tensors(&c->shape, NULL, 0);
     shape_tensor *t = s ? NULL : calloc(n, sizeof *t);

@@ -84,3 +84,41 @@ Test(mup, untagged_and_bad_ratios_are_errors)
     cr_expect(mup_rule_needs_base(mup_rule_find("mup")));
     cr_expect_not(mup_rule_needs_base(mup_rule_find("sp")));
 }
+
+Test(mup, a_tied_embedding_starts_as_a_readout_needs)
+{
+    mup_base b = base;
+    mup_tensor t;
+    mup_ratios r = {.fan_in = 1, .width = 4, .depth = 1, .head_dim = 1};
+    b.tied_width = 64;
+    mup_apply_tensor(&t, mup_rule_find("mup"), MUP_EMBEDDING, "t", 1, &b, &r, NULL);
+    NEAR(t.init_std, 1.0 / 8);
+    b.embed_std = 0.02;
+    mup_apply_tensor(&t, mup_rule_find("mup"), MUP_EMBEDDING, "t", 1, &b, &r, NULL);
+    NEAR(t.init_std, 0.02);
+}
+
+/* The theta symmetry (facts, section 2) at the level of the table: Table 3 readout (std/m, lr/m, forward 1) is Table 8's
+ * (std, lr, forward 1/m) with theta = m; the product of forward multiplier and std, and of multiplier and lr, must agree. */
+Test(mup, readout_is_not_scaled_twice)
+{
+    mup_tensor o = apply("mup", MUP_READOUT, 256, 4);
+    NEAR(o.forward_mult * o.init_std, 1.0 / 8 / 4);
+    NEAR(o.forward_mult * o.lr, base.lr / 4);
+}
+
+Test(mup, factors_as_text)
+{
+    static const struct { const char *rule; mup_role role; bool independent; const char *want; } rows[] = {
+        {"mup", MUP_HIDDEN, false, "std m^-1/2, lr m^-1, eps m^-1, decay m"},
+        {"mup", MUP_HIDDEN, true, "std m^-1/2, lr m^-1, eps m^-1"},
+        {"mup", MUP_READOUT, false, "mult m^-1, eps m^-1"},
+        {"mup", MUP_EMBEDDING, false, "eps m^-1"},
+        {"sp", MUP_HIDDEN, false, ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[128];
+        mup_factor_text(text, sizeof text, mup_rule_find(rows[i].rule), rows[i].role, rows[i].independent);
+        cr_expect_str_eq(text, rows[i].want, "%s", text);
+    }
+}
