@@ -195,16 +195,17 @@ static status drop_rows(fit_data *d, table *t, bool *keep, const char *const *co
             tell(say, 1, "%s: dropped, loss is not finite (diverged)", table_where_row(t, i, where));
             continue;
         }
-        for (size_t c = 0; c < n_cols; c++) {
+        for (size_t c = 0; c <= n_cols; c++) {
             const double *x;
-            s = table_number_col(t, cols[c], &x, e);
+            const char *name = c < n_cols ? cols[c] : "loss";
+            s = table_number_col(t, name, &x, e);
             if (s) return s;
-            if (isinf(x[i])) return err_set(e, ST_INPUT, "%s: %s is not finite; only a loss may be", table_where_row(t, i, where), cols[c]);
+            if (isinf(x[i])) return err_set(e, ST_INPUT, "%s: %s is not finite; only a loss may be", table_where_row(t, i, where), name);
             if (isnan(x[i])) {
-                if (keep[i]) absent++, tell(say, 1, "%s: dropped, %s is absent", table_where_row(t, i, where), cols[c]);
+                if (keep[i]) absent++, tell(say, 1, "%s: dropped, %s is absent", table_where_row(t, i, where), name);
                 keep[i] = false;
             } else if (x[i] <= 0)
-                return err_set(e, ST_INPUT, "%s: %s is %.6g, it must be above 0; correct the row or leave it out with --where", table_where_row(t, i, where), cols[c], x[i]);
+                return err_set(e, ST_INPUT, "%s: %s is %.6g, it must be above 0; correct the row or leave it out with --where", table_where_row(t, i, where), name, x[i]);
         }
     }
     count_dropped(d, "diverged", diverged);

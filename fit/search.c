@@ -8,7 +8,8 @@ static const double DEAD_SHARE = 1e-8;       /* laws.md section 2: below this on
 static const double STATIONARY = 1e-9;       /* Newton decrement over F */
 static const double SAME_F = 1e-6;           /* "reached the best" */
 static const double BASIN_WITHIN = 1e-2;     /* basins worth naming */
-static const double SAME_COORDINATE = 1e-2;  /* two ends nearer than this in every coordinate are one basin */
+static const double SAME_COORDINATE = 1e-2;  /* two ends nearer than this in every coordinate are one basin, ... */
+static const double SAME_PREDICTION = 1e-6;  /* ... or whose ln L differ by no more on any row: a flat valley, not two */
 
 /* The floor may vanish (E at 0 is what some data say, and trust reports it); a dead power term is a start that never moved. */
 static bool alive(const fit_problem *p, const double *phi)
@@ -30,13 +31,20 @@ status fit_solve_from(fit_end *out, fit_problem *p, const fit_solver *solver, co
     return ST_OK;
 }
 
-static bool same_place(const fit_problem *p, const fit_end *a, const fit_end *b)
+static bool same_place(fit_problem *p, const fit_end *a, const fit_end *b, double *scratch)
 {
+    bool near = true;
     for (size_t f = 0; f < p->n_free; f++) {
         bool log_scale = p->law->params[p->first[f]].log;
         double unit = log_scale ? 1 : fmax(.1, fabs(a->phi[f]));
-        if (fabs(a->phi[f] - b->phi[f]) > SAME_COORDINATE * unit) return false;
+        if (fabs(a->phi[f] - b->phi[f]) > SAME_COORDINATE * unit) near = false;
     }
+    if (near) return true;
+    fit_problem_eval(p, a->phi, NULL, NULL);
+    memcpy(scratch, fit_problem_ln_pred(p), p->n * sizeof *scratch);
+    fit_problem_eval(p, b->phi, NULL, NULL);
+    for (size_t i = 0; i < p->n; i++)
+        if (fabs(scratch[i] - fit_problem_ln_pred(p)[i]) > SAME_PREDICTION) return false;
     return true;
 }
 
@@ -47,14 +55,14 @@ static int by_f(const void *a, const void *b)
     return (x->f > y->f) - (x->f < y->f);
 }
 
-static void collect(fit_search *out, const fit_problem *p, const fit_end *end)
+static void collect(fit_search *out, fit_problem *p, const fit_end *end, double *scratch)
 {
     double best = end[0].f;
     for (size_t i = 0; i < out->n_starts && end[i].ok; i++) {
         if (end[i].f > best * (1 + BASIN_WITHIN) && end[i].f > p->floor * 4) break;
         if (end[i].f <= best * (1 + SAME_F) || end[i].f <= p->floor * 4) out->n_reached++;
         size_t b = 0;
-        while (b < out->n_basins && !same_place(p, &out->basin[b], &end[i])) b++;
+        while (b < out->n_basins && !same_place(p, &out->basin[b], &end[i], scratch)) b++;
         if (b == FIT_MAX_BASINS) continue;
         if (b == out->n_basins) out->basin[out->n_basins++] = end[i];
         out->basin_starts[b]++;
@@ -66,8 +74,8 @@ status fit_search_run(fit_search *out, fit_problem *p, const fit_solver *solver,
 {
     memset(out, 0, sizeof *out);
     fit_end *end = calloc(starts->n + 1, sizeof *end);
-    if (!end) return err_set(e, ST_NOMEM, "no memory for %zu starts", starts->n);
-    status s = ST_OK;
+    double *scratch = malloc((p->n + 1) * sizeof *scratch);
+    status s = end && scratch ? ST_OK : err_set(e, ST_NOMEM, "no memory for %zu starts", starts->n);
     for (size_t i = 0; i < starts->n && !s; i++) {
         s = fit_solve_from(&end[i], p, solver, starts->s[i].phi, e);
         if (!isfinite(end[i].f)) end[i].f = INFINITY;
@@ -77,8 +85,9 @@ status fit_search_run(fit_search *out, fit_problem *p, const fit_solver *solver,
     if (!s && starts->n) {
         qsort(end, starts->n, sizeof *end, by_f);
         out->found = end[0].ok;
-        collect(out, p, end);
+        collect(out, p, end, scratch);
     }
+    free(scratch);
     free(end);
     return s;
 }

@@ -17,6 +17,7 @@ static const double TERM_GAIN = 6.91;
 static const double COLLINEAR = 1e-3;
 static const double FLOOR_ZERO = 1e-3;      /* of the lowest loss: an interval of E that reaches below is one that reaches 0 */
 static const double FLAT_WIDTH = 1;         /* 95 % interval of an exponent, over its value */
+static const double FLAT_FLOOR = .5;         /* 95 % interval of the floor, over its value */
 static const double BOOT_LOST = .1;         /* resamples without a usable end */
 static const double DECADES = 1;            /* held-out rows further from the data than this */
 static const double HOLDOUT_SD = 3;         /* mean held-out error, in residual sd ... */
@@ -159,14 +160,23 @@ static void judge_basins(fit_result *r, const fit_law *law)
                       r->n_basins, gap);
 }
 
+static bool is_floor(const fit_law *law, int param)
+{
+    for (size_t k = 0; k < law->n_terms; k++)
+        if (law->terms[k].amplitude == param && law->terms[k].exponent < 0) return true;
+    return false;
+}
+
 static void judge_directions(fit_result *r, const fit_law *law)
 {
     for (size_t j = 0; j < r->n_params; j++) {
         const fit_estimate *p = &r->params[j];
-        if (law->params[j].log || p->fixed || isnan(p->value) || isnan(p->lo)) continue;
+        double limit = is_floor(law, (int)j) ? FLAT_FLOOR : law->params[j].log ? INFINITY : FLAT_WIDTH; /* amplitudes are always wide */
+        if (p->fixed || isnan(p->value) || isnan(p->lo)) continue;
         double width = (p->hi - p->lo) / p->value;
-        if (width > FLAT_WIDTH)
-            fit_trust_add(&r->trust, FIT_WARN, "flat_direction", width, "the 95 %% interval of %s, %.3g to %.3g, is wider than its value", r->names[j], p->lo, p->hi);
+        if (width > limit)
+            fit_trust_add(&r->trust, FIT_WARN, "flat_direction", width, "the 95 %% interval of %s, %.3g to %.3g, is %.2g times its value (limit %g)",
+                          r->names[j], p->lo, p->hi, width, limit);
     }
     double lost = r->boot_n ? 1 - (double)r->boot_ok / (double)r->boot_n : 0;
     if (lost > BOOT_LOST)

@@ -1,0 +1,108 @@
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/table.h"
+
+static status read_bytes(table *t, const char *bytes, size_t n, err *e)
+{
+    char path[] = "/tmp/muscale-csv-XXXXXX";
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(io_write_all(fd, bytes, n, path, e), ST_OK);
+    close(fd);
+    memset(t, 0, sizeof *t);
+    status s = table_read(t, path, e);
+    unlink(path);
+    return s;
+}
+
+static status read_text(table *t, const char *text, err *e) { return read_bytes(t, text, strlen(text), e); }
+
+static double cell(const table *t, const char *name, size_t row) { return table_col(t, name)->x[row]; }
+
+Test(csv, line_ends_bom_blanks_and_quotes)
+{
+    static const char *const same[] = {
+        "N,a b,loss\n1e6,2,3.25\n7,8,9\n",
+        "N,a b,loss\r\n1e6,2,3.25\r\n7,8,9\r\n",
+        "\xef\xbb\xbfN,a b,loss\n1e6,2,3.25\n7,8,9",
+        "\"N\",\"a b\",\"loss\"\n\"1e6\",\"2\",\"3.25\"\n7,\"8\",9\n",
+        " N , a b ,loss\n 1e6 ,\t2,3.25\n\n7,8,9\n  \n\n",
+    };
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        table t;
+        err e = {0};
+        cr_assert_eq(read_text(&t, same[i], &e), ST_OK, "%zu: %s", i, e.msg);
+        cr_assert_eq(t.n_rows, 2);
+        cr_assert_eq(t.n_cols, 3);
+        cr_assert_eq(cell(&t, "N", 0), 1e6);
+        cr_assert_eq(cell(&t, "a b", 1), 8);
+        cr_assert_eq(cell(&t, "loss", 0), 3.25);
+        cr_assert_eq(t.row_line[0], 2);
+        cr_assert_eq(strlen(t.sources[0].sha256), 64);
+        table_free(&t);
+    }
+}
+
+Test(csv, cells_absent_diverged_words_and_hash_signs)
+{
+    table t;
+    err e = {0};
+    cr_assert_eq(read_text(&t, "x,loss,name,q\n,nan,#a,\"say \"\"hi\"\", you\"\n1,-Inf,,\"two\nlines\"\n2,3,7,\n", &e), ST_OK, "%s", e.msg);
+    cr_assert(isnan(cell(&t, "x", 0)));
+    cr_assert_eq(cell(&t, "loss", 0), TABLE_DIVERGED);
+    cr_assert_eq(cell(&t, "loss", 1), TABLE_DIVERGED);
+    cr_assert_str_eq(table_word(table_col(&t, "name"), 0), "#a");
+    cr_assert_str_eq(table_word(table_col(&t, "name"), 1), "");
+    cr_assert_str_eq(table_word(table_col(&t, "name"), 2), "7");
+    cr_assert_str_eq(table_word(table_col(&t, "q"), 0), "say \"hi\", you");
+    cr_assert_str_eq(table_word(table_col(&t, "q"), 1), "two\nlines");
+    cr_assert_eq(t.row_line[2], 5); /* the quoted line end counts */
+    table_free(&t);
+}
+
+Test(csv, what_is_refused_names_its_place)
+{
+    static const struct { const char *text, *says; } bad[] = {
+        {"", "empty"}, {"\n\n", "empty"}, {"a,b\n1,2\n3\n", ":3:1: 1 fields, the header has 2"}, {"a,b\n1,2,3\n", "3 fields"},
+        {"a,a\n1,2\n", ":1:3: column name 'a' stands twice"}, {"1,2\n3,4\n", "must name the columns"}, {"a,b\n1,\"2\n3,4\n", ":2:3: this quote is never closed"},
+        {"a,b\n1,2\"3\n", ":2:4: quote inside"}, {"a,b\n1,\"2\"3\n", ":2:6: text after a closing quote"}, {"a,b\n1\r2,3\n", ":2:2: carriage return"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        table t;
+        err e = {0};
+        cr_assert_eq(read_text(&t, bad[i].text, &e), ST_INPUT, "'%s' was read", bad[i].text);
+        cr_assert(strstr(e.msg, bad[i].says), "'%s' does not say '%s'", e.msg, bad[i].says);
+        cr_assert(strstr(e.msg, "muscale-csv-"), "%s", e.msg);
+        table_free(&t);
+    }
+    table t;
+    err e = {0};
+    cr_assert_eq(read_bytes(&t, "a,b\n1,\0\n", 8, &e), ST_INPUT);
+    table_free(&t);
+    memset(&t, 0, sizeof t);
+    cr_assert_eq(table_read(&t, "/nonexistent/file.csv", &e), ST_INPUT);
+    table_free(&t);
+}
+
+/* Every prefix of a file, and the file with every byte replaced, is read or refused; never worse (ASan builds look). */
+Test(csv, damaged_files_do_no_harm)
+{
+    static const char good[] = "\xef\xbb\xbfN,\"a b\",loss\r\n1e6,\"x \"\"y\"\"\",3.25\r\n,,nan\r\n";
+    static const char junk[] = "\",\n\r x9\xff";
+    for (size_t n = 0; n < sizeof good - 1; n++) {
+        table t;
+        err e = {0};
+        read_bytes(&t, good, n, &e);
+        table_free(&t);
+        for (size_t k = 0; k < sizeof junk - 1; k++) {
+            char copy[sizeof good];
+            memcpy(copy, good, sizeof good);
+            copy[n] = junk[k];
+            read_bytes(&t, copy, sizeof good - 1, &e);
+            table_free(&t);
+        }
+    }
+}
