@@ -31,5 +31,13 @@ static const k_ops generic = {
 
 const k_ops *k_ops_cpu(k_level l)
 {
-    return l == K_GENERIC ? &generic : NULL;
+    switch (l) {
+#ifdef K_HAVE_LEVELS
+    case K_V2: return &k_ops_v2;
+    case K_V3: return &k_ops_v3;
+    case K_V4: return &k_ops_v4;
+#endif
+    case K_GENERIC: return &generic;
+    default: return NULL;
+    }
 }
