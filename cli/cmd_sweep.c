@@ -13,6 +13,7 @@
 #include "sweeps/store.h"
 
 enum { MAX_WORKERS = 1024, BANKS_SHOWN = 24 };
+#define NEVER INT64_MIN /* --fail-fast was not given */
 
 typedef struct settings {
     const char *out, *device;
@@ -170,14 +171,14 @@ static void clear_line(screen *x)
 static void on_progress(void *self, const sweep_progress *now)
 {
     screen *x = self;
-    char line[256], left[32] = "?";
+    char line[320], rate[96] = "", left[32];
     double t = io_now();
     if (x->c->verbosity < 0 || (x->last > 0 && t - x->last < x->every)) return;
     x->last = t;
-    if (now->seconds_left >= 0) duration(now->seconds_left, left);
-    snprintf(line, sizeof line, "%zu/%zu done (%zu diverged), %zu running, %zu failed%s, %.3g FLOP/s, %s left",
-             now->done + now->diverged, now->total, now->diverged, now->running, now->failed,
-             now->others ? ", some run elsewhere" : "", now->flops_per_s, left);
+    if (now->flops_done > 0)
+        snprintf(rate, sizeof rate, ", %.3g FLOP/s, %s left", now->flops_per_s, duration(now->seconds_left, left));
+    snprintf(line, sizeof line, "%zu/%zu done (%zu diverged), %zu running, %zu failed%s%s", now->done + now->diverged,
+             now->total, now->diverged, now->running, now->failed, now->others ? ", some run elsewhere" : "", rate);
     if (!x->tty) {
         cli_note(x->c, "%s", line);
         return;
@@ -230,7 +231,7 @@ static status launch(cli *c, const settings *x, const sweep_spec *s, const sweep
     view.every = view.tty ? 0.9 : 60;
     sweep_launch_opts o = {.campaign = x->out,
                            .threads = p->workers,
-                           .fail_fast = (size_t)x->fail_fast,
+                           .fail_fast = x->fail_fast == NEVER ? 0 : (size_t)x->fail_fast,
                            .stop = cli_catch_signals(),
                            .argv = c->argv0,
                            .argc = c->argc0,
@@ -261,7 +262,7 @@ static status sweep_run_cmd(cli *c, const settings *x, err *e)
     status st = x->out ? ST_OK
                        : err_set(e, ST_USAGE,
                                  "sweep run: -o CAMPAIGN is missing: the folder for runs, journals and results");
-    if (!st && x->fail_fast < 0)
+    if (!st && x->fail_fast < 1 && x->fail_fast != NEVER)
         st = err_set(e, ST_USAGE, "--fail-fast=%lld: a positive number of failures", (long long)x->fail_fast);
     if (!st) st = make_plan(c, x, &s, &p, e);
     if (!st) st = launch(c, x, &s, &p, e);
@@ -388,7 +389,7 @@ static status unknown_sub(const char *name, err *e)
 
 int cmd_sweep(cli *c, int argc, char **argv)
 {
-    settings x = {.max_bank = 16};
+    settings x = {.max_bank = 16, .fail_fast = NEVER};
     cli_opt opts[N_OPTS];
     err e = {0};
     const char *word = NULL;

@@ -443,7 +443,6 @@ status sweep_launch_local(sweep_progress *out, const sweep_plan *p, const sweep_
     if (!st) {
         survey(&l);
         st = go(&l, e);
-        report(&l);
         count(&l, out);
     }
     if (!st && out->failed)

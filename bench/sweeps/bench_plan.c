@@ -37,8 +37,10 @@ int main(void)
     char *dump = j ? json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
     double t3 = io_now();
     if (!st)
-        printf("plan %zu runs in %zu banks: parse %.3f s, plan %.3f s, json %.3f s (%.1f MB): total %.3f s, %.2f of the budget of 1 s\n",
-               p.n_runs, p.n_banks, t1 - t0, t2 - t1, t3 - t2, dump ? (double)strlen(dump) / 1e6 : 0.0, t3 - t0, t3 - t0);
+        printf("plan %zu runs in %zu banks: parse %.3f s, plan %.3f s, json %.3f s (%.1f MB): total %.3f s, %.2f of "
+               "the budget of 1 s\n",
+               p.n_runs, p.n_banks, t1 - t0, t2 - t1, t3 - t2, dump ? (double)strlen(dump) / 1e6 : 0.0, t3 - t0,
+               t3 - t0);
     else fprintf(stderr, "bench_plan: %s%s%s\n", e.msg, p.n_bad ? "; first: " : "", p.n_bad ? p.bad[0] : "");
     free(dump);
     json_decref(j);

@@ -107,7 +107,8 @@ Test(plan, like_lengths_share_a_bank)
     make(&s, &p, &f, FIXTURE_BASE "sweeps:\n- grid: {tokens: [640, 1280, 2560], seed: [0, 1]}\n", 1, 2);
     cr_expect_eq(p.n_banks, 3);
     for (size_t k = 0; k < p.n_banks; k++)
-        cr_expect_eq(p.runs[p.order[p.banks[k].first]].config.tokens, p.runs[p.order[p.banks[k].first + 1]].config.tokens);
+        cr_expect_eq(p.runs[p.order[p.banks[k].first]].config.tokens,
+                     p.runs[p.order[p.banks[k].first + 1]].config.tokens);
     sweep_plan_free(&p);
     sweep_spec_free(&s);
     fixture_remove(&f);
@@ -147,17 +148,21 @@ Test(plan, all_bad_cells_are_listed)
     err e = {0};
     sweep_plan_opts o = opts(1, 16);
     fixture_make(&f, 4000, 16);
-    const char *text = FIXTURE_BASE "sweeps:\n- name: w\n  grid:\n    d_model: [16, 20, 32, 36]\n    lr: [1e-3, 2e-3]\n";
+    const char *text = FIXTURE_BASE
+        "sweeps:\n- name: w\n  grid:\n    d_model: [16, 20, 32, 36]\n    lr: [1e-3, 2e-3]\n";
     cr_assert_eq(fixture_spec(&s, &f, text, &e), ST_OK, "%s", e.msg);
     cr_expect_eq(sweep_plan_make(&p, &s, &o, &e), ST_INPUT);
     cr_expect(strstr(e.msg, "spec.yaml: 4 of 8 runs cannot be built"), "%s", e.msg);
     cr_expect_eq(p.n_bad, 4);
-    cr_expect(strstr(p.bad[0], "spec.yaml:5:19: w: d_model=20, lr=1e-3: d_model: 20 is not a multiple of head_dim 8"), "%s", p.bad[0]);
+    cr_expect(strstr(p.bad[0], "spec.yaml:5:19: w: d_model=20, lr=1e-3: d_model: 20 is not a multiple of head_dim 8"),
+              "%s", p.bad[0]);
     cr_expect(strstr(p.bad[3], "spec.yaml:5:27: w: d_model=36, lr=2e-3"), "%s", p.bad[3]);
     sweep_plan_free(&p);
     sweep_spec_free(&s);
     /* more than can be shown: counted all the same */
-    cr_assert_eq(fixture_spec(&s, &f, FIXTURE_BASE "sweeps:\n- base: {d_model: 20}\n  grid:\n    seed: range(0, 50, 1)\n", &e), ST_OK);
+    cr_assert_eq(
+        fixture_spec(&s, &f, FIXTURE_BASE "sweeps:\n- base: {d_model: 20}\n  grid:\n    seed: range(0, 50, 1)\n", &e),
+        ST_OK);
     cr_expect_eq(sweep_plan_make(&p, &s, &o, &e), ST_INPUT);
     cr_expect_eq(p.n_bad, 50);
     cr_expect(strstr(p.bad[SWEEP_BAD_SHOWN - 1], "spec.yaml:3:19:"), "%s", p.bad[SWEEP_BAD_SHOWN - 1]);
@@ -187,7 +192,12 @@ Test(plan, data_that_cannot_serve)
     cr_expect(strstr(p.bad[0], "vocab"), "%s", p.bad[0]);
     sweep_plan_free(&p);
     sweep_spec_free(&s);
-    cr_assert_eq(fixture_spec(&s, &f, FIXTURE_BASE "sweeps:\n- {base: {seq_len: 8192, batch_tokens: 16384, tokens: 16384, val_tokens: 16384}}\n", &e), ST_OK);
+    cr_assert_eq(
+        fixture_spec(&s, &f,
+                     FIXTURE_BASE
+                     "sweeps:\n- {base: {seq_len: 8192, batch_tokens: 16384, tokens: 16384, val_tokens: 16384}}\n",
+                     &e),
+        ST_OK);
     cr_expect_eq(sweep_plan_make(&p, &s, &o, &e), ST_INPUT);
     cr_expect_eq(p.n_bad, 1);
     cr_expect(strstr(p.bad[0], "seq_len"), "%s", p.bad[0]);
@@ -223,12 +233,14 @@ Test(campaign, another_spec_is_refused_with_the_difference)
     /* again, and with another comment: the same sweep */
     cr_expect_eq(open_with(&f, folder, FIXTURE_BASE "grid: {lr: [1e-3, 2e-3]}\n", false, note, &e), ST_OK, "%s", e.msg);
     cr_expect_str_eq(note, "");
-    cr_expect_eq(open_with(&f, folder, FIXTURE_BASE "grid: {lr: [1e-3, 0.002]} # same\n", false, note, &e), ST_OK, "%s", e.msg);
+    cr_expect_eq(open_with(&f, folder, FIXTURE_BASE "grid: {lr: [1e-3, 0.002]} # same\n", false, note, &e), ST_OK, "%s",
+                 e.msg);
     cr_expect(strstr(note, "its runs did not"), "%s", note);
     /* other runs */
     const char *other = FIXTURE_BASE "grid: {lr: [1e-3, 4e-3, 8e-3]}\n";
     cr_expect_eq(open_with(&f, folder, other, false, note, &e), ST_INPUT);
-    cr_expect(strstr(e.msg, "line 2 is") && strstr(e.msg, "2 runs new, 1 dropped") && strstr(e.msg, "--amend"), "%s", e.msg);
+    cr_expect(strstr(e.msg, "line 2 is") && strstr(e.msg, "2 runs new, 1 dropped") && strstr(e.msg, "--amend"), "%s",
+              e.msg);
     /* which of the two new runs is named first follows their ids, so the data's hash */
     bool one = strstr(e.msg, "first new: lr=4e-3") || strstr(e.msg, "first new: lr=8e-3");
     cr_expect(strstr(e.msg, "first dropped: lr=0.002") && one, "%s", e.msg);
@@ -276,8 +288,9 @@ Test(campaign, foreign_and_damaged_folders)
     cr_assert_eq(io_join(folder, f.dir, "camp", &e), ST_OK);
     cr_assert_eq(open_with(&f, folder, FIXTURE_BASE, false, note, &e), ST_OK, "%s", e.msg);
     cr_assert_eq(io_join(path, folder, "plan.json", &e), ST_OK);
-    static const char *const bad[] = {"", "{", "[]", "{\"schema\": \"muscale.plan/2\", \"runs\": []}",
-                                      "{\"schema\": \"muscale.plan/1\", \"runs\": [{\"id\": \"../../etc\", \"name\": \"x\"}]}"};
+    static const char *const bad[] = {
+        "", "{", "[]", "{\"schema\": \"muscale.plan/2\", \"runs\": []}",
+        "{\"schema\": \"muscale.plan/1\", \"runs\": [{\"id\": \"../../etc\", \"name\": \"x\"}]}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cr_assert_eq(io_publish(path, bad[i], strlen(bad[i]), &e), ST_OK);
         cr_expect_eq(campaign_plan_read(&plan, folder, &e), ST_INPUT, "taken: %s", bad[i]);

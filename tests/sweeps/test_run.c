@@ -86,7 +86,12 @@ static status go(campaign *c, int threads, sweep_progress *out, err *e)
     c->failures = c->notes = 0;
     c->heard[0] = 0;
     c->stop = 0;
-    sweep_launch_opts o = {.campaign = c->dir, .threads = threads, .fail_fast = c->fail_fast, .stop = &c->stop, .argv = argv, .argc = 1,
+    sweep_launch_opts o = {.campaign = c->dir,
+                           .threads = threads,
+                           .fail_fast = c->fail_fast,
+                           .stop = &c->stop,
+                           .argv = argv,
+                           .argc = 1,
                            .listener = {c, hear_progress, hear}};
     return sweep_launch_local(out, &c->p, &c->s, &o, e);
 }
@@ -137,8 +142,8 @@ static void same_bits(const campaign *a, const campaign *b)
         cr_expect_eq(ra.n_val, rb.n_val);
         static const train_col cols[] = {TRAIN_STEP, TRAIN_TOKENS, TRAIN_LOSS, TRAIN_LR, TRAIN_GRAD_NORM};
         for (size_t k = 0; k < 5 && ra.n_train == rb.n_train; k++)
-            cr_expect(!memcmp(ra.train[cols[k]], rb.train[cols[k]], ra.n_train * sizeof(double)), "column %d of %s", (int)cols[k],
-                      a->p.runs[i].id);
+            cr_expect(!memcmp(ra.train[cols[k]], rb.train[cols[k]], ra.n_train * sizeof(double)), "column %d of %s",
+                      (int)cols[k], a->p.runs[i].id);
         for (int k = 0; k < VAL_N_COLS && ra.n_val == rb.n_val; k++)
             cr_expect(!memcmp(ra.val[k], rb.val[k], ra.n_val * sizeof(double)), "validation of %s", a->p.runs[i].id);
         run_free(&ra);
@@ -188,9 +193,12 @@ Test(run, a_campaign_is_run_once)
     finish(&c);
 }
 
-Test(run, banks_and_workers_change_no_bit, .timeout = 60)
+Test(run, banks_and_workers_change_no_bit)
 {
-    static const struct { int threads; size_t bank; } ways[] = {{2, 5}, {1, 2}, {2, 2}, {2, 1}};
+    static const struct {
+        int threads;
+        size_t bank;
+    } ways[] = {{2, 5}, {1, 2}, {2, 2}, {2, 1}};
     campaign alone;
     sweep_progress r;
     err e = {0};
@@ -226,9 +234,11 @@ Test(run, another_seed_changes_bits)
     finish(&c);
 }
 
-#define LONG FIXTURE_BASE "sweeps:\n- base: {ckpt_every: 50, tokens: 128000, val_every: 1000}\n  grid:\n    lr: logspace(1e-3, 1e-1, 5)\n"
+#define LONG                                                                                                           \
+    FIXTURE_BASE "sweeps:\n- base: {ckpt_every: 50, tokens: 128000, val_every: 1000}\n  grid:\n    lr: "               \
+                 "logspace(1e-3, 1e-1, 5)\n"
 
-Test(run, interrupted_and_resumed_is_undisturbed, .timeout = 60)
+Test(run, interrupted_and_resumed_is_undisturbed)
 {
     campaign whole, c;
     sweep_progress r;
@@ -358,7 +368,7 @@ Test(run, divergence_is_a_result)
 }
 
 /* A child takes one run and sleeps; the campaign is shared, so that run is left to it. */
-Test(run, what_another_process_owns_is_left_alone, .timeout = 30)
+Test(run, what_another_process_owns_is_left_alone)
 {
     campaign c;
     sweep_progress r;

@@ -42,9 +42,12 @@ Test(spec, a_product_counts_its_cells)
 {
     cr_expect_eq(cells("base: {d_model: 64}"), 1);
     cr_expect_eq(cells("grid: {lr: [1e-3, 2e-3], d_model: [32, 64, 128]}"), 6);
-    cr_expect_eq(cells("grid: {lr: [1e-3, 2e-3]}\nzip: [{d_model: [64, 128, 256], n_layer: [2, 4, 4]}]\nseeds: [0, 1]"), 12);
+    cr_expect_eq(cells("grid: {lr: [1e-3, 2e-3]}\nzip: [{d_model: [64, 128, 256], n_layer: [2, 4, 4]}]\nseeds: [0, 1]"),
+                 12);
     cr_expect_eq(cells("zip: {d_model: [64, 128], n_layer: [2, 4]}"), 2);
-    cr_expect_eq(cells("base: {d_model: 64}\nseeds: [0, 1]\nsweeps:\n- {name: a, grid: {lr: [1e-3]}}\n- {name: b, seeds: [7]}"), 3);
+    cr_expect_eq(
+        cells("base: {d_model: 64}\nseeds: [0, 1]\nsweeps:\n- {name: a, grid: {lr: [1e-3]}}\n- {name: b, seeds: [7]}"),
+        3);
 }
 
 Test(spec, the_last_key_moves_fastest)
@@ -87,7 +90,8 @@ Test(spec, a_zip_group_moves_together)
 
 Test(spec, range_and_logspace)
 {
-    static const double powers[] = {0x1p-9, 0x1p-8, 0x1p-7, 0x1p-6}, decades[] = {1e-4, 1e-3, 1e-2}, steps[] = {0.1, 0.2, 0.3};
+    static const double powers[] = {0x1p-9, 0x1p-8, 0x1p-7, 0x1p-6}, decades[] = {1e-4, 1e-3, 1e-2},
+                        steps[] = {0.1, 0.2, 0.3};
     expect_lr("grid:\n  lr: logspace(0.001953125, 0.015625, 4)\n", 0, powers, 4);
     expect_lr("grid: {lr: \"logspace(1e-4,1e-2,3)\"}", 0, decades, 3);
     expect_lr("grid:\n  lr: range(0.1, 0.4, 0.1)\n", 0, steps, 3);
@@ -127,7 +131,8 @@ Test(spec, blocks_share_and_replace)
     cr_expect_eq(c.shape.d_model, 32);
     cr_expect_str_eq(c.parametrisation, "sp");
     sweep_spec_free(&s);
-    refused("zip: [{d_model: [64, 128], n_layer: [2, 4]}]\nsweeps:\n- base: {n_layer: 3}\n", "spec.yaml:3:10:", "zip group on line 1");
+    refused("zip: [{d_model: [64, 128], n_layer: [2, 4]}]\nsweeps:\n- base: {n_layer: 3}\n",
+            "spec.yaml:3:10:", "zip group on line 1");
     refused("base: {lr: 1e-3}\nsweeps:\n- {name: a}\n- {name: a}\n", "spec.yaml:4:10:", "two sweeps");
 }
 
@@ -183,7 +188,8 @@ Test(spec, what_is_wrong_has_a_place)
 
 Test(spec, too_many_cells)
 {
-    refused("grid:\n  data_seed: range(0, 2000, 1)\n  seed: range(0, 2000, 1)\n", "spec.yaml:1:1:", "more than 1000000 runs");
+    refused("grid:\n  data_seed: range(0, 2000, 1)\n  seed: range(0, 2000, 1)\n",
+            "spec.yaml:1:1:", "more than 1000000 runs");
 }
 
 Test(spec, the_file_is_kept_as_it_is)
