@@ -28,11 +28,12 @@ static train_end train(const trainer_config *c, curve *rows)
  * check and a 2-layer model its finite differences in double precision. Levels generic to v4 give the same nine digits;
  * core SkylakeX and GSL's plain CBLAS move the eighth. A change here means that training changed: other draws, another
  * order of sums, another formula. */
+static const char pinned_data[] = "7354aca7d45f9a26cb8d5b4c502bc179407fa6f36c24592ba50cc3082156f784";
 static const double pinned[2][10] = {
-    {3.668482816, 3.627499534, 3.630230041, 3.619601461, 3.619791324,
-     3.580990817, 3.526454191, 3.556969564, 3.486641477, 3.482954583},
-    {3.719032635, 3.679554189, 3.684292072, 3.602093338, 3.596575958,
-     3.567976480, 3.586296441, 3.619026061, 3.542722050, 3.547265468},
+    {3.625618240, 3.676413643, 3.647478373, 3.469095297, 3.469996580,
+     3.355107026, 3.346003505, 3.277846810, 3.284846602, 3.172457868},
+    {3.698055514, 3.616787930, 3.593407075, 3.457617717, 3.423846367,
+     3.448270939, 3.339321372, 3.335760829, 3.258126090, 3.190952213},
 };
 
 Test(curve, ten_steps_are_pinned)
@@ -44,6 +45,8 @@ Test(curve, ten_steps_are_pinned)
              "qk_norm", "true", "norm_gain", "true", "n_kv_head", "2", "grad_accum", "2", "weight_decay", "0.1",
              "weight_decay_mode", "coupled", "schedule", "cosine", "clip_norm", "0.5", "warmup_tokens", "0"),
     };
+    cr_assert_str_eq(t.info.sha256, pinned_data, "the source has changed (%s): pin anew, the trainer may be innocent",
+                     t.info.sha256);
     for (int k = 0; k < 2; k++) {
         curve rows = {0};
         train(&c[k], &rows);
@@ -57,7 +60,7 @@ Test(curve, ten_steps_are_pinned)
 
 /* A source of order 2: who looks at the last symbol only stays well above the entropy rate; attention must reach it.
  * No model can go below by more than the validation set's own noise. */
-Test(curve, a_model_approaches_the_known_entropy_from_above, .timeout = 120)
+Test(curve, a_model_approaches_the_known_entropy_from_above, .timeout = 600)
 {
     tiny t = tiny_make(8, 2, 400000);
     const char *budget[] = {"40960", "163840", "409600"};
@@ -73,7 +76,7 @@ Test(curve, a_model_approaches_the_known_entropy_from_above, .timeout = 120)
         if (i) cr_expect_lt(excess[i], excess[i - 1]);
         printf("entropy %.5f, %s tokens: %.5f +- %.5f\n", h, budget[i], end.final_val_loss, end.final_val_loss_se);
     }
-    /* 0.010 of it are the first symbols of each sequence, which see no two predecessors. */
+    /* Part of it stays: the first symbol of a sequence has no two predecessors in sight. */
     cr_expect_lt(excess[2], 0.04);
     tiny_remove(&t);
 }
