@@ -66,7 +66,10 @@ status io_mkdirs(const char *path, err *e)
         if (p[i] != '/' && p[i]) continue;
         char c = p[i];
         p[i] = 0;
-        if (mkdir(p, 0777) && errno != EEXIST) return err_set(e, ST_IO, "%s: cannot make directory: %s", p, strerror(errno));
+        struct stat there;
+        int why = mkdir(p, 0777) ? errno : 0;
+        /* what exists is fine, whatever reason is given for not making it (a read-only or foreign mount) */
+        if (why && why != EEXIST && (stat(p, &there) || !S_ISDIR(there.st_mode))) return err_set(e, ST_IO, "%s: cannot make directory: %s", p, strerror(why));
         p[i] = c;
     }
     struct stat st;

@@ -169,7 +169,7 @@ static status move_aside(const char *path, const char *judged, bool *moved, err 
 {
     char aside[IO_PATH_MAX], *text = NULL;
     *moved = false;
-    int n = snprintf(aside, sizeof aside, "%s.stale.%ld", path, (long)getpid());
+    int n = snprintf(aside, sizeof aside, "%.*s.owner.stale.%ld.tmp", (int)(strlen(path) - strlen("owner")), path, (long)getpid());
     if (n < 0 || (size_t)n >= sizeof aside) return err_set(e, ST_INPUT, "%s: path too long", path);
     if (rename(path, aside)) return errno == ENOENT ? ST_OK : err_set(e, ST_IO, "%s: cannot take over: %s", path, strerror(errno));
     status s = io_read_file(&text, NULL, aside, OWNER_MAX, e);
