@@ -4,7 +4,7 @@
  * A file `ckpt.<step>`, little-endian: head (checkpoint_file.c: struct head), table of tensors with an xxh64 each, canonical
  * text of the config, then per tensor its floats: weights, first moments, second moments. It appears by rename, after
  * its bytes are on disk; the two newest are kept. No clock, path or process in it: the file is a function of config, step,
- * backend and build, so two runs are compared with cmp. doc/formats.md has the layout. */
+ * backend and build, so two runs are compared with cmp. doc/checkpoints.md has the layout. */
 #ifndef TRAINER_CHECKPOINT_H
 #define TRAINER_CHECKPOINT_H
 #include "trainer/bank.h"
