@@ -170,6 +170,21 @@ Test(cli_predict, budget_to_run_that_exists)
     expect("predict fit.json lr.json --flops 1e14 --unique-tokens 1e6", 0, "passes over data");
 }
 
+Test(cli_predict, explicit_widths_keep_their_ratio)
+{
+    char yaml[512];
+    snprintf(yaml, sizeof yaml, "data: \"\"\nd_ff: 192\nn_kv_head: 2\n%s", base); /* 3 d_model; half of the 4 heads */
+    write_text("ratio.yaml", yaml);
+    expect("predict fit.json --flops 1e14 --config ratio.yaml -o r.json", 0, "target run");
+    json_t *p = read_json("r.json");
+    const json_t *c = json_object_get(json_object_get(p, "target"), "config");
+    double width = json_number_value(json_object_get(c, "d_model"));
+    cr_assert(width > 64);
+    cr_assert_float_eq(json_number_value(json_object_get(c, "d_ff")), 3 * width, 0);
+    cr_assert_float_eq(json_number_value(json_object_get(c, "n_kv_head")), width / 32, 0);
+    json_decref(p);
+}
+
 Test(cli_predict, every_question)
 {
     expect("predict fit.json --flops 1e14", 0, "median of the fit's points");
