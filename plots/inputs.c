@@ -106,7 +106,7 @@ status plot_inputs_runs(plot_inputs *in, err *e)
             if (j + 1 == in->runs.n_sources && in->runs.sources[j].note[0]) text_add(&in->notes, "%s\n", in->runs.sources[j].note);
     }
     if (!s && !n) return err_set(e, ST_INPUT, "needs runs: give a campaign, a run directory, run.h5 or a CSV file");
-    if (!s && in->where) s = table_where(&in->runs, in->where, &n, e);
+    if (!s && in->where && (s = table_where(&in->runs, in->where, &n, e))) err_prefix(e, "--where");
     if (!s && !in->runs.n_rows) s = err_set(e, ST_INPUT, in->where ? "--where \"%s\" leaves no run" : "no finished run in the input%s", in->where ? in->where : "");
     in->has_runs = !s;
     return s;

@@ -295,6 +295,7 @@ void synthetic_write(const char *dir, const synthetic *o)
     write_fit(dir, o);
     write_lr(dir);
     write_prediction(dir, o);
+    if (o->no_runs) return;
     write_runs(dir, o);
     write_csv(dir);
 }

@@ -7,6 +7,7 @@
 
 typedef struct synthetic {
     bool miss;          /* the measured loss lies outside the interval */
+    bool no_runs;       /* results only */
     bool refused;       /* the fit's verdict is refuse, parameters under raw */
     const char *name;   /* goes into every place that holds words: NULL, or something hostile */
 } synthetic;

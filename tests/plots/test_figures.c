@@ -1,0 +1,266 @@
+/* Every figure from synthetic results: it is drawn without a warning, its data are the input's, its script runs again. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+#include "tests/trainer/scratch.h" /* first: its locals would shadow plots/text.h */
+
+#include "plots/figure.h"
+#include "plots/kinds.h"
+#include "plots/plots.h"
+#include "tests/plots/have_gnuplot.h"
+#include "tests/plots/synthetic.h"
+
+static void add(plot_inputs *in, const scratch *w, const char *names)
+{
+    char path[IO_PATH_MAX], list[256], *save = NULL;
+    err e = {0};
+    snprintf(list, sizeof list, "%s", names);
+    for (char *n = strtok_r(list, " ", &save); n; n = strtok_r(NULL, " ", &save)) EXPECT_OK(plot_inputs_add(in, scratch_path(path, w, n), &e));
+}
+
+static status draw(const scratch *w, const char *kind, const char *names, text *caption, text *said, err *e)
+{
+    static const plot_format formats[] = {PLOT_SVG};
+    plot_inputs in = {0};
+    add(&in, w, names);
+    status s = plot_draw(plot_figure_find(kind, e), &in, w->dir, kind, formats, 1, caption, said, e);
+    plot_inputs_free(&in);
+    return s;
+}
+
+static char *slurp(const scratch *w, const char *name)
+{
+    char path[IO_PATH_MAX], *s = NULL;
+    err e = {0};
+    EXPECT_OK(io_read_file(&s, NULL, scratch_path(path, w, name), 1 << 26, &e));
+    return s;
+}
+
+static size_t rows_of(const char *tsv, const char *block)
+{
+    char head[96];
+    snprintf(head, sizeof head, "# %s\n#", block);
+    const char *s = strstr(tsv, head);
+    size_t n = 0;
+    if (!s) return 0;
+    s = strchr(strchr(s, '\n') + 1, '\n') + 1;
+    for (; *s && *s != '#'; s = strchr(s, '\n') + 1) n += *s != '\n';
+    return n;
+}
+
+Test(figures, all_are_drawn_without_a_warning)
+{
+    static const struct { const char *kind, *inputs, *says, *block; size_t rows; } all[] = {
+        {"prediction", "fit.json prediction.json score.json", "inside the interval", "points", 25},
+        {"prediction", "fit.json prediction.json", "[2.0", "target", 1},
+        {"loss-compute", "fit.json prediction.json score.json campaign", "Triangles at the top edge: 1 diverged", "points", 25},
+        {"loss-compute", "runs.csv", "25 runs", "envelope", 8},
+        {"parity", "fit.json score.json", "25 runs", "held-out", 1},
+        {"residuals", "fit.json", "25 runs", "points", 25},
+        {"isoflop", "fit.json", "5 of 5 minima", "minima", 5},
+        {"isoflop", "runs.csv", "1 diverged", "points", 25},
+        {"lr-curves", "lr.json", "19 diverged", "optimum sp", 4},
+        {"lr-curves", "lr.csv", "72 runs", "mup 32", 9},
+        {"loss-curves", "campaign", "Crosses: 1 diverged", "validation", 88},
+        {"loss-curves", "one", "1 run", "validation", 8},
+        {"schedule", "campaign", "12 runs", NULL, 0},
+    };
+    need_gnuplot();
+    scratch w = scratch_make();
+    synthetic_write(w.dir, NULL);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        text said = {0}, caption = {0};
+        char name[64];
+        err e = {0};
+        status s = draw(&w, all[i].kind, all[i].inputs, &caption, &said, &e);
+        cr_assert_eq(s, ST_OK, "%s of %s: %s", all[i].kind, all[i].inputs, e.msg);
+        cr_expect_eq(said.n, 0, "%s of %s: gnuplot says %s", all[i].kind, all[i].inputs, text_str(&said));
+        EXPECT_HAS(text_str(&caption), all[i].says);
+        snprintf(name, sizeof name, "%s.tsv", all[i].kind);
+        char *tsv = slurp(&w, name);
+        if (all[i].block) cr_expect_eq(rows_of(tsv, all[i].block), all[i].rows, "%s: block %s has %zu rows", all[i].kind, all[i].block, rows_of(tsv, all[i].block));
+        snprintf(name, sizeof name, "%s.svg", all[i].kind);
+        char *svg = slurp(&w, name);
+        cr_expect(!strstr(svg, "nan"), "%s: NaN in the drawing", all[i].kind);
+        free(svg);
+        free(tsv);
+        text_free(&said);
+        text_free(&caption);
+    }
+    scratch_remove(&w);
+}
+
+Test(figures, a_script_draws_its_figure_again)
+{
+    need_gnuplot();
+    err e = {0};
+    scratch w = scratch_make();
+    synthetic_write(w.dir, NULL);
+    EXPECT_OK(draw(&w, "parity", "fit.json", NULL, NULL, &e));
+    cr_expect_eq(scratch_shell(&w, "cp parity.svg before.svg && rm parity.svg && gnuplot parity.gp && cmp parity.svg before.svg"), 0);
+    cr_expect_eq(scratch_shell(&w, "gnuplot -e \"format='txt'\" parity.gp && grep -q 'measured loss' parity.txt && grep -q 'Residual: 100 ln' parity.txt"), 0);
+    scratch_remove(&w);
+}
+
+/* The two places where a figure could quietly say too much. */
+Test(figures, a_miss_and_a_refusal_are_said)
+{
+    need_gnuplot();
+    text caption = {0};
+    err e = {0};
+    scratch w = scratch_make();
+    synthetic_write(w.dir, &(synthetic){.miss = true, .refused = true, .no_runs = true});
+    EXPECT_OK(draw(&w, "prediction", "fit.json prediction.json score.json", &caption, NULL, &e));
+    EXPECT_HAS(caption.s, "OUTSIDE the interval");
+    EXPECT_HAS(caption.s, "verdict: refuse");
+    text_free(&caption);
+    scratch_remove(&w);
+}
+
+Test(figures, hostile_words_stay_words)
+{
+    need_gnuplot();
+    static const char evil[] = "x'; system('touch pwned'); `touch pwned` <script>alert(1)</script> {/=40 a}_b^c %s%n \"q\" & é";
+    static const char *const kinds[] = {"prediction", "loss-compute", "loss-curves"};
+    static const char *const inputs[] = {"fit.json prediction.json score.json", "fit.json", "one campaign"};
+    err e = {0};
+    scratch w = scratch_make();
+    synthetic_write(w.dir, &(synthetic){.name = evil});
+    for (int i = 0; i < 3; i++) {
+        text said = {0};
+        EXPECT_OK(draw(&w, kinds[i], inputs[i], NULL, &said, &e));
+        cr_expect_eq(said.n, 0, "%s: %s", kinds[i], text_str(&said));
+        text_free(&said);
+    }
+    cr_expect_eq(scratch_shell(&w, "test ! -e pwned"), 0, "a word was run");
+    cr_expect_neq(scratch_shell(&w, "grep -q '<script' *.svg"), 0, "markup got into the drawing");
+    cr_expect_eq(scratch_shell(&w, "grep -q '&lt;script' prediction.svg"), 0, "the word is not there at all");
+    scratch_remove(&w);
+}
+
+Test(figures, what_is_missing_is_named)
+{
+    static const struct { const char *kind, *inputs, *says; } all[] = {
+        {"prediction", "fit.json", "needs a prediction.json"}, {"prediction", "prediction.json", "needs a fit.json"},
+        {"parity", "lr.json", "needs a fit.json"},             {"lr-curves", "fit.json", "needs runs"},
+        {"loss-curves", "fit.json", "needs runs"},             {"isoflop", "lr.csv", "needs N and C"},
+        {"lr-curves", "runs.csv", "lr"},
+    };
+    scratch w = scratch_make();
+    synthetic_write(w.dir, NULL);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        err e = {0};
+        cr_expect_eq(draw(&w, all[i].kind, all[i].inputs, NULL, NULL, &e), ST_INPUT, "%s of %s", all[i].kind, all[i].inputs);
+        EXPECT_HAS(e.msg, all[i].says);
+    }
+    scratch_remove(&w);
+}
+
+/* Results with a key missing, null or of another type: a message or a figure, never a crash. */
+Test(figures, damaged_results_are_survived)
+{
+    need_gnuplot();
+    static const char *const cuts[] = {"points", "params", "bootstrap", "domain", "trust", "noise", "dropped", "target", "optimum", "pi95", "ci95", "naive", "loss", "groups", "trend", "fits"};
+    static const char *const files[] = {"fit.json", "prediction.json", "score.json", "lr.json"};
+    scratch w = scratch_make();
+    for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++)
+        for (int how = 0; how < 2; how++) {
+            synthetic_write(w.dir, &(synthetic){.no_runs = true});
+            for (int i = 0; i < 4; i++) {
+                char path[IO_PATH_MAX];
+                json_t *j = json_load_file(scratch_path(path, &w, files[i]), 0, NULL);
+                if (!json_object_get(j, cuts[k])) { json_decref(j); continue; }
+                json_object_set_new(j, cuts[k], how ? json_string("what?") : json_null());
+                cr_assert_eq(json_dump_file(j, path, 0), 0);
+                json_decref(j);
+            }
+            for (size_t f = 0; f < 5; f++) {
+                static const char *const kinds[] = {"prediction", "loss-compute", "parity", "isoflop", "lr-curves"};
+                plot_inputs in = {0};
+                err e = {0};
+                figure fig = {.width = FIGURE_COLUMN, .height = 300};
+                add(&in, &w, f == 4 ? "lr.json" : "fit.json prediction.json score.json");
+                status s = plot_figure_find(kinds[f], &e)->draw(&fig, &in, &e);
+                cr_expect(s == ST_OK || s == ST_INPUT, "%s without %s: %s", kinds[f], cuts[k], e.msg);
+                figure_free(&fig);
+                plot_inputs_free(&in);
+            }
+        }
+    scratch_remove(&w);
+}
+
+Test(figures, foreign_files_are_refused)
+{
+    static const struct { const char *name, *body, *says; } all[] = {
+        {"a.json", "{\"schema\":\"muscale.fit/1\",", ":1:"}, {"b.json", "[1,2]", "not a JSON object"}, {"c.json", "{\"x\":1}", "schema"},
+        {"d.json", "", "not a JSON object"}, {"e.json", "{\"schema\":\"muscale.fit/2\"}", "muscale.fit/2"}};
+    scratch w = scratch_make();
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        char path[IO_PATH_MAX];
+        plot_inputs in = {0};
+        err e = {0};
+        scratch_file(path, &w, all[i].name, all[i].body, strlen(all[i].body));
+        cr_expect_eq(plot_inputs_add(&in, path, &e), ST_INPUT, "%s", all[i].name);
+        EXPECT_HAS(e.msg, all[i].says);
+        EXPECT_HAS(e.msg, all[i].name);
+        plot_inputs_free(&in);
+    }
+    scratch_remove(&w);
+}
+
+Test(figures, where_keeps_curves_and_points_alike)
+{
+    scratch w = scratch_make();
+    err e = {0};
+    plot_inputs in = {.where = "d_model >= 64"};
+    synthetic_write(w.dir, NULL);
+    add(&in, &w, "campaign");
+    EXPECT_OK(plot_inputs_curves(&in, &e));
+    EXPECT_OK(plot_inputs_runs(&in, &e));
+    cr_expect_eq(in.n_curves, 9);
+    cr_expect_eq(in.runs.n_rows, 9);
+    plot_inputs_free(&in);
+    scratch_remove(&w);
+}
+
+Test(figures, a_damaged_run_does_not_take_the_others_away)
+{
+    scratch w = scratch_make();
+    char path[IO_PATH_MAX];
+    err e = {0};
+    plot_inputs in = {0};
+    synthetic_write(w.dir, NULL);
+    scratch_file(path, &w, "campaign/runs/000000000000ab01/journal.jsonl", "rubbish\n", 8);
+    add(&in, &w, "campaign");
+    EXPECT_OK(plot_inputs_curves(&in, &e));
+    cr_expect_eq(in.n_curves, 11);
+    EXPECT_HAS(text_str(&in.notes), "ab01");
+    plot_inputs_free(&in);
+    scratch_remove(&w);
+}
+
+/* The key must not hide data: a panel full of points raises its roof. */
+Test(figures, a_key_makes_room_for_itself)
+{
+    figure f = {.width = 400, .height = 300};
+    range r = {0, 10};
+    panel p = {.box = {60, 40, 300, 240}, .x = axis_over(AXIS_LINEAR, WORDS_PLAIN, r, 0, "x"), .y = axis_over(AXIS_LINEAR, WORDS_PLAIN, r, 0, "y"), .key = CORNER_TOP_RIGHT};
+    for (int i = 0; i <= 20; i++)
+        for (int k = 0; k <= 20; k++) panel_ink(&p, i / 2.0, k / 2.0);
+    panel_plot(&p, "a key", "x");
+    panel_close(&f, &p);
+    double lo = 0, hi = 0;
+    const char *at = strstr(f.script.s, "set yrange");
+    cr_assert(at && sscanf(at, "set yrange [%lf:%lf]", &lo, &hi) == 2);
+    cr_expect(hi > 11 && hi < 16, "roof at %g", hi);
+    figure_free(&f);
+    panel q = {.box = {60, 40, 300, 240}, .x = axis_over(AXIS_LINEAR, WORDS_PLAIN, r, 0, "x"), .y = axis_over(AXIS_LINEAR, WORDS_PLAIN, r, 0, "y"), .key = CORNER_TOP_RIGHT};
+    f = (figure){.width = 400, .height = 300};
+    panel_ink(&q, 9, 9); /* the twin: only one corner taken */
+    panel_plot(&q, "a key", "x");
+    panel_close(&f, &q);
+    EXPECT_HAS(f.script.s, "set yrange [0:10]");
+    EXPECT_HAS(f.script.s, "left top");
+    figure_free(&f);
+}
