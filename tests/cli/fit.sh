@@ -1,0 +1,112 @@
+#!/bin/sh
+# muscale fit: results, and the rows of bad input that concern tables and fits.
+. "${MUSCALE_SRCDIR:-.}/tests/cli/lib.sh"
+
+# L = 1.8 + 400/N^.34 + 1500/D^.36 with a repeating wobble of 0.1 %, on a grid.
+awk 'BEGIN { print "params,tokens,loss,family,note"; k = 0
+  for (i = 0; i < 6; i++) for (j = 0; j < 6; j++) { n = 1e7 * 10^(i * .4); d = 5e8 * 10^(j * .4); w = 1 + .001 * ((k++ * 7) % 5 - 2)
+    printf "%.6e,%.6e,%.8f,f%d,\"a, b\"\n", n, d, (1.8 + 400 * n^-.34 + 1500 * d^-.36) * w, i } }' >runs.csv
+fit() { sub=$1; shift; $sub fit runs.csv --law chinchilla --count-rule total --bootstrap 50 "$@"; }
+
+t "a fit for people"
+fit ok
+has "alpha"
+has "verdict: ok"
+err_has "column 'params' taken as N"
+err_has "36 rows read, 36 used"
+fit ok -q
+same "" "$err" "-q is silent on stderr"
+
+t "the same as JSON, on stdout and in the file"
+fit ok --json -o fit.json
+json .schema muscale.fit/1
+json 'keys_unsorted[0]' schema
+json .n_points 36
+json .trust.verdict ok
+json '(.params.alpha - .34 | fabs) < 0.03' true
+json '.ci95.alpha | length' 2
+json '.bootstrap.samples.E | length' 50
+json '.points.N | length' 36
+json '.points.C' null
+json .count_rule total
+json '.provenance.inputs[0].path' runs.csv
+same "$out" "$(cat fit.json)" "the file"
+first=$out
+fit ok --json -o fit.json
+same "$first" "$out" "the same command twice"
+
+t "hold-out, clusters, pins, where"
+fit ok --json --hold-out "tokens > 3e10" --cluster family --fix E=1.8 --where "loss > 1.9 and (family == f1 or family != f1)"
+json .holdout.n 6
+json .bootstrap.cluster family
+json '.params.E' 1.8
+json '.fixed[0]' E
+json .n_points 30
+t "one variable"
+ok fit runs.csv --law power --x D --where "family == f5" --bootstrap 20 --json
+json .x D
+json .n_points 6
+
+t "refused: the result is still printed, exit 5"
+fit run --where "family == f1" --json
+rc_is 5
+json .trust.verdict refuse
+json '.trust.reasons[0].code' too_few_points
+json .params.alpha null
+t "too few finite rows, all diverged"
+printf 'N,D,loss\n1e6,1e9,3\n2e6,1e9,nan\n' >few.csv
+run fit few.csv --law chinchilla -v
+rc_is 5
+has too_few_points
+err_has "few.csv:3: dropped, loss is not finite"
+err_has "1 diverged"
+printf 'N,D,loss\n1e6,1e9,inf\n2e6,1e9,nan\n' >none.csv
+run fit none.csv --law chinchilla
+rc_is 5
+
+t "bad input: files"
+bad 3 "nosuch.csv" fit nosuch.csv --law chinchilla
+bad 3 "empty" fit /dev/stdin --law power --x N
+printf 'tokens,loss\n1,2\n' >narrow.csv
+bad 3 "narrow.csv: no column for N" fit narrow.csv --law chinchilla
+printf 'a,b\n1,2\n3\n' >torn.csv
+bad 3 "torn.csv:3:1" fit torn.csv --law chinchilla
+head -c 300 /dev/zero >binary.csv
+bad 3 "not a text file" fit binary.csv --law chinchilla
+printf 'N,D,loss\n1e6,-1,3\n' >negative.csv
+bad 3 "negative.csv:2: D is -1" fit negative.csv --law chinchilla
+printf 'N,D,loss\n1e6,2_000,3\n' >junk.csv
+bad 3 "junk.csv:2:5: '2_000' is not a number" fit junk.csv --law chinchilla
+bad 3 "character 8" fit runs.csv --law chinchilla --where "loss < xyz"
+bad 3 "no column 'Tokens'" fit runs.csv --law chinchilla --col D=Tokens
+mkdir empty
+bad 3 "empty" fit empty --law chinchilla
+t "bad input: usage"
+bad 2 "did you mean 'chinchilla'" fit runs.csv --law chinchila
+bad 2 "which law" fit runs.csv
+bad 2 "no input" fit --law chinchilla
+bad 2 "--x N, D, C" fit runs.csv --law power
+bad 2 "known are parametric" fit runs.csv --law power --method magic
+bad 2 "no parameter 'gamma'" fit runs.csv --law chinchilla --fix gamma=1
+bad 2 "squared objectives" fit runs.csv --law chinchilla --solver gsl-lm
+bad 2 "--count-rule" fit runs.csv --law chinchilla --count-rule all
+t "an output that cannot be written"
+bad 1 "nodir/fit.json" fit runs.csv --law chinchilla --bootstrap 0 -o nodir/fit.json
+
+t "isoflop"
+awk 'BEGIN { print "N,C,loss"; for (b = 0; b < 4; b++) for (i = -3; i <= 3; i++) { c = 3e18 * 4^b; n = .2 * sqrt(c / 6) * 2^i; d = c / (6 * n)
+    printf "%.8e,%.8e,%.9f\n", n, c, 1.8 + 400 * n^-.35 + 1200 * d^-.35 } }' >iso.csv
+ok fit iso.csv --method isoflop --flops-rule 6N --count-rule total --bootstrap 50 --json
+json .law isoflop
+json '.budgets | length' 4
+json '(.optimum.a_opt - .5 | fabs) < 0.01' true
+run fit iso.csv --method isoflop --flops-rule 6N --count-rule total --where "C < 2e19"
+rc_is 5
+has no_interior_minimum
+
+t "laws are listed"
+ok fit --list-laws
+has "L = E + A/N^alpha + B/D^beta"
+ok fit --list-laws --json
+json '.laws[0].params[3].name' alpha
+finish
