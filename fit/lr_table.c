@@ -46,10 +46,13 @@ static status check_pooling(lr_optimum *out, const table *t, const lr_row *rows,
         const table_column *c = table_col(t, settings[k]);
         bool varies = false;
         if (!c) continue;
+        /* D of a diverged run is where it ended, not what it was set to */
+        bool reached = !strcmp(settings[k], "D");
         for (size_t i = 1; i < n; i++) {
+            if (reached && isinf(rows[i].loss)) continue;
             size_t first = i; /* the first run of this group; groups are few, a scan is enough below 1e4 runs */
             for (size_t j = 0; j < i; j++) {
-                if (rows[j].parametrisation != rows[i].parametrisation) continue;
+                if (rows[j].parametrisation != rows[i].parametrisation || (reached && isinf(rows[j].loss))) continue;
                 if (!isnan(c->x[at[i]]) && !isnan(c->x[at[j]]) && c->x[at[i]] != c->x[at[j]]) varies = true;
                 if (rows[j].width == rows[i].width) {
                     first = j;
@@ -110,6 +113,7 @@ status lr_optimum_table(lr_optimum *out, const table *t, const lr_opts *o, err *
     memcpy(out->confounded, confounded, sizeof confounded);
     const table_column *tokens = table_col(t, "D");
     for (size_t i = 0; i < n && tokens && !tokens->is_text; i++) {
+        if (isinf(rows[i].loss)) continue;
         out->tokens[0] = fmin(out->tokens[0], tokens->x[at[i]]); /* fmin, fmax: a NaN gives way */
         out->tokens[1] = fmax(out->tokens[1], tokens->x[at[i]]);
     }

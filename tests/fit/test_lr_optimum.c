@@ -271,6 +271,8 @@ Test(lr_optimum, table_pools_only_what_is_equal)
     fill(&f);
     f.x[4][6] = 3; /* diverged: +inf whatever its loss says */
     f.x[2][13] = NAN;
+    f.x[5][6] = 3e5; /* and ended early: that is no other token budget */
+    f.x[5][13] = 4e5;
     cr_assert_eq(lr_optimum_table(&r, &f.t, &o, &e), ST_OK, "%s", e.msg);
     cr_assert_eq(r.n_groups, 2);
     cr_assert_eq(group(&r, "mup", 64)->n_diverged, 1);
