@@ -16,6 +16,13 @@ const char *words_parametrisation(const char *name)
     return name;
 }
 
+const char *words_dropped(const char *why)
+{
+    if (!strcmp(why, "where")) return "not selected by --where";
+    if (!strcmp(why, "hold_out") || !strcmp(why, "hold-out")) return "held out";
+    return why;
+}
+
 /* --- points --------------------------------------------------------------------------------------------------- */
 
 static double *column(const json_t *doc, const char *path, size_t n, bool *failed)
@@ -174,7 +181,7 @@ void caption_fit(figure *f, const json_t *fit)
     }
     const json_t *dropped = js_get(fit, "dropped");
     for (size_t i = 0; i < json_array_size(dropped); i++)
-        text_add(&t, "%s %.0f %s", i ? "," : "; left out:", js_num(json_array_get(dropped, i), "n"), js_str_or(json_array_get(dropped, i), "why", "?"));
+        text_add(&t, "%s %.0f %s", i ? "," : "; left out:", js_num(json_array_get(dropped, i), "n"), words_dropped(js_str_or(json_array_get(dropped, i), "why", "?")));
     const char *verdict = js_str_or(fit, "trust.verdict", "");
     if (*verdict && strcmp(verdict, "ok")) text_add(&t, "; verdict: %s", verdict);
     figure_caption(f, "%s.", text_str(&t));

@@ -108,7 +108,7 @@ static void blocks(figure *f, panel *q, const iso *r, const curve *c, size_t n, 
         }
     figure_block(f, "parabolas", "N\tloss\tC of the budget");
     for (size_t k = 0; k < n; k++) {
-        if (!c[k].p.ok) continue;
+        if (!c[k].p.ok || !(c[k].p.q2 > 0)) continue; /* a hump through three points that lie close says nothing */
         for (int i = 0; i <= STEPS; i++) {
             double x = c[k].p.lo * pow(c[k].p.hi / c[k].p.lo, (double)i / STEPS), y = height(&c[k].p, x);
             ROW(f, x, y, c[k].c);
@@ -200,7 +200,7 @@ status draw_isoflop(figure *f, plot_inputs *in, err *e)
         figure_caption(f, "%zu runs in %zu compute budgets of %d sizes or more; %zu of %zu minima lie inside their grid.", used, n, PARABOLA_MIN, found, n);
         if (m > used) figure_caption(f, "%zu runs stand in smaller budgets and are not shown.", m - used);
         if (used_diverged) figure_caption(f, "Triangles at the top edge: %zu diverged.", used_diverged);
-        figure_caption(f, "Lines: parabola in ln N.");
+        figure_caption(f, "Lines: parabola in ln N, where it opens upwards.");
     }
     free(r);
     free(c);

@@ -71,23 +71,35 @@ static void law_blocks(figure *f, const band *b, size_t n, double edge)
 
 static const struct { const char *word; int lo, hi; unsigned ink; } shades[] = {{"pi", 5, 6, 0xDCEBF5}, {"ci", 3, 4, 0xA9CDE6}};
 
-/* Shades first, lines over them. */
-static void law_plots(panel *q, const band *b, size_t n, double edge, bool predictive, const char *key)
+typedef struct line { const band *b; size_t n; double edge; bool predictive; } line;
+
+static bool has_beyond(const line *l) { return l->n && l->b[l->n - 1].c > l->edge * 1.02; }
+static bool has_band(const line *l) { return l->n && isfinite(l->b[0].ci[0]); }
+
+/* Shades lie below the runs, lines above them. */
+static void law_shades(panel *q, const line *l)
 {
-    bool has_beyond = n && b[n - 1].c > edge * 1.02, has_band = n && isfinite(b[0].ci[0]);
-    for (int k = predictive ? 0 : 1; k < 2 && has_band; k++)
-        for (int beyond = 0; beyond <= has_beyond; beyond++)
+    for (int k = l->predictive ? 0 : 1; k < 2 && has_band(l); k++)
+        for (int beyond = 0; beyond <= has_beyond(l); beyond++)
             panel_plot(q, beyond ? NULL : k ? "95 % of the mean" : "95 % of one run",
                        "data index '%s' using 1:(shade($%d)):(shade($%d)) with filledcurves fc rgb '#%06X' fs solid noborder",
                        beyond ? "law beyond" : "law", shades[k].lo, shades[k].hi, shades[k].ink);
+}
+
+static void law_lines(panel *q, const line *l, const char *key)
+{
+    bool one = l->predictive && has_band(l);
     panel_plot(q, key, "data index 'law' using 1:2 with lines lw 1.8 lc rgb '#%06X'", INK_BLUE);
-    if (has_beyond) panel_plot(q, predictive ? "extrapolation" : NULL, "data index 'law beyond' using 1:2 with lines lw 1.8 dt (6,4) lc rgb '#%06X'", INK_BLUE);
-    for (size_t i = 0; i < n; i++) {
-        panel_ink(q, b[i].c, b[i].mean);
-        panel_ink(q, b[i].c, predictive && has_band ? b[i].pi[1] : b[i].ci[1]);
-        panel_ink(q, b[i].c, predictive && has_band ? b[i].pi[0] : b[i].ci[0]);
+    if (has_beyond(l)) panel_plot(q, l->predictive ? "extrapolation" : NULL, "data index 'law beyond' using 1:2 with lines lw 1.8 dt (6,4) lc rgb '#%06X'", INK_BLUE);
+    for (size_t i = 0; i < l->n; i++) {
+        panel_ink(q, l->b[i].c, l->b[i].mean);
+        panel_ink(q, l->b[i].c, one ? l->b[i].pi[1] : l->b[i].ci[1]);
+        panel_ink(q, l->b[i].c, one ? l->b[i].pi[0] : l->b[i].ci[0]);
     }
 }
+
+/* Hundreds of runs as large marks are one blot. */
+static const char *mark_size(size_t n) { return n > 120 ? "ps 0.4" : "ps 0.6"; }
 
 /* --- runs ------------------------------------------------------------------------------------------------------- */
 
@@ -207,6 +219,8 @@ status draw_loss_compute(figure *f, plot_inputs *in, err *e)
     }
     plot_target_read(&t, in);
     range_add(&span, t.C);
+    for (size_t i = 0; i < p.n_diverged && p.diverged_C; i++)
+        if (p.diverged_C[i] > 0.1 * c.lo) range_add(&span, p.diverged_C[i]); /* one that died in its first steps does not stretch the axis */
     bool has_law = plot_inputs_find(in, PLOT_FIT) && !plot_law_read(&law, in, &why);
     if (has_law) {
         span.hi *= 2;
@@ -227,9 +241,11 @@ status draw_loss_compute(figure *f, plot_inputs *in, err *e)
     q.y = axis_over(AXIS_LOG10, WORDS_PLAIN, loss, 0.06, plot_label_loss);
     bool coloured = colour_by_n(f, &p, box);
     if (curves_block(f, &q, in, c, loss)) panel_plot(&q, NULL, "data index 'curves' using 1:2:3 with lines lw 0.5 %s", coloured ? "lc palette" : "lc rgb '#bbbbbb'");
-    if (n) law_plots(&q, b, n, c.hi, false, "compute-optimal loss");
-    panel_plot(&q, "lower envelope of the runs", "data index 'envelope' using 1:2 with lines lw 1.2 lc rgb '#%06X'", INK_GREY);
-    panel_plot(&q, "runs", "data index 'points' using 1:2%s with points pt 7 ps 0.6 %s", coloured ? ":3" : "", coloured ? "lc palette" : "lc rgb '#0072B2'");
+    line l = {b, n, c.hi, false};
+    law_shades(&q, &l);
+    panel_plot(&q, "runs", "data index 'points' using 1:2%s with points pt 7 %s %s", coloured ? ":3" : "", mark_size(p.n), coloured ? "lc palette" : "lc rgb '#0072B2'");
+    panel_plot(&q, "lower envelope of the runs", "data index 'envelope' using 1:2 with lines lw 1.2 lc rgb '#%06X'", INK_BLACK);
+    if (n) law_lines(&q, &l, "compute-optimal loss");
     diverged_marks(f, &q, &p);
     if (isfinite(t.measured) && isfinite(t.C)) {
         figure_block(f, "held-out", "C\tmeasured loss");
@@ -294,7 +310,7 @@ static void target_plots(panel *q, const plot_target *t)
     panel_ink(q, t->C, t->measured);
 }
 
-static void prediction_caption(figure *f, const plot_target *t, const char *line)
+static void prediction_caption(figure *f, const plot_target *t, const char *where)
 {
     if (isfinite(t->pi[0])) figure_caption(f, "Predicted %.4f [%.4f, %.4f] nats/token.", t->loss, t->pi[0], t->pi[1]);
     else figure_caption(f, "Predicted %.4f nats/token, without an interval.", t->loss);
@@ -302,7 +318,7 @@ static void prediction_caption(figure *f, const plot_target *t, const char *line
         figure_caption(f, "Measured %.4f: %s (error %+.4f%s).", t->measured, !isfinite(t->pi[0]) ? "no interval to hit" : t->measured >= t->pi[0] && t->measured <= t->pi[1] ? "inside the interval" : "OUTSIDE the interval",
                        t->measured - t->loss, isfinite(t->naive) ? "" : " nats");
     if (isfinite(t->measured) && isfinite(t->naive)) figure_caption(f, "The naive predictor (lowest loss of the sweep) errs by %+.4f.", t->measured - t->naive);
-    figure_caption(f, "%s", line);
+    figure_caption(f, "%s", where);
 }
 
 status draw_prediction(figure *f, plot_inputs *in, err *e)
@@ -311,7 +327,7 @@ status draw_prediction(figure *f, plot_inputs *in, err *e)
     plot_target t;
     predict_fit law = {0};
     band b[LAW_STEPS + 1];
-    char line[160];
+    char where[160];
     plot_target_read(&t, in);
     if (!t.has_prediction && !t.has_score) return err_set(e, ST_INPUT, "needs a prediction.json or score.json");
     if (!isfinite(t.loss)) return err_set(e, ST_INPUT, "the prediction holds no loss");
@@ -341,14 +357,16 @@ status draw_prediction(figure *f, plot_inputs *in, err *e)
     range_add(&loss, t.pi[1]);
     q.x = axis_over(AXIS_LOG10, WORDS_POWER, span, 0.04, plot_label_compute);
     q.y = axis_over(AXIS_LOG10, WORDS_PLAIN, loss, 0.06, plot_label_loss);
-    law_plots(&q, b, n, c.hi, true, "law through the target");
-    panel_plot(&q, "runs of the sweep", "data index 'points' using 1:2 with points pt 6 ps 0.6 lw 1.1 lc rgb '#%06X'", INK_GREY);
+    line l = {b, n, c.hi, true};
+    law_shades(&q, &l);
+    panel_plot(&q, "runs of the sweep", "data index 'points' using 1:2 with points pt 6 %s lw %s lc rgb '#%06X'", mark_size(p.n), p.n > 120 ? "0.8" : "1.1", INK_GREY);
+    law_lines(&q, &l, "law through the target");
     target_plots(&q, &t);
     panel_close(f, &q);
     outcome(f, &t, (rect){f->width - right - 12, FIGURE_BOTTOM, right, top});
-    if (isfinite(ratio)) snprintf(line, sizeof line, "Line: the law at the target's %.3g tokens per parameter; the runs have ratios of their own.", ratio);
-    else snprintf(line, sizeof line, "Line: the law.");
-    prediction_caption(f, &t, line);
+    if (isfinite(ratio)) snprintf(where, sizeof where, "Line: the law at the target's %.3g tokens per parameter; the runs have ratios of their own.", ratio);
+    else snprintf(where, sizeof where, "Line: the law.");
+    prediction_caption(f, &t, where);
     caption_fit(f, law.root);
 done:
     predict_fit_free(&law);

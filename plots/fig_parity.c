@@ -6,6 +6,8 @@
 
 static double percent(double measured, double fitted) { return 100 * log(measured / fitted); }
 
+static const char *marks(size_t n) { return n > 120 ? "ps 0.45 lw 0.9" : "ps 0.7 lw 1.2"; }
+
 static status with_fitted(plot_points *p, plot_inputs *in, err *e)
 {
     status s = plot_inputs_find(in, PLOT_FIT) ? plot_points_read(p, in, e) : err_set(e, ST_INPUT, "needs a fit.json");
@@ -58,7 +60,7 @@ status draw_parity(figure *f, plot_inputs *in, err *e)
     panel_line(&top, "set arrow 1 from %.12g,%.12g to %.12g,%.12g nohead lc rgb '#777777' lw 1 dt 2", x.lo, x.lo, x.hi, x.hi);
     for (size_t i = 0; i < p.n; i++) panel_ink(&top, p.fitted[i], p.loss[i]);
     for (int i = 0; i <= 40; i++) panel_ink(&top, x.lo + (x.hi - x.lo) * i / 40, x.lo + (x.hi - x.lo) * i / 40);
-    panel_plot(&top, "runs of the fit", "data index 'points' using 1:2 with points pt 6 ps 0.7 lw 1.2 lc rgb '#%06X'", INK_BLUE);
+    panel_plot(&top, "runs of the fit", "data index 'points' using 1:2 with points pt 6 %s lc rgb '#%06X'", marks(p.n), INK_BLUE);
     if (band) panel_plot(&top, NULL, "data index 'held-out' using 1:2:3:4 with xerrorbars pt 5 ps 0.8 lw 1.6 lc rgb '#%06X'", INK_RED);
     if (held) {
         panel_ink(&top, t.loss, t.measured);
@@ -67,7 +69,7 @@ status draw_parity(figure *f, plot_inputs *in, err *e)
     panel_close(f, &top);
     panel low = {.box = {FIGURE_LEFT, FIGURE_BOTTOM, top.box.w, 88}, .x = x, .y = axis_over(AXIS_LINEAR, WORDS_PLAIN, res, 0.12, "residual (%)"), .key = CORNER_NONE};
     panel_line(&low, "set arrow 1 from graph 0,first 0 to graph 1,first 0 nohead lc rgb '#777777' lw 1 dt 2");
-    panel_plot(&low, NULL, "data index 'points' using 1:3 with points pt 6 ps 0.7 lw 1.2 lc rgb '#%06X'", INK_BLUE);
+    panel_plot(&low, NULL, "data index 'points' using 1:3 with points pt 6 %s lc rgb '#%06X'", marks(p.n), INK_BLUE);
     if (held) panel_plot(&low, NULL, "data index 'held-out' using 1:5 with points pt 5 ps 0.8 lc rgb '#%06X'", INK_RED);
     if (band) panel_plot(&low, NULL, "data index 'held-out' using 1:6:(0):($7-$6) with vectors nohead lw 1.6 lc rgb '#%06X'", INK_RED);
     panel_close(f, &low);
@@ -123,7 +125,7 @@ status draw_residuals(figure *f, plot_inputs *in, err *e)
                    .y = axis_over(AXIS_LINEAR, WORDS_PLAIN, res, 0.12, k ? NULL : "residual (%)"), .key = CORNER_NONE};
         q.y.bare = k > 0;
         panel_line(&q, "set arrow 1 from graph 0,first 0 to graph 1,first 0 nohead lc rgb '#777777' lw 1 dt 2");
-        panel_plot(&q, NULL, "data index 'points' using %d:4 with points pt 6 ps 0.7 lw 1.2 lc rgb '#%06X'", use[k] + 1, INK_BLUE);
+        panel_plot(&q, NULL, "data index 'points' using %d:4 with points pt 6 %s lc rgb '#%06X'", use[k] + 1, marks(p.n), INK_BLUE);
         if (isfinite(held)) panel_plot(&q, NULL, "data index 'held-out' using %d:4 with points pt 5 ps 0.8 lc rgb '#%06X'", use[k] + 1, INK_RED);
         panel_close(f, &q);
     }

@@ -42,6 +42,7 @@ status plot_law_read(predict_fit *law, const plot_inputs *in, err *e);
 /* "Law chinchilla fitted to 24 runs, C from 1.1×10¹² to 4×10¹⁴ FLOPs; left out: 2 diverged." */
 void caption_fit(figure *f, const json_t *fit);
 void caption_points(figure *f, const plot_points *p);
+const char *words_dropped(const char *why);           /* "not selected by --where" for where */
 const char *words_parametrisation(const char *name); /* "μP" for mup, "SP" for sp */
 
 extern const char plot_label_loss[], plot_label_compute[], plot_label_tokens[], plot_label_params[];

@@ -221,7 +221,7 @@ static void one_law(page *p, const plot_input *i)
     if (js_str(fit, "objective")) text_add(&line, ", objective %s = %.6g", js_str(fit, "objective"), js_num(fit, "objective_value"));
     text_add(&line, ". N counted by rule %s, FLOPs by rule %s.", js_str_or(fit, "count_rule", "unstated"), js_str_or(fit, "flops_rule", "unstated"));
     for (size_t k = 0; k < json_array_size(drop); k++)
-        text_add(&line, "%s %.0f %s", k ? "," : " Left out:", js_num(json_array_get(drop, k), "n"), js_str_or(json_array_get(drop, k), "why", "?"));
+        text_add(&line, "%s %.0f %s", k ? "," : " Left out:", js_num(json_array_get(drop, k), "n"), words_dropped(js_str_or(json_array_get(drop, k), "why", "?")));
     if (json_array_size(drop)) text_put(&line, ".");
     if (isfinite(js_num(fit, "optimum.a_opt")))
         text_add(&line, " Compute-optimal N grows as C^%.3f, D as C^%.3f.", js_num(fit, "optimum.a_opt"), js_num(fit, "optimum.b_opt"));
