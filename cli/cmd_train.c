@@ -15,6 +15,17 @@ typedef struct request {
     cli_list rest; /* CONFIG.yaml, then key=value ... */
 } request;
 
+static void print_keys(void)
+{
+    size_t n;
+    const config_key *k = config_keys(&n);
+    printf("\nconfig keys (examples/train.yaml has them all):\n");
+    for (size_t i = 0; i < n; i++) {
+        const char *value = k[i].fallback ? *k[i].fallback ? k[i].fallback : "\"\"" : "required";
+        printf("  %-18s %-12s %s\n", k[i].name, value, k[i].doc);
+    }
+}
+
 static status read_request(request *q, cli *c, int argc, char **argv, err *e)
 {
     const cli_opt opts[] = {
@@ -24,6 +35,7 @@ static status read_request(request *q, cli *c, int argc, char **argv, err *e)
         {"threads", 0, OPT_I64, &q->threads, "N", "worker threads (default: one per processor); changes no result"},
     };
     status s = cli_parse(c, opts, sizeof opts / sizeof *opts, argc, argv, &q->rest, e);
+    if (!s && c->show_help) print_keys();
     if (s || c->show_help) return s;
     if (!q->rest.n) return err_set(e, ST_USAGE, "train: CONFIG.yaml is missing");
     if (!q->dir) return err_set(e, ST_USAGE, "train: -o RUNDIR is missing");

@@ -81,7 +81,10 @@ status replica_after_step(loop *l, size_t r, err *e)
     bool finite = out->finite && isfinite(out->loss);
     if (finite) smooth(st, out->loss);
     bool blown = finite && j->config.blowup_nats > 0 && st->loss_ema > st->loss_ema_min + j->config.blowup_nats;
-    if (!finite || blown) p->diverged_at = st->step;
+    /* Weights so large that a norm overflows give logits of 0 everywhere: a finite loss of ln V for ever. Such a model has
+     * a gradient of exactly 0, a living one only when it predicts with certainty, at loss 0. */
+    bool dead = finite && out->grad_norm == 0 && out->loss > 0;
+    if (!finite || blown || dead) p->diverged_at = st->step;
     bool log = st->step % j->config.log_every == 0 || st->step == 1 || st->step == p->n_steps || p->diverged_at >= 0;
     if (log && j->observer.row) {
         train_row row = {.step = st->step, .tokens = st->step * j->config.batch_tokens, .loss = out->loss,
