@@ -87,6 +87,7 @@ const char *axis_count(char *buf, double x)
 {
     static const struct { double unit; const char *name; } units[] = {{1e12, "T"}, {1e9, "B"}, {1e6, "M"}, {1e3, "k"}};
     if (!isfinite(x) || fabs(x) >= 1e16) return axis_power(buf, x, 3);
+    if (!(fabs(x) > 0)) x = 0; /* not -0 */
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
         if (fabs(x) >= 0.9995 * units[i].unit) {
             double m = x / units[i].unit;
@@ -195,7 +196,7 @@ void axis_tics(text *out, const char *which, const axis *a, double px, bool acro
         return;
     }
     /* a label needs about this many pixels of its own */
-    double each = !across ? 26 : a->words == WORDS_POWER && a->scale == AXIS_LOG10 ? 58 : 44;
+    double each = which[0] == 'c' ? 40 : !across ? 26 : a->words == WORDS_POWER && a->scale == AXIS_LOG10 ? 58 : 44;
     int most = (int)(px / each);
     if (most < 2) most = 2;
     if (most > 8) most = 8;

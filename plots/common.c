@@ -190,5 +190,5 @@ void caption_fit(figure *f, const json_t *fit)
 
 void caption_points(figure *f, const plot_points *p)
 {
-    figure_caption(f, "%zu runs%s.", p->n, p->n_diverged ? "" : ", none diverged");
+    figure_caption(f, "%zu finished run%s%s.", p->n, p->n == 1 ? "" : "s", p->n_diverged ? "" : ", none diverged");
 }

@@ -240,7 +240,7 @@ status draw_loss_compute(figure *f, plot_inputs *in, err *e)
     q.x = axis_over(AXIS_LOG10, WORDS_POWER, span, 0.04, plot_label_compute);
     q.y = axis_over(AXIS_LOG10, WORDS_PLAIN, loss, 0.06, plot_label_loss);
     bool coloured = colour_by_n(f, &p, box);
-    if (curves_block(f, &q, in, c, loss)) panel_plot(&q, NULL, "data index 'curves' using 1:2:3 with lines lw 0.5 %s", coloured ? "lc palette" : "lc rgb '#bbbbbb'");
+    if (curves_block(f, &q, in, span, loss)) panel_plot(&q, NULL, "data index 'curves' using 1:2:3 with lines lw 0.5 %s", coloured ? "lc palette" : "lc rgb '#bbbbbb'");
     line l = {b, n, c.hi, false};
     law_shades(&q, &l);
     panel_plot(&q, "runs", "data index 'points' using 1:2%s with points pt 7 %s %s", coloured ? ":3" : "", mark_size(p.n), coloured ? "lc palette" : "lc rgb '#0072B2'");

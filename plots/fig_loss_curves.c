@@ -19,12 +19,20 @@ typedef struct look {  /* how the runs are told apart */
 
 static double value(const run_record *r, run_group g, const char *name) { return attrs_f64(&r->group[g], name); }
 static double last_tokens(const run_record *r) { return r->n_train ? r->train[TRAIN_TOKENS][r->n_train - 1] : r->n_val ? r->val[VAL_TOKENS][r->n_val - 1] : NAN; }
-static double compute(const run_record *r) { return value(r, RUN_MODEL, "flops_per_token") * last_tokens(r); }
+/* What the run was set to: one that diverged or still runs has the place of its equals. */
+static double planned_tokens(const run_record *r)
+{
+    double planned = value(r, RUN_CONFIG, "tokens");
+    return planned > 0 ? planned : last_tokens(r);
+}
+static double compute(const run_record *r) { return value(r, RUN_MODEL, "flops_per_token") * planned_tokens(r); }
 static bool diverged(const run_record *r) { return !strcmp(run_status_text(r), "diverged"); }
 
 static double peak_lr(const run_record *r)
 {
-    double top = 0;
+    double top = value(r, RUN_CONFIG, "lr"); /* a diverged run may not have reached its peak */
+    if (top > 0) return top;
+    top = 0;
     for (size_t i = 0; i < r->n_train; i++) top = fmax(top, r->train[TRAIN_LR][i]);
     return top;
 }
@@ -125,12 +133,35 @@ static size_t diverged_block(figure *f, const plot_inputs *in, const look *l)
     return n;
 }
 
-static void choose(look *l, const plot_inputs *in)
+static int by_number(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Losses from `from` tokens on, smallest to largest; returns how many. */
+static size_t losses(double *out, const plot_inputs *in, const axis *x, double from)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < in->n_curves; k++) {
+        const run_record *r = &in->curves[k];
+        double tx[MAX_POINTS + 2], ty[MAX_POINTS + 2];
+        size_t m = diverged(r) ? 0 : thin(tx, ty, r->train[TRAIN_TOKENS], r->train[TRAIN_LOSS], r->n_train, x);
+        for (size_t i = 0; i < m; i++)
+            if (tx[i] >= from && isfinite(ty[i])) out[n++] = ty[i];
+    }
+    qsort(out, n, sizeof *out, by_number);
+    return n;
+}
+
+/* The first steps and the few runs that are nearly unstable would flatten all others: the axis ends at this share of the losses. */
+#define ROOF_SHARE 0.975
+
+static status choose(look *l, const plot_inputs *in, err *e)
 {
     range end = range_empty(), c = range_empty(), lr = range_empty(), loss = range_empty(), x;
     for (size_t k = 0; k < in->n_curves; k++) {
-        range_add(&end, value(&in->curves[k], RUN_CONFIG, "tokens"));
-        range_add(&end, last_tokens(&in->curves[k]));
+        range_add(&end, planned_tokens(&in->curves[k]));
         range_add(&c, compute(&in->curves[k]));
         range_add(&lr, peak_lr(&in->curves[k]));
     }
@@ -142,25 +173,32 @@ static void choose(look *l, const plot_inputs *in)
     x = (range){logarithmic ? end.lo / 20 : 0, end.hi};
     l->x = axis_over(logarithmic ? AXIS_LOG10 : AXIS_LINEAR, logarithmic ? WORDS_POWER : WORDS_COUNT, x, logarithmic ? 0.02 : 0, plot_label_tokens);
     if (!logarithmic) l->x.hi *= 1.02;
-    double from = logarithmic ? x.lo : 0.02 * x.hi;
-    for (size_t k = 0; k < in->n_curves; k++) {
-        const run_record *r = &in->curves[k];
-        double tx[MAX_POINTS + 2], ty[MAX_POINTS + 2];
-        size_t n = thin(tx, ty, r->train[TRAIN_TOKENS], r->train[TRAIN_LOSS], r->n_train, &l->x);
-        for (size_t i = 0; i < n && !diverged(r); i++)
-            if (tx[i] >= from) range_add(&loss, ty[i]);
-        for (size_t i = 0; i < r->n_val; i++)
-            if (r->val[VAL_TOKENS][i] >= from && !diverged(r)) range_add(&loss, r->val[VAL_LOSS][i]);
+    double from = logarithmic ? x.lo : 0.02 * x.hi, *all = malloc((in->n_curves * (MAX_POINTS + 2) + 1) * sizeof *all);
+    if (!all) return err_set(e, ST_NOMEM, "no memory for the curves of %zu runs", in->n_curves);
+    size_t n = losses(all, in, &l->x, from);
+    if (n) {
+        range_add(&loss, all[0]);
+        range_add(&loss, all[(size_t)(ROOF_SHARE * (double)(n - 1))]);
     }
+    for (size_t k = 0; k < in->n_curves; k++) /* where a run ended is never cut off at the bottom */
+        if (in->curves[k].n_val && !diverged(&in->curves[k])) {
+            double last = in->curves[k].val[VAL_LOSS][in->curves[k].n_val - 1];
+            if (!n || last < loss.hi) range_add(&loss, last);
+        }
+    free(all);
     l->loss = axis_over(AXIS_LINEAR, WORDS_PLAIN, loss, 0.05, "loss (nats/token)");
+    return ST_OK;
 }
 
-static void ink_curves(panel *q, const plot_inputs *in)
+/* A line covers what lies between its points, too. */
+static void ink_curves(panel *q, const plot_inputs *in, const axis *x)
 {
     for (size_t k = 0; k < in->n_curves; k++) {
         const run_record *r = &in->curves[k];
-        size_t step = r->n_train / 200 + 1;
-        for (size_t i = 0; i < r->n_train; i += step) panel_ink(q, r->train[TRAIN_TOKENS][i], r->train[TRAIN_LOSS][i]);
+        double tx[MAX_POINTS + 2], ty[MAX_POINTS + 2];
+        size_t n = thin(tx, ty, r->train[TRAIN_TOKENS], r->train[TRAIN_LOSS], r->n_train, x);
+        for (size_t i = 0; i + 1 < n; i++)
+            for (int s = 0; s < 8; s++) panel_ink(q, tx[i] + (tx[i + 1] - tx[i]) * s / 8, ty[i] + (ty[i + 1] - ty[i]) * s / 8);
         for (size_t i = 0; i < r->n_val; i++) panel_ink(q, r->val[VAL_TOKENS][i], r->val[VAL_LOSS][i]);
     }
 }
@@ -211,7 +249,7 @@ status draw_loss_curves(figure *f, plot_inputs *in, err *e)
     look l = {0};
     status s = plot_inputs_curves(in, e);
     if (s) return s;
-    choose(&l, in);
+    if ((s = choose(&l, in, e))) return s;
     f->height = 370;
     double w = f->width - FIGURE_LEFT - (l.named ? 16 : FIGURE_BAR), low = 64;
     panel q = {.box = {FIGURE_LEFT, FIGURE_BOTTOM + low + 12, w, f->height - FIGURE_BOTTOM - low - 24}, .x = l.x, .y = l.loss, .key = CORNER_TOP_RIGHT};
@@ -222,7 +260,7 @@ status draw_loss_curves(figure *f, plot_inputs *in, err *e)
     curve_block(f, in, &l, "validation", true, false);
     size_t n_diverged = diverged_block(f, in, &l);
     const char *ink = l.named ? "lc rgb variable" : "lc palette";
-    ink_curves(&q, in);
+    ink_curves(&q, in, &l.x);
     scale_for(f, q.box, &l);
     panel_plot(&q, NULL, "data index 'train' using 1:2:3 with lines lw %s %s", l.named ? "1" : "0.7", ink);
     panel_plot(&q, NULL, "data index 'validation' using 1:2:3 with points pt 7 ps %s %s", l.named ? "0.45" : "0.35", ink);
@@ -242,7 +280,7 @@ status draw_schedule(figure *f, plot_inputs *in, err *e)
     look l = {0};
     status s = plot_inputs_curves(in, e);
     if (s) return s;
-    choose(&l, in);
+    if ((s = choose(&l, in, e))) return s;
     f->height = 220;
     rect box = {FIGURE_LEFT, FIGURE_BOTTOM, f->width - FIGURE_LEFT - (l.named ? 16 : FIGURE_BAR), f->height - FIGURE_BOTTOM - 14};
     scale_for(f, box, &l);

@@ -22,7 +22,7 @@ Test(axis, numbers_for_people)
 {
     static const struct { double x; int digits; const char *word; } powers[] = {
         {1e6, 3, "10⁶"}, {2e-9, 3, "2×10⁻⁹"}, {3.24e14, 3, "3.24×10¹⁴"}, {9.999e5, 2, "10⁶"}, {0, 3, "0"}};
-    static const struct { double x; const char *word; } counts[] = {{85000, "85k"}, {1.2e6, "1.2M"}, {999950, "1M"}, {3.4e9, "3.4B"}, {212, "212"}, {2.1e12, "2.1T"}};
+    static const struct { double x; const char *word; } counts[] = {{85000, "85k"}, {1.2e6, "1.2M"}, {999950, "1M"}, {3.4e9, "3.4B"}, {212, "212"}, {-0.0, "0"}, {2.1e12, "2.1T"}};
     char buf[AXIS_WORD];
     for (size_t i = 0; i < sizeof powers / sizeof *powers; i++) cr_expect_str_eq(axis_power(buf, powers[i].x, powers[i].digits), powers[i].word);
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) cr_expect_str_eq(axis_count(buf, counts[i].x), counts[i].word);
@@ -60,6 +60,7 @@ Test(axis, linear_steps_are_round_and_negative_numbers_have_a_minus)
     HAS(s, "\"−1\" -1");
     HAS(s, "\"0\" 0");
     s = tics(AXIS_LINEAR, WORDS_COUNT, 0, 2.5e6, 300);
+    HAS(s, "\"0\" 0");
     HAS(s, "\"500k\" 500000");
     HAS(s, "\"2M\" 2000000");
 }

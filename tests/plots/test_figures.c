@@ -55,7 +55,7 @@ Test(figures, all_are_drawn_without_a_warning)
         {"prediction", "fit.json prediction.json score.json", "inside the interval", "points", 25},
         {"prediction", "fit.json prediction.json", "[2.0", "target", 1},
         {"loss-compute", "fit.json prediction.json score.json campaign", "Triangles at the top edge: 1 diverged", "points", 25},
-        {"loss-compute", "runs.csv", "25 runs", "envelope", 8},
+        {"loss-compute", "runs.csv", "25 finished runs", "envelope", 8},
         {"parity", "fit.json score.json", "25 runs", "held-out", 1},
         {"residuals", "fit.json", "25 runs", "points", 25},
         {"isoflop", "fit.json", "5 of 5 minima", "minima", 5},
