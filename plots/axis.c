@@ -137,7 +137,7 @@ static void even(tics *t, const axis *a, int most)
             step = nice[i] * unit;
             break;
         }
-    for (double k = ceil(a->lo / step - 1e-9); k * step <= a->hi * (1 + 1e-12) + 1e-9 * step && t->n < MAX_TICS; k++) {
+    for (double k = ceil(a->lo / step - 1e-9) + 0.0; k * step <= a->hi * (1 + 1e-12) + 1e-9 * step && t->n < MAX_TICS; k++) {
         char word[AXIS_WORD];
         if (a->words == WORDS_POWER && fabs(k * step) >= 1e4) axis_power(word, k * step, 3);
         else if (a->words == WORDS_COUNT) axis_count(word, k * step);
