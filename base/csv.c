@@ -46,7 +46,8 @@ static status quoted_field(reader *r, err *e)
     const char *open_start = r->line_start;
     for (;; r->p++) {
         if (r->p == r->end)
-            return err_set(e, ST_INPUT, "%s:%zu:%zu: this quote is never closed", r->path, open_line, (size_t)(open - open_start) + 1);
+            return err_set(e, ST_INPUT, "%s:%zu:%zu: this quote is never closed", r->path, open_line,
+                           (size_t)(open - open_start) + 1);
         if (*r->p == '"') {
             if (r->p + 1 == r->end || r->p[1] != '"') break;
             r->p++;
@@ -60,7 +61,8 @@ static status quoted_field(reader *r, err *e)
     r->field[n] = 0;
     r->quoted = true;
     while (!at_eol(r) && (*r->p == ' ' || *r->p == '\t')) r->p++;
-    if (!at_eol(r) && *r->p != ',') return bad(r, r->p, e, "text after a closing quote; write \"\" for a quote inside a field");
+    if (!at_eol(r) && *r->p != ',')
+        return bad(r, r->p, e, "text after a closing quote; write \"\" for a quote inside a field");
     return ST_OK;
 }
 
@@ -95,8 +97,8 @@ static status read_header(reader *r, table *t, size_t *map, size_t *n_cols, err 
         if (s) return s;
         if (*n_cols == MAX_COLUMNS) return bad(r, r->p, e, "more than 4096 columns");
         if (strlen(r->field) >= sizeof name)
-            return err_set(e, ST_INPUT, "%s:%zu:%zu: column name longer than %d bytes", r->path, r->field_line, r->field_at,
-                           TABLE_NAME_MAX - 1);
+            return err_set(e, ST_INPUT, "%s:%zu:%zu: column name longer than %d bytes", r->path, r->field_line,
+                           r->field_at, TABLE_NAME_MAX - 1);
         if (!num_parse_f64(r->field, &v)) all_numbers = false;
         if (*r->field) snprintf(name, sizeof name, "%s", r->field);
         else snprintf(name, sizeof name, "#%zu", *n_cols + 1); /* a nameless index column, as some exporters write */
@@ -104,8 +106,8 @@ static status read_header(reader *r, table *t, size_t *map, size_t *n_cols, err 
         if (s) return s;
         for (size_t i = 0; i < *n_cols; i++)
             if (map[i] == map[*n_cols])
-                return err_set(e, ST_INPUT, "%s:%zu:%zu: column name '%s' stands twice; rename one", r->path, r->field_line,
-                               r->field_at, name);
+                return err_set(e, ST_INPUT, "%s:%zu:%zu: column name '%s' stands twice; rename one", r->path,
+                               r->field_line, r->field_at, name);
         if (at_eol(r)) break;
         r->p++;
     }
@@ -153,7 +155,8 @@ static status read_rows(reader *r, table *t, const size_t *map, size_t n_cols, s
             r->p++;
         }
         if (k + 1 != n_cols)
-            return err_set(e, ST_INPUT, "%s:%zu:%zu: %zu fields, the header has %zu", r->path, line, r->field_at, k + 1, n_cols);
+            return err_set(e, ST_INPUT, "%s:%zu:%zu: %zu fields, the header has %zu", r->path, line, r->field_at, k + 1,
+                           n_cols);
         t->row_line[row] = line;
         (*n_rows)++;
         if (r->p < r->end) skip_eol(r);

@@ -227,9 +227,10 @@ status table_number_col(const table *t, const char *name, const double **x, err 
         if (isnan(c->x[i]) || num_parse_f64(word, &v) || num_is_nonfinite_word(word)) continue;
         size_t k = (size_t)c->x[i];
         if (c->word_line[k])
-            return err_set(e, ST_INPUT, "%s:%zu:%zu: '%s' is not a number (column '%s')", t->sources[t->row_source[i]].path,
-                           t->row_line[i], c->word_at[k], word, name);
-        return err_set(e, ST_INPUT, "%s: '%s' is not a number (column '%s')", t->sources[t->row_source[i]].path, word, name);
+            return err_set(e, ST_INPUT, "%s:%zu:%zu: '%s' is not a number (column '%s')",
+                           t->sources[t->row_source[i]].path, t->row_line[i], c->word_at[k], word, name);
+        return err_set(e, ST_INPUT, "%s: '%s' is not a number (column '%s')", t->sources[t->row_source[i]].path, word,
+                       name);
     }
     if (c->is_text)
         return err_set(e, ST_INPUT, "column '%s' holds words, numbers are needed%s", name,
@@ -266,7 +267,8 @@ status table_read(table *t, const char *path, err *e)
 {
     struct stat st;
     if (stat(path, &st))
-        return err_set(e, ST_INPUT, "%s: %s; give a campaign, a run, run.h5, campaign.h5 or a .csv file", path, strerror(errno));
+        return err_set(e, ST_INPUT, "%s: %s; give a campaign, a run, run.h5, campaign.h5 or a .csv file", path,
+                       strerror(errno));
     if (S_ISDIR(st.st_mode)) return table_read_dir(t, path, e);
     return is_hdf5(path) ? table_read_h5(t, path, e) : csv_read(t, path, e);
 }

@@ -31,7 +31,7 @@ typedef struct table_source {
     char path[IO_PATH_MAX];
     char sha256[IO_SHA256_HEX];
     size_t n_rows;
-    char note[TABLE_NOTE_MAX]; /* what a person should know ("campaign.h5 is older than 3 of 9 runs: ..."), "" if nothing */
+    char note[TABLE_NOTE_MAX]; /* "" or what a person should know: "campaign.h5 is older than 3 of 9 runs: ..." */
 } table_source;
 
 typedef struct table {
@@ -42,11 +42,11 @@ typedef struct table {
     size_t cap_rows; /* private */
 } table;
 
-/* Reads any INPUT: a campaign directory, campaign.h5, run.h5, a run directory, .csv (RFC 4180). Kind is decided by content.
- * Called again on the same table it appends rows (same columns by name; missing ones become NaN). Canonical names from a
- * campaign: run, status, loss (final validation loss), loss_se, N (n_params_total), N_nonembed, D (tokens), U, C (flops),
- * lr, width, depth, seed, batch_tokens, parametrisation, and every other config key by its own name. After a failure
- * only table_free is allowed. `t` starts zeroed. */
+/* Reads any INPUT: a campaign directory, campaign.h5, run.h5, a run directory, .csv (RFC 4180). Kind is decided by
+ * content. Called again on the same table it appends rows (same columns by name; missing ones become NaN). Canonical
+ * names from a campaign: run, status, loss (final validation loss), loss_se, N (n_params_total), N_nonembed, D
+ * (tokens), U, C (flops), lr, width, depth, seed, batch_tokens, parametrisation, and every other config key by its own
+ * name. After a failure only table_free is allowed. `t` starts zeroed. */
 status table_read(table *t, const char *path, err *e);
 void table_free(table *t);
 table_column *table_col(const table *t, const char *name); /* NULL when absent */
@@ -67,7 +67,8 @@ const char *table_where_row(const table *t, size_t row, char *buf);
  * parentheses; names with blanks in quotes. Keeps the rows for which it holds. Message points at the character. Absent
  * values make a comparison false; a diverged value makes it true (unknown), so that the row can still be counted. */
 status table_where(table *t, const char *expr, size_t *n_kept, err *e);
-status table_match(const table *t, const char *expr, bool *match, err *e); /* the same, match[n_rows], nothing dropped */
+/* The same into match[n_rows], nothing dropped. */
+status table_match(const table *t, const char *expr, bool *match, err *e);
 void table_keep(table *t, const bool *keep); /* drops the rows with !keep[i] */
 
 /* --- for readers: base/csv.c, base/table_h5.c ---------------------------------------------------------------- */

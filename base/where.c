@@ -4,8 +4,8 @@
  *   primary    = "(" expr ")" | operand op operand
  *   op         = < <= > >= == = !=           operand = number | name | 'quoted' | "quoted"
  *
- * A name is a column when the table has one of that name, else a word; one side at least must be a column. Words compare
- * by == and != with text columns only. Evaluated for all rows at once while parsing: no tree is kept. */
+ * A name is a column when the table has one of that name, else a word; one side at least must be a column. Words
+ * compare by == and != with text columns only. Evaluated for all rows at once while parsing: no tree is kept. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +68,8 @@ static status parse_operand(parser *q, operand *o)
         while (name_char(*stop)) stop++;
     }
     size_t n = (size_t)(stop - start);
-    if (!n) return bad(q, q->p, *q->p ? "a column, a number or a word is expected here" : "the expression ends too early");
+    if (!n)
+        return bad(q, q->p, *q->p ? "a column, a number or a word is expected here" : "the expression ends too early");
     if (n >= sizeof o->word) return bad(q, q->p, "name too long");
     memcpy(o->word, start, n);
     q->p = stop + quoted;
@@ -144,7 +145,8 @@ static status comparison(parser *q, bool *match)
     }
     if (!a.col) return no_column(q, &b); /* b is what stood left */
     if (a.col->is_text || (b.col && b.col->is_text)) {
-        if (b.col && a.col->is_text != b.col->is_text) return bad(q, b.at, "a column of words and one of numbers do not compare");
+        if (b.col && a.col->is_text != b.col->is_text)
+            return bad(q, b.at, "a column of words and one of numbers do not compare");
         return compare_words(q, match, &a, op, &b);
     }
     if (!b.col && !b.is_number) return no_column(q, &b);

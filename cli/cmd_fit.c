@@ -10,7 +10,8 @@
 #include "fit/lr_optimum.h"
 
 typedef struct args {
-    const char *law, *method, *x, *where, *objective, *solver, *starts, *count_rule, *flops_rule, *cluster, *hold_out, *out;
+    const char *law, *method, *x, *where, *objective, *solver, *starts, *count_rule, *flops_rule, *cluster, *hold_out,
+        *out;
     cli_list cols, fix, tie, bound, start, inputs;
     double delta;
     int64_t bootstrap, seed;
@@ -33,7 +34,8 @@ static status parse_starts(fit_opts *o, const char *text, err *e)
         return ST_OK;
     }
     long n = strtol(text, &end, 10);
-    if (*end || n < 1 || n > 1000000) return err_set(e, ST_USAGE, "--starts '%s': screen, grid, or a number of random starts", text);
+    if (*end || n < 1 || n > 1000000)
+        return err_set(e, ST_USAGE, "--starts '%s': screen, grid, or a number of random starts", text);
     o->starts = FIT_STARTS_RANDOM;
     o->n_starts = (size_t)n;
     return ST_OK;
@@ -49,7 +51,8 @@ static status parse_lists(fit_opts *o, const args *a, err *e)
     o->given = malloc(a->start.n * sizeof *o->given);
     if (!o->given) return err_set(e, ST_NOMEM, "no memory for starts");
     o->starts = FIT_STARTS_GIVEN;
-    for (size_t i = 0; i < a->start.n && !s; i++, o->n_given++) s = fit_start_parse(o->given[i], o->law, a->start.items[i], e);
+    for (size_t i = 0; i < a->start.n && !s; i++, o->n_given++)
+        s = fit_start_parse(o->given[i], o->law, a->start.items[i], e);
     return s;
 }
 
@@ -57,19 +60,24 @@ static status options(fit_opts *o, const args *a, err *e)
 {
     const fit_law *law = NULL;
     if (!strcmp(a->method, "parametric")) {
-        if (!a->law) return err_set(e, ST_USAGE, "which law? --law chinchilla or --law power --x N|D|C (muscale fit --list-laws)");
+        if (!a->law)
+            return err_set(e, ST_USAGE,
+                           "which law? --law chinchilla or --law power --x N|D|C (muscale fit --list-laws)");
         law = fit_law_find(a->law, e);
         if (!law) return ST_USAGE;
     }
     *o = fit_opts_default(law ? law : &fit_laws[0]);
     o->law = law;
-    if (a->bootstrap < 0 || a->bootstrap > 1000000) return err_set(e, ST_USAGE, "--bootstrap: between 0 and 1000000 resamples");
+    if (a->bootstrap < 0 || a->bootstrap > 1000000)
+        return err_set(e, ST_USAGE, "--bootstrap: between 0 and 1000000 resamples");
     if (a->seed < 0) return err_set(e, ST_USAGE, "--seed: a whole number from 0 on");
     o->bootstrap = (size_t)a->bootstrap;
     o->seed = (uint64_t)a->seed;
     if (!law) {
         if (a->fix.n || a->tie.n || a->bound.n || a->start.n || a->objective || a->solver || a->starts)
-            return err_set(e, ST_USAGE, "method %s has no --fix, --tie, --bound, --start, --starts, --objective or --solver", a->method);
+            return err_set(e, ST_USAGE,
+                           "method %s has no --fix, --tie, --bound, --start, --starts, --objective or --solver",
+                           a->method);
         return ST_OK;
     }
     o->delta = a->delta;
@@ -84,13 +92,15 @@ static int list_laws(const cli *c)
     if (c->json) return cli_json_out(fit_laws_json());
     for (size_t i = 0; i < fit_n_laws; i++) {
         printf("%-12s %s\n%12s %s\n", fit_laws[i].name, fit_laws[i].formula, "", fit_laws[i].source);
-        for (size_t j = 0; j < fit_laws[i].n_params; j++) printf("%12s %-6s %s\n", "", fit_laws[i].params[j].name, fit_laws[i].params[j].meaning);
+        for (size_t j = 0; j < fit_laws[i].n_params; j++)
+            printf("%12s %-6s %s\n", "", fit_laws[i].params[j].name, fit_laws[i].params[j].meaning);
     }
     return 0;
 }
 
 /* The learning-rate optimum is its own arithmetic (fit/lr_optimum.h) in the same envelope. */
-static status run_lr(fit_result *r, table *t, const args *a, const fit_input_opts *in, const fit_opts *o, cli *c, err *e)
+static status run_lr(fit_result *r, table *t, const args *a, const fit_input_opts *in, const fit_opts *o, cli *c,
+                     err *e)
 {
     lr_optimum lr = {0};
     lr_opts lo = lr_opts_default();
@@ -100,7 +110,8 @@ static status run_lr(fit_result *r, table *t, const args *a, const fit_input_opt
     if (!s && a->where && (s = table_where(t, a->where, &kept, e))) err_prefix(e, "--where");
     lo.n_draws = o->bootstrap;
     lo.seed = o->seed;
-    if (!s && !kept) return err_set(e, ST_INPUT, "no row is left%s%s", a->where ? " after --where " : "", a->where ? a->where : "");
+    if (!s && !kept)
+        return err_set(e, ST_INPUT, "no row is left%s%s", a->where ? " after --where " : "", a->where ? a->where : "");
     if (!s) s = lr_optimum_table(&lr, t, &lo, e);
     if (!s) {
         cli_note(c, "%zu rows read, %zu used", before, kept - lr.n_unfinished);
@@ -113,10 +124,13 @@ static status run_lr(fit_result *r, table *t, const args *a, const fit_input_opt
 static status run(fit_result *r, table *t, args *a, const fit_opts *o, cli *c, err *e)
 {
     fit_data d = {0};
-    fit_input_opts in = {a->cols.items, a->cols.n, a->where, a->x, a->cluster, a->hold_out, a->count_rule, a->flops_rule};
+    fit_input_opts in = {a->cols.items, a->cols.n,   a->where,      a->x,
+                         a->cluster,    a->hold_out, a->count_rule, a->flops_rule};
     status s = ST_OK;
     for (size_t i = 0; i < a->inputs.n && !s; i++) s = table_read(t, a->inputs.items[i], e);
     if (s) return s;
+    for (size_t i = 0; i < t->n_sources; i++)
+        if (t->sources[i].note[0]) cli_note(c, "%s: %s", t->sources[i].path, t->sources[i].note);
     if (!strcmp(a->method, "lr-optimum")) return run_lr(r, t, a, &in, o, c, e);
     s = fit_input(&d, t, o->law, &in, say, c, e);
     if (!s) s = o->law ? fit_run(r, &d, o, e) : fit_isoflop(r, &d, o, e);
@@ -154,7 +168,8 @@ int cmd_fit(cli *c, int argc, char **argv)
         {"where", 0, OPT_TEXT, &a.where, "EXPR", "rows to use, as in \"loss < 3.4 and C < 1e21\""},
         {"objective", 0, OPT_TEXT, &a.objective, "NAME", "huber-log (default), mse-log, mse, asym-log"},
         {"delta", 0, OPT_F64, &a.delta, "X", "where Huber turns linear, in ln loss (1e-3)"},
-        {"starts", 0, OPT_TEXT, &a.starts, "HOW", "screen (default), grid (the published one), or a number of random starts"},
+        {"starts", 0, OPT_TEXT, &a.starts, "HOW",
+         "screen (default), grid (the published one), or a number of random starts"},
         {"solver", 0, OPT_TEXT, &a.solver, "NAME", "newton (default), gsl-bfgs, gsl-lm"},
         {"fix", 0, OPT_LIST, &a.fix, "P=V", "pin a parameter"},
         {"tie", 0, OPT_LIST, &a.tie, "P=Q", "make a parameter equal to another"},

@@ -1,6 +1,6 @@
-/* Bootstrap (Efron 1979): resampled rows, or resampled clusters where rows move together (points of one curve, one model
- * size; laws.md T7). A resample is a vector of row weights: nothing is copied. Percentile intervals. Every draw is a pure
- * function of (seed, resample), so results do not depend on order or threads. */
+/* Bootstrap (Efron 1979): resampled rows, or resampled clusters where rows move together (points of one curve, one
+ * model size; doc/laws.md, "Uncertainty"). A resample is a vector of row weights: nothing is copied. Percentile intervals. Every draw
+ * is a pure function of (seed, resample), so results do not depend on order or threads. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +26,8 @@ static status best_end(fit_end *best, fit_problem *p, const fit_solver *solver, 
     return s;
 }
 
-static status refit(fit_end *best, fit_problem *p, const fit_opts *o, const fit_search *search, const fit_start_list *starts,
-                    size_t resample, err *e)
+static status refit(fit_end *best, fit_problem *p, const fit_opts *o, const fit_search *search,
+                    const fit_start_list *starts, size_t resample, err *e)
 {
     status s = ST_OK;
     size_t pool = starts->n < EXTRA_POOL ? starts->n : EXTRA_POOL;
@@ -69,7 +69,8 @@ status fit_bootstrap(fit_result *out, fit_problem *p, const fit_data *data, cons
     double *weight = malloc((p->n + 1) * sizeof *weight), *count = malloc((n_clusters + 1) * sizeof *count);
     out->samples = malloc((o->bootstrap * np + 1) * sizeof *out->samples);
     out->boot_n = o->bootstrap;
-    if (!s && (!weight || !count || !out->samples)) s = err_set(e, ST_NOMEM, "no memory for %zu resamples", o->bootstrap);
+    if (!s && (!weight || !count || !out->samples))
+        s = err_set(e, ST_NOMEM, "no memory for %zu resamples", o->bootstrap);
     for (size_t b = 0; b < o->bootstrap && !s; b++) {
         fit_end end;
         draw_weights(weight, p, cluster, n_clusters, count, o->seed, (uint32_t)b);

@@ -1,6 +1,6 @@
 /* Fitting laws to a table of observations: laws, objectives, solvers (each a const table), uncertainty, trust. Pure: no
- * trainer, no GPU, no printing. fit.json (muscale.fit/1, doc/formats.md) is the contract with everybody else; doc/laws.md
- * tells the user what happens here.
+ * trainer, no GPU, no printing. fit.json (muscale.fit/1, doc/formats.md) is the contract with everybody else;
+ * doc/laws.md tells the user what happens here.
  *
  *   fit_opts_default -> fit_input (table -> fit_data) -> fit_run -> fit_result -> fit_json / fit_save ... fit_load
  *
@@ -15,8 +15,17 @@
 #include "base/err.h"
 #include "base/table.h"
 
-enum { FIT_MAX_PARAMS = 8, FIT_MAX_COLS = 4, FIT_MAX_TERMS = 4, FIT_MAX_GRID = 8, FIT_MAX_BASINS = 16, FIT_MAX_REASONS = 12,
-       FIT_MAX_DROPPED = 8, FIT_NAME = 24, FIT_TEXT = 320 };
+enum {
+    FIT_MAX_PARAMS = 8,
+    FIT_MAX_COLS = 4,
+    FIT_MAX_TERMS = 4,
+    FIT_MAX_GRID = 8,
+    FIT_MAX_BASINS = 16,
+    FIT_MAX_REASONS = 12,
+    FIT_MAX_DROPPED = 8,
+    FIT_NAME = 24,
+    FIT_TEXT = 320
+};
 
 /* --- laws ------------------------------------------------------------------------------------------------------ */
 
@@ -30,13 +39,13 @@ typedef struct fit_param {
     size_t n_grid; double grid[FIT_MAX_GRID]; /* published starts, as coordinates (ln A, not A) */
 } fit_param;
 
-/* A law that is a sum of terms amplitude * column^-exponent lists them here: variable projection, the test whether a term
- * shows at all, and centring need it. exponent -1: a constant (the floor). */
+/* A law that is a sum of terms amplitude * column^-exponent lists them here: variable projection, the test whether a
+ * term shows at all, and centring need it. exponent -1: a constant (the floor). */
 typedef struct fit_term { int amplitude, exponent, column; } fit_term;
 
 /* ln of the predicted loss, for n rows, with first derivatives jac[n_params][n] and, when curv is not NULL, second
- * derivatives curv[n_params*(n_params+1)/2][n] (upper triangle by rows), all in coordinates. z[c]: ln of column c minus its
- * mean. Pure arithmetic on finite numbers. */
+ * derivatives curv[n_params*(n_params+1)/2][n] (upper triangle by rows), all in coordinates. z[c]: ln of column c minus
+ * its mean. Pure arithmetic on finite numbers. */
 typedef void fit_eval_fn(const fit_law *law, double *ln_pred, double *jac, double *curv, const double *theta,
                          const double *const *z, size_t n);
 
@@ -82,7 +91,7 @@ typedef struct fit_solver fit_solver; /* fit/solver.h */
 const fit_solver *fit_solver_find(const char *name, err *e);
 const char *fit_solver_name(size_t i); /* NULL past the end */
 
-/* --- what to do ----------------------------------------------------------------------------------------------------- */
+/* --- what to do ------------------------------------------------------------------------------------------ */
 
 typedef enum fit_starts { FIT_STARTS_SCREEN, FIT_STARTS_GRID, FIT_STARTS_RANDOM, FIT_STARTS_GIVEN } fit_starts;
 
@@ -108,7 +117,7 @@ status fit_opts_tie(fit_opts *o, const char *text, err *e);
 status fit_opts_bound(fit_opts *o, const char *text, err *e);
 status fit_start_parse(double *start, const fit_law *law, const char *text, err *e); /* start[FIT_MAX_PARAMS] */
 
-/* --- data --------------------------------------------------------------------------------------------------------------- */
+/* --- data ------------------------------------------------------------------------------------------------ */
 
 typedef struct fit_dropped { char why[32]; size_t n; } fit_dropped;
 
@@ -133,16 +142,17 @@ typedef struct fit_input_opts {
     const char *count_rule, *flops_rule;     /* NULL: not given */
 } fit_input_opts;
 
-/* Selects, names, derives and checks columns; the table keeps only the rows used. `say` (may be NULL) gets one line for each
- * choice a user should know: columns guessed, rows dropped (level 1: every row by name). ST_INPUT: missing or ambiguous
- * column, a value that is not positive (path:line), a bad expression. Too few rows is no error here. */
+/* Selects, names, derives and checks columns; the table keeps only the rows used. `say` (may be NULL) gets one line for
+ * each choice a user should know: columns guessed, rows dropped (level 1: every row by name). ST_INPUT: missing or
+ * ambiguous column, a value that is not positive (path:line), a bad expression. Too few rows is no error here. */
 typedef void fit_say_fn(void *who, int level, const char *line);
-status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_opts *o, fit_say_fn *say, void *who, err *e);
+status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_opts *o, fit_say_fn *say, void *who,
+                 err *e);
 void fit_data_free(fit_data *d);
 /* Canonical columns (N, D, C, loss, ...) of a table by --col or by guess, without selecting rows: for other methods. */
 status fit_input_columns(table *t, const fit_input_opts *o, fit_say_fn *say, void *who, err *e);
 
-/* --- results ---------------------------------------------------------------------------------------------------------- */
+/* --- results --------------------------------------------------------------------------------------------- */
 
 typedef struct fit_estimate { double value, raw, se, lo, hi; bool fixed, at_bound; } fit_estimate; /* NaN = null */
 typedef struct fit_basin { double params[FIT_MAX_PARAMS], objective_value; size_t n_starts; } fit_basin;
@@ -165,7 +175,7 @@ typedef struct fit_result {
     char names[FIT_MAX_PARAMS][FIT_NAME];
     fit_estimate params[FIT_MAX_PARAMS];     /* value null and raw set where a refusal says so */
     double objective_value;
-    size_t n_starts, n_reached, n_rejected;  /* reached: within 1e-6 of the best; rejected: dead terms, not stationary */
+    size_t n_starts, n_reached, n_rejected; /* reached: within 1e-6 of the best; rejected: dead terms, not stationary */
     size_t n_basins; fit_basin basins[FIT_MAX_BASINS]; /* best first; all within 1 % */
     fit_estimate a_opt, b_opt, G;
     size_t holdout_n; double holdout_mean, holdout_max;
@@ -176,11 +186,11 @@ typedef struct fit_result {
     double residual_sd, seed_sd;             /* of ln loss */
     size_t n_budgets; fit_budget *budgets;
     fit_trust trust;
-    json_t *extra;                           /* keys of other methods (groups, trend), merged into the JSON; may be NULL */
+    json_t *extra; /* keys of other methods (groups, trend), merged into the JSON; may be NULL */
 } fit_result;
 
-/* The whole fit: starts, basins, bootstrap, hold-out, trust. A law the data do not determine is a result (verdict refuse);
- * a status only for misuse or no memory. *out is zeroed first; fit_result_free also after an error. */
+/* The whole fit: starts, basins, bootstrap, hold-out, trust. A law the data do not determine is a result (verdict
+ * refuse); a status only for misuse or no memory. *out is zeroed first; fit_result_free also after an error. */
 status fit_run(fit_result *out, const fit_data *data, const fit_opts *o, err *e);
 status fit_isoflop(fit_result *out, const fit_data *data, const fit_opts *o, err *e);
 struct lr_optimum;
@@ -196,6 +206,7 @@ const char *fit_verdict_name(fit_verdict v);
 json_t *fit_json(const fit_result *r, char *const *argv, int argc, const char *version);
 json_t *fit_laws_json(void);
 status fit_save(const json_t *fit, const char *path, err *e); /* atomically */
-/* Strict: ST_INPUT for a file that is missing, damaged, of another schema, or lacks a key. Does not fill fit_law's code. */
+/* Strict: ST_INPUT for a file that is missing, damaged, of another schema, or lacks a key. Does not fill fit_law's
+ * code. */
 status fit_load(fit_result *out, const char *path, err *e);
 #endif

@@ -8,14 +8,17 @@
 #include <math.h>
 
 static double f_of(const gsl_vector *x, void *params) { return fit_problem_eval(params, x->data, NULL, NULL); }
-static void df_of(const gsl_vector *x, void *params, gsl_vector *g) { fit_problem_eval(params, x->data, g->data, NULL); }
+static void df_of(const gsl_vector *x, void *params, gsl_vector *g)
+{
+    fit_problem_eval(params, x->data, g->data, NULL);
+}
 static void fdf_of(const gsl_vector *x, void *params, double *f, gsl_vector *g)
 {
     *f = fit_problem_eval(params, x->data, g->data, NULL);
 }
 
-/* Fletcher 1987, algorithms 2.6.2 and 2.6.4, in GSL's form. gsl_multimin_test_gradient is absolute, so we iterate until F
- * stops falling, restart from there (a fresh steepest-descent memory), and leave the verdict to the driver. */
+/* Fletcher 1987, algorithms 2.6.2 and 2.6.4, in GSL's form. gsl_multimin_test_gradient is absolute, so we iterate until
+ * F stops falling, restart from there (a fresh steepest-descent memory), and leave the verdict to the driver. */
 status fit_gsl_bfgs(fit_solved *out, fit_problem *p, double *phi, err *e)
 {
     enum { MAX_ITERATIONS = 2000, RESTARTS = 6 };
@@ -68,7 +71,8 @@ status fit_gsl_lm(fit_solved *out, fit_problem *p, double *phi, err *e)
     int info;
     gsl_multifit_nlinear_parameters par = gsl_multifit_nlinear_default_parameters();
     gsl_multifit_nlinear_fdf fdf = {.f = residuals, .df = jacobian, .n = p->n, .p = p->n_free, .params = p};
-    if (p->n < p->n_free) return err_set(e, ST_DOMAIN, "gsl-lm: fewer rows (%zu) than parameters (%zu)", p->n, p->n_free);
+    if (p->n < p->n_free)
+        return err_set(e, ST_DOMAIN, "gsl-lm: fewer rows (%zu) than parameters (%zu)", p->n, p->n_free);
     gsl_multifit_nlinear_workspace *w = gsl_multifit_nlinear_alloc(gsl_multifit_nlinear_trust, &par, p->n, p->n_free);
     if (!w) return err_set(e, ST_NOMEM, "no memory for GSL's least squares");
     gsl_error_handler_t *handler = gsl_set_error_handler_off();

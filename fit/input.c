@@ -1,5 +1,5 @@
-/* From a table to the rows of a fit: which column is what, what is derived, what is dropped. Nothing is guessed in silence:
- * every choice is said. Accepted names: doc/formats.md. */
+/* From a table to the rows of a fit: which column is what, what is derived, what is dropped. Nothing is guessed in
+ * silence: every choice is said. Accepted names: doc/formats.md. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -91,7 +91,8 @@ static status stated(table *t, const fit_input_opts *o, bool *done, const teller
         snprintf(name, sizeof name, "%.*s", (int)(eq - o->cols[k]), o->cols[k]);
         if (!table_col(t, eq + 1)) {
             list_columns(columns, sizeof columns, t);
-            return err_set(e, ST_INPUT, "%s: no column '%s' (from --col); it has: %s", t->n_sources ? t->sources[0].path : "input", eq + 1, columns);
+            return err_set(e, ST_INPUT, "%s: no column '%s' (from --col); it has: %s",
+                           t->n_sources ? t->sources[0].path : "input", eq + 1, columns);
         }
         status s = alias(t, name, eq + 1, e);
         if (s) return s;
@@ -107,7 +108,8 @@ static status guess(table *t, const role *r, bool *found, const teller *say, err
     for (size_t a = 0; a < MAX_ALIASES && r->aliases[a]; a++) {
         if (!table_col(t, r->aliases[a])) continue;
         if (match)
-            return err_set(e, ST_INPUT, "%s: both '%s' and '%s' could be %s; choose with --col %s=COLUMN", t->sources[0].path, match, r->aliases[a], r->name, r->name);
+            return err_set(e, ST_INPUT, "%s: both '%s' and '%s' could be %s; choose with --col %s=COLUMN",
+                           t->sources[0].path, match, r->aliases[a], r->name, r->name);
         match = r->aliases[a];
     }
     *found = match != NULL;
@@ -125,7 +127,8 @@ status fit_input_columns(table *t, const fit_input_opts *o, fit_say_fn *say, voi
         bool found = false;
         if (done[r]) continue;
         if (!strcmp(roles[r].name, "loss") && have_loss) {
-            if (table_col(t, "loss") && table_col(t, roles[0].aliases[0])) tell(&tl, 0, "validation loss is used, not the column 'loss' (--col loss=loss for that)");
+            if (table_col(t, "loss") && table_col(t, roles[0].aliases[0]))
+                tell(&tl, 0, "validation loss is used, not the column 'loss' (--col loss=loss for that)");
             continue;
         }
         s = guess(t, &roles[r], &found, &tl, e);
@@ -134,7 +137,7 @@ status fit_input_columns(table *t, const fit_input_opts *o, fit_say_fn *say, voi
     return s;
 }
 
-/* --- rows ----------------------------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------------------ */
 
 static void count_dropped(fit_data *d, const char *why, size_t n)
 {
@@ -154,8 +157,8 @@ static status need(const table *t, const char *name, const double **x, const cha
     char columns[640];
     if (table_col(t, name)) return table_number_col(t, name, x, e);
     list_columns(columns, sizeof columns, t);
-    return err_set(e, ST_INPUT, "%s: no column for %s%s; name one with --col %s=COLUMN (it has: %s)", t->n_sources ? t->sources[0].path : "input", name, hint,
-                   name, columns);
+    return err_set(e, ST_INPUT, "%s: no column for %s%s; name one with --col %s=COLUMN (it has: %s)",
+                   t->n_sources ? t->sources[0].path : "input", name, hint, name, columns);
 }
 
 /* Drops what did not finish; a diverged run keeps its row, as a diverged loss. */
@@ -180,8 +183,10 @@ static status drop_unfinished(fit_data *d, table *t, bool *keep, const teller *s
     return ST_OK;
 }
 
-/* Rows with a diverged loss or an absent cell go, with a count; what is not positive is an error: it would be a silent NaN. */
-static status drop_rows(fit_data *d, table *t, bool *keep, const char *const *cols, size_t n_cols, const teller *say, err *e)
+/* Rows with a diverged loss or an absent cell go, with a count; what is not positive is an error: it would be a silent
+ * NaN. */
+static status drop_rows(fit_data *d, table *t, bool *keep, const char *const *cols, size_t n_cols, const teller *say,
+                        err *e)
 {
     size_t diverged = 0, absent = 0;
     char where[IO_PATH_MAX + 32];
@@ -200,12 +205,16 @@ static status drop_rows(fit_data *d, table *t, bool *keep, const char *const *co
             const char *name = c < n_cols ? cols[c] : "loss";
             s = table_number_col(t, name, &x, e);
             if (s) return s;
-            if (isinf(x[i])) return err_set(e, ST_INPUT, "%s: %s is not finite; only a loss may be", table_where_row(t, i, where), name);
+            if (isinf(x[i]))
+                return err_set(e, ST_INPUT, "%s: %s is not finite; only a loss may be", table_where_row(t, i, where),
+                               name);
             if (isnan(x[i])) {
                 if (keep[i]) absent++, tell(say, 1, "%s: dropped, %s is absent", table_where_row(t, i, where), name);
                 keep[i] = false;
             } else if (x[i] <= 0)
-                return err_set(e, ST_INPUT, "%s: %s is %.6g, it must be above 0; correct the row or leave it out with --where", table_where_row(t, i, where), name, x[i]);
+                return err_set(e, ST_INPUT,
+                               "%s: %s is %.6g, it must be above 0; correct the row or leave it out with --where",
+                               table_where_row(t, i, where), name, x[i]);
         }
     }
     count_dropped(d, "diverged", diverged);
@@ -216,10 +225,13 @@ static status drop_rows(fit_data *d, table *t, bool *keep, const char *const *co
 
 static status conventions(fit_data *d, table *t, const fit_input_opts *o, const teller *say, err *e)
 {
-    static const char *const counts[] = {"total", "non-embed", "standard", "effective"}, *const flops[] = {"6N", "exact", "given"};
+    static const char *const counts[] = {"total", "non-embed", "standard", "effective"}, *const flops[] = {
+                                                                                             "6N", "exact", "given"};
     bool ok = !o->count_rule, store = from_store(t);
     for (size_t i = 0; i < 4 && !ok; i++) ok = !strcmp(o->count_rule, counts[i]);
-    if (!ok) return err_set(e, ST_USAGE, "--count-rule '%s': known are total, non-embed, standard, effective", o->count_rule);
+    if (!ok)
+        return err_set(e, ST_USAGE, "--count-rule '%s': known are total, non-embed, standard, effective",
+                       o->count_rule);
     ok = !o->flops_rule;
     for (size_t i = 0; i < 3 && !ok; i++) ok = !strcmp(o->flops_rule, flops[i]);
     if (!ok) return err_set(e, ST_USAGE, "--flops-rule '%s': known are 6N, exact, given", o->flops_rule);
@@ -227,9 +239,15 @@ static status conventions(fit_data *d, table *t, const fit_input_opts *o, const 
     const char *own = rule && rule->is_text && t->n_rows ? table_word(rule, 0) : "exact";
     for (size_t i = 0; i < t->n_rows && rule && rule->is_text; i++)
         if (strcmp(table_word(rule, i), own))
-            return err_set(e, ST_INPUT, "rows count FLOPs by different rules ('%s' and '%s'); select one with --where \"flops_rule == %s\"", own, table_word(rule, i), own);
+            return err_set(
+                e, ST_INPUT,
+                "rows count FLOPs by different rules ('%s' and '%s'); select one with --where \"flops_rule == %s\"",
+                own, table_word(rule, i), own);
     snprintf(d->count_rule, sizeof d->count_rule, "%s", o->count_rule ? o->count_rule : store ? "total" : "unstated");
-    snprintf(d->flops_rule, sizeof d->flops_rule, "%s", o->flops_rule ? o->flops_rule : store && *own ? own : "unstated");
+    snprintf(d->flops_rule, sizeof d->flops_rule, "%s",
+             o->flops_rule   ? o->flops_rule
+             : store && *own ? own
+                             : "unstated");
     if (o->count_rule && !strcmp(o->count_rule, "non-embed") && table_col(t, "N_nonembed")) {
         tell(say, 0, "N is N_nonembed (--count-rule non-embed)");
         return alias(t, "N", "N_nonembed", e);
@@ -254,7 +272,10 @@ static status derive(table *t, const fit_data *d, const teller *say, err *e)
     for (size_t i = 0; i < t->n_rows; i++) v[i] = missing == 2 ? 6 * x[i] * y[i] : y[i] / (6 * x[i]);
     s = table_add_col(t, names[missing], v, e);
     free(v);
-    tell(say, 0, "%s derived as %s (--flops-rule 6N)", names[missing], missing == 2 ? "6 N D" : missing == 1 ? "C/(6 N)" : "C/(6 D)");
+    tell(say, 0, "%s derived as %s (--flops-rule 6N)", names[missing],
+         missing == 2   ? "6 N D"
+         : missing == 1 ? "C/(6 N)"
+                        : "C/(6 D)");
     return s;
 }
 
@@ -319,8 +340,23 @@ static status hold_out(fit_data *d, const table *t, const char *expr, err *e)
 /* sd of ln loss between rows that agree in everything a run is made of but its seed; pooled. */
 static double seed_noise(const fit_data *d, const table *t)
 {
-    static const char *const same[] = {"N", "D", "C", "U", "x", "lr", "width", "depth", "batch_tokens", "parametrisation", "d_ff", "n_head", "n_layer",
-                                       "weight_decay", "schedule", "warmup_tokens", "dataset"};
+    static const char *const same[] = {"N",
+                                       "D",
+                                       "C",
+                                       "U",
+                                       "x",
+                                       "lr",
+                                       "width",
+                                       "depth",
+                                       "batch_tokens",
+                                       "parametrisation",
+                                       "d_ff",
+                                       "n_head",
+                                       "n_layer",
+                                       "weight_decay",
+                                       "schedule",
+                                       "warmup_tokens",
+                                       "dataset"};
     const table_column *seed = table_col(t, "seed"), *cols[sizeof same / sizeof *same];
     size_t n_cols = 0;
     double square = 0, dof = 0;
@@ -372,7 +408,8 @@ static status fill(fit_data *d, const table *t, const char *const *cols, size_t 
     return ST_OK;
 }
 
-status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_opts *o, fit_say_fn *say, void *who, err *e)
+status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_opts *o, fit_say_fn *say, void *who,
+                 err *e)
 {
     static const char *const isoflop_cols[] = {"N", "C"};
     teller tl = {say, who};
@@ -384,17 +421,25 @@ status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_op
     for (size_t c = 0; c < n_cols; c++) {
         cols[c] = law ? law->cols[c] : isoflop_cols[c];
         if (strcmp(cols[c], "x")) continue;
-        if (!o->x) return err_set(e, ST_USAGE, "law %s is a law of one variable: name it with --x N, D, C, step or another column", law->name);
+        if (!o->x)
+            return err_set(e, ST_USAGE,
+                           "law %s is a law of one variable: name it with --x N, D, C, step or another column",
+                           law->name);
         cols[c] = o->x;
         snprintf(out->x_name, sizeof out->x_name, "%s", o->x);
     }
-    if (law && o->x && !out->x_name[0]) return err_set(e, ST_USAGE, "--x: law %s takes %s and %s, it has no free variable", law->name, law->cols[0], law->cols[1]);
+    if (law && o->x && !out->x_name[0])
+        return err_set(e, ST_USAGE, "--x: law %s takes %s and %s, it has no free variable", law->name, law->cols[0],
+                       law->cols[1]);
     status s = fit_input_columns(t, o, say, who, e);
     if (!s) s = conventions(out, t, o, &tl, e);
     if (!s) s = derive(t, out, &tl, e);
     for (size_t c = 0; c < n_cols && !s; c++)
-        s = need(t, cols[c], &ignored, strchr("NDC", cols[c][0]) && !cols[c][1] && !strcmp(out->flops_rule, "unstated") ?
-                 " (with --flops-rule 6N the third of N, D, C is derived)" : "", e);
+        s = need(t, cols[c], &ignored,
+                 strchr("NDC", cols[c][0]) && !cols[c][1] && !strcmp(out->flops_rule, "unstated")
+                     ? " (with --flops-rule 6N the third of N, D, C is derived)"
+                     : "",
+                 e);
     if (!s) s = need(t, "loss", &ignored, "", e);
     bool *keep = s ? NULL : malloc((t->n_rows + 1) * sizeof *keep);
     if (!s && !keep) s = err_set(e, ST_NOMEM, "no memory for %zu rows", t->n_rows);
@@ -412,7 +457,8 @@ status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_op
     char text[256] = "";
     for (size_t k = 0; k < out->n_dropped; k++) {
         size_t n = strlen(text);
-        snprintf(text + n, sizeof text - n, "%s%zu %s", k ? ", " : "; dropped: ", out->dropped[k].n, out->dropped[k].why);
+        snprintf(text + n, sizeof text - n, "%s%zu %s", k ? ", " : "; dropped: ", out->dropped[k].n,
+                 out->dropped[k].why);
     }
     tell(&tl, 0, "%zu rows read, %zu used%s", before, out->n, text);
     return ST_OK;

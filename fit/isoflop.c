@@ -1,9 +1,10 @@
-/* Method isoflop: Hoffmann et al. 2022, section 3.2 ("approach 2"). Per compute budget a parabola of the loss in ln N; its
- * vertex is N_opt; straight lines of ln N_opt and ln D_opt on ln C.
+/* Method isoflop: Hoffmann et al. 2022, section 3.2 ("approach 2"). Per compute budget a parabola of the loss in ln N;
+ * its vertex is N_opt; straight lines of ln N_opt and ln D_opt on ln C.
  *
- * A budget counts only when it brackets its minimum: the parabola opens upwards, its vertex and the lowest run lie strictly
- * inside the sizes tried. Others are dropped and named. Biased by construction: a parabola is exact only for alpha = beta and
- * sizes centred on the optimum (laws.md T8); the parametric fit of the same rows is the better answer. */
+ * A budget counts only when it brackets its minimum: the parabola opens upwards, its vertex and the lowest run lie
+ * strictly inside the sizes tried. Others are dropped and named. Biased by construction: a parabola is exact only for
+ * alpha = beta and sizes centred on the optimum (doc/laws.md); the parametric fit of the same rows is the better answer.
+ */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,8 @@ static double ln_d_at(const row *r, const double *w, size_t n, double ln_n)
     double sw = 0, mx = 0, my = 0, xx = 0, xy = 0;
     for (size_t i = 0; i < n; i++) sw += w[i], mx += w[i] * r[i].ln_n, my += w[i] * r[i].ln_d;
     mx /= sw, my /= sw;
-    for (size_t i = 0; i < n; i++) xx += w[i] * (r[i].ln_n - mx) * (r[i].ln_n - mx), xy += w[i] * (r[i].ln_n - mx) * (r[i].ln_d - my);
+    for (size_t i = 0; i < n; i++)
+        xx += w[i] * (r[i].ln_n - mx) * (r[i].ln_n - mx), xy += w[i] * (r[i].ln_n - mx) * (r[i].ln_d - my);
     return my + (xx > 0 ? xy / xx : -1) * (ln_n - mx);
 }
 
@@ -167,10 +169,12 @@ static void finish(fit_result *out, const row *r, const groups *g, double *w)
     out->a_opt = out->params[P_A];
     out->b_opt = out->params[P_B];
     if (bracketed < LEAST_BUDGETS)
-        fit_trust_add(&out->trust, FIT_REFUSE, "no_interior_minimum", (double)bracketed, "%zu of %zu budgets bracket their minimum, %d are needed", bracketed, g->n, LEAST_BUDGETS);
+        fit_trust_add(&out->trust, FIT_REFUSE, "no_interior_minimum", (double)bracketed,
+                      "%zu of %zu budgets bracket their minimum, %d are needed", bracketed, g->n, LEAST_BUDGETS);
     else if (out->boot_n && out->boot_ok < out->boot_n - out->boot_n / 10)
-        fit_trust_add(&out->trust, FIT_WARN, "flat_direction", 1 - (double)out->boot_ok / (double)out->boot_n, "%zu of %zu resamples keep fewer than 3 bracketed budgets",
-                      out->boot_n - out->boot_ok, out->boot_n);
+        fit_trust_add(&out->trust, FIT_WARN, "flat_direction", 1 - (double)out->boot_ok / (double)out->boot_n,
+                      "%zu of %zu resamples keep fewer than 3 bracketed budgets", out->boot_n - out->boot_ok,
+                      out->boot_n);
     fit_judge_conventions(out, true, true);
 }
 
@@ -188,7 +192,8 @@ status fit_isoflop(fit_result *out, const fit_data *data, const fit_opts *o, err
     fit_budget *scratch = NULL;
     out->samples = malloc((o->bootstrap * N_PARAMS + N_PARAMS) * sizeof *out->samples);
     if (!g.first || !r || !w || !out->samples) s = err_set(e, ST_NOMEM, "no memory for %zu rows", n);
-    for (size_t i = 0; i < n && !s; i++) r[i] = (row){log(p->C[i]), log(p->N[i]), log(p->D ? p->D[i] : p->C[i] / (6 * p->N[i])), p->loss[i], i};
+    for (size_t i = 0; i < n && !s; i++)
+        r[i] = (row){log(p->C[i]), log(p->N[i]), log(p->D ? p->D[i] : p->C[i] / (6 * p->N[i])), p->loss[i], i};
     if (!s && n) {
         qsort(r, n, sizeof *r, by_budget_and_size);
         for (size_t i = 0; i < n; i++)

@@ -21,7 +21,8 @@ static json_t *column(const double *x, size_t n, size_t stride)
 static json_t *params(const fit_result *r, const double *values)
 {
     json_t *o = json_object();
-    for (size_t j = 0; j < r->n_params; j++) json_object_set_new(o, r->names[j], number(values ? values[j] : r->params[j].value));
+    for (size_t j = 0; j < r->n_params; j++)
+        json_object_set_new(o, r->names[j], number(values ? values[j] : r->params[j].value));
     return o;
 }
 
@@ -49,7 +50,8 @@ static json_t *basins(const fit_result *r)
     json_t *a = json_array();
     for (size_t b = 0; b < r->n_basins; b++)
         json_array_append_new(a, json_pack("{s:o,s:o,s:o}", "params", params(r, r->basins[b].params), "objective_value",
-                                           number(r->basins[b].objective_value), "n_starts", count(r->basins[b].n_starts)));
+                                           number(r->basins[b].objective_value), "n_starts",
+                                           count(r->basins[b].n_starts)));
     return a;
 }
 
@@ -101,7 +103,8 @@ static json_t *dropped(const fit_result *r)
 {
     json_t *a = json_array();
     for (size_t k = 0; k < r->points.n_dropped; k++)
-        json_array_append_new(a, json_pack("{s:s,s:o}", "why", r->points.dropped[k].why, "n", count(r->points.dropped[k].n)));
+        json_array_append_new(
+            a, json_pack("{s:s,s:o}", "why", r->points.dropped[k].why, "n", count(r->points.dropped[k].n)));
     return a;
 }
 
@@ -109,9 +112,10 @@ static json_t *bootstrap(const fit_result *r)
 {
     json_t *samples = json_object();
     for (size_t j = 0; j < r->n_params; j++)
-        json_object_set_new(samples, r->names[j], r->samples ? column(r->samples + j, r->boot_ok, r->n_params) : json_array());
-    return json_pack("{s:o,s:o,s:I,s:o,s:o}", "n", count(r->boot_n), "n_ok", count(r->boot_ok), "seed", (json_int_t)r->seed, "cluster",
-                     text_or_null(r->points.cluster_name), "samples", samples);
+        json_object_set_new(samples, r->names[j],
+                            r->samples ? column(r->samples + j, r->boot_ok, r->n_params) : json_array());
+    return json_pack("{s:o,s:o,s:I,s:o,s:o}", "n", count(r->boot_n), "n_ok", count(r->boot_ok), "seed",
+                     (json_int_t)r->seed, "cluster", text_or_null(r->points.cluster_name), "samples", samples);
 }
 
 static json_t *budgets(const fit_result *r)
@@ -119,8 +123,9 @@ static json_t *budgets(const fit_result *r)
     json_t *a = json_array();
     for (size_t k = 0; k < r->n_budgets; k++) {
         const fit_budget *b = &r->budgets[k];
-        json_array_append_new(a, json_pack("{s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "C", number(b->C), "n", count(b->n), "bracketed", b->bracketed,
-                                           "N_opt", number(b->N_opt), "D_opt", number(b->D_opt), "loss_opt", number(b->loss_opt), "curvature",
+        json_array_append_new(a, json_pack("{s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "C", number(b->C), "n", count(b->n),
+                                           "bracketed", b->bracketed, "N_opt", number(b->N_opt), "D_opt",
+                                           number(b->D_opt), "loss_opt", number(b->loss_opt), "curvature",
                                            number(b->curvature), "why", text_or_null(b->why)));
     }
     return a;
@@ -130,8 +135,8 @@ static json_t *trust(const fit_trust *t)
 {
     json_t *reasons = json_array();
     for (size_t k = 0; k < t->n; k++)
-        json_array_append_new(reasons, json_pack("{s:s,s:s,s:o}", "code", t->reasons[k].code, "message", t->reasons[k].message, "value",
-                                                 number(t->reasons[k].value)));
+        json_array_append_new(reasons, json_pack("{s:s,s:s,s:o}", "code", t->reasons[k].code, "message",
+                                                 t->reasons[k].message, "value", number(t->reasons[k].value)));
     return json_pack("{s:s,s:o}", "verdict", fit_verdict_name(t->verdict), "reasons", reasons);
 }
 
@@ -140,7 +145,8 @@ static json_t *provenance(const fit_result *r, char *const *argv, int argc, cons
     json_t *inputs = json_array(), *words = json_array();
     for (size_t k = 0; k < r->points.n_inputs; k++) {
         const table_source *s = &r->points.inputs[k];
-        json_array_append_new(inputs, json_pack("{s:s,s:s,s:o}", "path", s->path, "sha256", s->sha256, "rows", count(s->n_rows)));
+        json_array_append_new(
+            inputs, json_pack("{s:s,s:s,s:o}", "path", s->path, "sha256", s->sha256, "rows", count(s->n_rows)));
     }
     for (int i = 0; i < argc; i++) {
         json_t *word = json_string(argv[i]); /* NULL for what is not UTF-8 */
@@ -165,14 +171,18 @@ json_t *fit_json(const fit_result *r, char *const *argv, int argc, const char *v
     json_object_set_new(root, "flops_rule", json_string(r->flops_rule));
     put_params(root, r);
     json_object_set_new(root, "objective_value", number(r->objective_value));
-    json_object_set_new(root, "starts", json_pack("{s:o,s:o,s:o}", "n", count(r->n_starts), "reached_best", count(r->n_reached), "rejected",
-                                                  count(r->n_rejected)));
+    json_object_set_new(root, "starts",
+                        json_pack("{s:o,s:o,s:o}", "n", count(r->n_starts), "reached_best", count(r->n_reached),
+                                  "rejected", count(r->n_rejected)));
     json_object_set_new(root, "basins", basins(r));
     json_object_set_new(root, "optimum", optimum(r));
-    json_object_set_new(root, "holdout", r->holdout_n ? json_pack("{s:o,s:o,s:o}", "n", count(r->holdout_n), "mean_abs_rel_err", number(r->holdout_mean),
-                                                                  "max_abs_rel_err", number(r->holdout_max)) : json_null());
+    json_object_set_new(root, "holdout",
+                        r->holdout_n ? json_pack("{s:o,s:o,s:o}", "n", count(r->holdout_n), "mean_abs_rel_err",
+                                                 number(r->holdout_mean), "max_abs_rel_err", number(r->holdout_max))
+                                     : json_null());
     json_object_set_new(root, "domain", domain(r));
-    json_object_set_new(root, "noise", json_pack("{s:o,s:o}", "residual_sd", number(r->residual_sd), "seed_sd", number(r->seed_sd)));
+    json_object_set_new(root, "noise",
+                        json_pack("{s:o,s:o}", "residual_sd", number(r->residual_sd), "seed_sd", number(r->seed_sd)));
     json_object_set_new(root, "trust", trust(&r->trust));
     if (r->n_budgets) json_object_set_new(root, "budgets", budgets(r));
     if (r->extra) json_object_update(root, r->extra);
@@ -190,11 +200,12 @@ json_t *fit_laws_json(void)
         const fit_law *law = &fit_laws[i];
         json_t *p = json_array(), *cols = json_array();
         for (size_t j = 0; j < law->n_params; j++)
-            json_array_append_new(p, json_pack("{s:s,s:s,s:[o,o]}", "name", law->params[j].name, "meaning", law->params[j].meaning, "domain",
-                                               number(law->params[j].lo), number(law->params[j].hi)));
+            json_array_append_new(p, json_pack("{s:s,s:s,s:[o,o]}", "name", law->params[j].name, "meaning",
+                                               law->params[j].meaning, "domain", number(law->params[j].lo),
+                                               number(law->params[j].hi)));
         for (size_t c = 0; c < law->n_cols; c++) json_array_append_new(cols, json_string(law->cols[c]));
-        json_array_append_new(laws, json_pack("{s:s,s:s,s:o,s:o,s:s}", "name", law->name, "formula", law->formula, "columns", cols, "params", p,
-                                              "source", law->source));
+        json_array_append_new(laws, json_pack("{s:s,s:s,s:o,s:o,s:s}", "name", law->name, "formula", law->formula,
+                                              "columns", cols, "params", p, "source", law->source));
     }
     return json_pack("{s:s,s:o}", "schema", "muscale.laws/1", "laws", laws);
 }

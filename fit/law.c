@@ -1,4 +1,5 @@
-/* The laws. Each row: parameters under their paper's names, value and exact derivatives of ln L, closed forms, source. */
+/* The laws. Each row: parameters under their paper's names, value and exact derivatives of ln L, closed forms, source.
+ */
 #include "fit/fit.h"
 
 #include <math.h>
@@ -7,9 +8,9 @@
 
 #include "base/num.h"
 
-/* ln L^ = logsumexp over terms of (a_k - p_k z_k): the stable form of laws.md section 2 (Hoffmann et al. 2022, appendix D.3).
- * With w = softmax of the terms and c_k the (constant) gradient of term k: gradient g = sum w_k c_k, Hessian
- * sum w_k c_k c_k' - g g'. Every parameter belongs to one term, so the sum has few entries. */
+/* ln L^ = logsumexp over terms of (a_k - p_k z_k): the stable form (Hoffmann et al. 2022, appendix
+ * D.3). With w = softmax of the terms and c_k the (constant) gradient of term k: gradient g = sum w_k c_k, Hessian sum
+ * w_k c_k c_k' - g g'. Every parameter belongs to one term, so the sum has few entries. */
 static void sum_of_powers(const fit_law *law, double *ln_pred, double *jac, double *curv, const double *theta,
                           const double *const *z, size_t n)
 {
@@ -71,16 +72,23 @@ const fit_law fit_laws[] = {
      .source = "Hoffmann et al. 2022 (arXiv:2203.15556), eq. 2; starts and objective as in their appendix D.3",
      .n_params = 5,
      .params = {FLOOR, AMPLITUDE("A", "N"), AMPLITUDE("B", "D"), EXPONENT("alpha", "N"), EXPONENT("beta", "D")},
-     .n_cols = 2, .cols = {"N", "D"},
-     .n_terms = 3, .terms = {{1, 3, 0}, {2, 4, 1}, {0, -1, -1}},
-     .eval = sum_of_powers, .optimum = chinchilla_optimum, .allocation = chinchilla_allocation},
+     .n_cols = 2,
+     .cols = {"N", "D"},
+     .n_terms = 3,
+     .terms = {{1, 3, 0}, {2, 4, 1}, {0, -1, -1}},
+     .eval = sum_of_powers,
+     .optimum = chinchilla_optimum,
+     .allocation = chinchilla_allocation},
     {.name = "power",
      .formula = "L = E + A/x^alpha",
-     .source = "saturating power law in one variable, Hestness et al. 2017 (arXiv:1712.00409), eq. 2; E = 0 is Kaplan et al. 2020",
+     .source = "saturating power law in one variable, Hestness et al. 2017 (arXiv:1712.00409), eq. 2; E = 0 is Kaplan "
+               "et al. 2020",
      .n_params = 3,
      .params = {FLOOR, AMPLITUDE("A", "x"), EXPONENT("alpha", "x")},
-     .n_cols = 1, .cols = {"x"},
-     .n_terms = 2, .terms = {{1, 2, 0}, {0, -1, -1}},
+     .n_cols = 1,
+     .cols = {"x"},
+     .n_terms = 2,
+     .terms = {{1, 2, 0}, {0, -1, -1}},
      .eval = sum_of_powers},
 };
 const size_t fit_n_laws = sizeof fit_laws / sizeof *fit_laws;

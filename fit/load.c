@@ -11,7 +11,9 @@ typedef struct loader { const char *path; err *e; } loader;
 
 static status lacks(const loader *l, const char *key)
 {
-    return err_set(l->e, ST_INPUT, "%s: key '%s' is missing or not what muscale.fit/1 says; make the file anew with muscale fit -o", l->path, key);
+    return err_set(l->e, ST_INPUT,
+                   "%s: key '%s' is missing or not what muscale.fit/1 says; make the file anew with muscale fit -o",
+                   l->path, key);
 }
 
 static double number(const json_t *v) { return json_is_number(v) ? json_number_value(v) : NAN; }
@@ -46,7 +48,8 @@ static status column(const loader *l, double **out, const json_t *o, const char 
 
 static void estimate(fit_estimate *p, const json_t *root, const char *group, const char *name)
 {
-    const json_t *o = *group ? json_object_get(root, group) : root, *ci = json_object_get(json_object_get(root, "ci95"), name);
+    const json_t *o = *group ? json_object_get(root, group) : root,
+                 *ci = json_object_get(json_object_get(root, "ci95"), name);
     p->value = number(json_object_get(o, name));
     p->raw = number(json_object_get(json_object_get(root, "raw"), name));
     p->se = number(json_object_get(json_object_get(root, "se"), name));
@@ -113,7 +116,8 @@ static status read_points(const loader *l, fit_result *r, const json_t *root)
     }
     const json_t *inputs = json_object_get(json_object_get(root, "provenance"), "inputs");
     size_t n_inputs = json_array_size(inputs);
-    if (n_inputs && !s && !(p->inputs = calloc(n_inputs, sizeof *p->inputs))) return err_set(l->e, ST_NOMEM, "%s: no memory", l->path);
+    if (n_inputs && !s && !(p->inputs = calloc(n_inputs, sizeof *p->inputs)))
+        return err_set(l->e, ST_NOMEM, "%s: no memory", l->path);
     for (size_t k = 0; k < n_inputs && !s; k++, p->n_inputs++) {
         s = text(l, p->inputs[k].path, sizeof p->inputs[k].path, json_array_get(inputs, k), "path", true);
         if (!s) s = text(l, p->inputs[k].sha256, sizeof p->inputs[k].sha256, json_array_get(inputs, k), "sha256", true);
@@ -192,8 +196,9 @@ static status read_all(const loader *l, fit_result *r, json_t *root)
     char schema[32];
     status s = text(l, schema, sizeof schema, root, "schema", false);
     if (s || strcmp(schema, "muscale.fit/1"))
-        return err_set(l->e, ST_INPUT, "%s: not a fit (schema %s, muscale.fit/1 is needed); make one with muscale fit ... -o FIT.json", l->path,
-                       !s && schema[0] ? schema : "absent");
+        return err_set(l->e, ST_INPUT,
+                       "%s: not a fit (schema %s, muscale.fit/1 is needed); make one with muscale fit ... -o FIT.json",
+                       l->path, !s && schema[0] ? schema : "absent");
     s = text(l, r->law, sizeof r->law, root, "law", true);
     if (!s) s = text(l, r->method, sizeof r->method, root, "method", true);
     if (!s) s = text(l, r->x, sizeof r->x, root, "x", false);
@@ -207,7 +212,8 @@ static status read_all(const loader *l, fit_result *r, json_t *root)
     if (s) return s;
     r->delta = number(json_object_get(root, "delta"));
     r->objective_value = number(json_object_get(root, "objective_value"));
-    const json_t *noise = json_object_get(root, "noise"), *starts = json_object_get(root, "starts"), *holdout = json_object_get(root, "holdout");
+    const json_t *noise = json_object_get(root, "noise"), *starts = json_object_get(root, "starts"),
+                 *holdout = json_object_get(root, "holdout");
     r->residual_sd = number(json_object_get(noise, "residual_sd"));
     r->seed_sd = number(json_object_get(noise, "seed_sd"));
     r->n_starts = (size_t)json_integer_value(json_object_get(starts, "n"));
@@ -242,7 +248,8 @@ status fit_load(fit_result *out, const char *path, err *e)
     free(bytes);
     if (!json_is_object(root)) {
         s = root ? err_set(e, ST_INPUT, "%s: not a fit; make one with muscale fit ... -o FIT.json", path)
-                 : err_set(e, ST_INPUT, "%s:%d:%d: not valid JSON (%s); the file is damaged or no fit", path, where.line, where.column, where.text);
+                 : err_set(e, ST_INPUT, "%s:%d:%d: not valid JSON (%s); the file is damaged or no fit", path,
+                           where.line, where.column, where.text);
         json_decref(root);
         return s;
     }

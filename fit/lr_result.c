@@ -17,16 +17,20 @@ static void judge(fit_result *r, const lr_optimum *lr)
     for (size_t i = 0; i < lr->n_groups && bracketed; i++) {
         const lr_group *g = &lr->groups[i];
         if (!g->bracketed)
-            fit_trust_add(&r->trust, FIT_WARN, "no_interior_minimum", g->width, "%s, width %g: no optimum (%s)", g->parametrisation, g->width, g->why);
+            fit_trust_add(&r->trust, FIT_WARN, "no_interior_minimum", g->width, "%s, width %g: no optimum (%s)",
+                          g->parametrisation, g->width, g->why);
     }
     for (size_t i = 0; i < lr->n_trends && bracketed; i++)
         if (!lr->trends[i].has_ci)
-            fit_trust_add(&r->trust, FIT_WARN, "flat_direction", (double)lr->trends[i].n_groups, "%s: no interval for the drift over widths (%s)",
-                          lr->trends[i].parametrisation, lr->trends[i].why);
+            fit_trust_add(&r->trust, FIT_WARN, "flat_direction", (double)lr->trends[i].n_groups,
+                          "%s: no interval for the drift over widths (%s)", lr->trends[i].parametrisation,
+                          lr->trends[i].why);
     if (lr->confounded[0])
-        fit_trust_add(&r->trust, FIT_WARN, "not_separable", NAN, "the width does not change alone: %s change with it", lr->confounded);
+        fit_trust_add(&r->trust, FIT_WARN, "not_separable", NAN, "the width does not change alone: %s change with it",
+                      lr->confounded);
     if (!lr->parametrisation_stated)
-        fit_trust_add(&r->trust, FIT_WARN, "convention_unstated", NAN, "which parametrisation? Without a column of that name all rows are taken as one");
+        fit_trust_add(&r->trust, FIT_WARN, "convention_unstated", NAN,
+                      "which parametrisation? Without a column of that name all rows are taken as one");
 }
 
 status fit_from_lr_optimum(fit_result *r, const lr_optimum *lr, const table *t, size_t n_where, err *e)
@@ -56,7 +60,10 @@ status fit_from_lr_optimum(fit_result *r, const lr_optimum *lr, const table *t, 
     p->n = r->n_points = at;
     memcpy(p->inputs, t->sources, t->n_sources * sizeof *p->inputs);
     p->n_inputs = t->n_sources;
-    const struct { const char *why; size_t n; } dropped[] = {{"where", n_where}, {"not finished", lr->n_unfinished}, {"diverged", n - at}};
+    const struct {
+        const char *why;
+        size_t n;
+    } dropped[] = {{"where", n_where}, {"not finished", lr->n_unfinished}, {"diverged", n - at}};
     for (size_t k = 0; k < 3; k++)
         if (dropped[k].n) {
             snprintf(p->dropped[p->n_dropped].why, sizeof p->dropped[0].why, "%s", dropped[k].why);

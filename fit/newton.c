@@ -1,12 +1,12 @@
-/* Damped Newton with exact Hessian. Damping: H + lambda diag|H|, updated by the gain ratio as in Nielsen, "Damping parameter
- * in Marquardt's method", report IMM-REP-1999-05, section 2; bounds by projection, with coordinates that sit at a bound and
- * want to leave held for the step (Bertsekas 1982, SIAM J. Control 20:221). Five unknowns: Cholesky costs nothing, the
- * rows do; second derivatives save most of the passes over them that BFGS needs.
+/* Damped Newton with exact Hessian. Damping: H + lambda diag|H|, updated by the gain ratio as in Nielsen, "Damping
+ * parameter in Marquardt's method", report IMM-REP-1999-05, section 2; bounds by projection, with coordinates that sit
+ * at a bound and want to leave held for the step (Bertsekas 1982, SIAM J. Control 20:221). Five unknowns: Cholesky
+ * costs nothing, the rows do; second derivatives save most of the passes over them that BFGS needs.
  *
  * Huber's second derivative jumps where a residual passes delta. Descent is enforced, and near the end the set of rows
- * inside delta no longer changes, so the last steps are quadratic. Departure from Nielsen: no first-order stopping test;
- * the Newton decrement relative to F is invariant to the scale of F and of the parameters (F is 1e-3 here: any test with
- * a floor of 1 stops at once; laws.md T2). */
+ * inside delta no longer changes, so the last steps are quadratic. Departure from Nielsen: no first-order stopping
+ * test; the Newton decrement relative to F is invariant to the scale of F and of the parameters (F is 1e-3 here: any
+ * test with a floor of 1 stops at once). */
 #include "fit/solver.h"
 
 #include <math.h>
@@ -14,10 +14,11 @@
 
 enum { MAX_ITERATIONS = 400 };
 static const double DECREMENT_TOLERANCE = 1e-14; /* of F: the step itself is then rounding */
-static const double STEP_MAX = 3;                /* no coordinate moves further: e^3 in an amplitude, 3 in an exponent */
+static const double STEP_MAX = 3; /* no coordinate moves further: e^3 in an amplitude, 3 in an exponent */
 static const double LAMBDA_MAX = 1e14;
 
-static double propose(const fit_problem *p, double *trial, const double *phi, const double *g, const double *h, double lambda)
+static double propose(const fit_problem *p, double *trial, const double *phi, const double *g, const double *h,
+                      double lambda)
 {
     size_t n = p->n_free;
     double m[FIT_MAX_PARAMS * FIT_MAX_PARAMS], b[FIT_MAX_PARAMS], step[FIT_MAX_PARAMS], top = 0, gain = 0, biggest = 0;

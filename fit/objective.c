@@ -7,8 +7,8 @@
 
 #include "base/num.h"
 
-/* How much dearer it is to predict too high a loss: measured losses lie above what is achievable, never below. The factor
- * is OLMo-core's overestimate_penalty. */
+/* How much dearer it is to predict too high a loss: measured losses lie above what is achievable, never below. The
+ * factor is OLMo-core's overestimate_penalty. */
 static const double OVERESTIMATE = 10;
 
 static void huber(double *f, double *psi, double *curv, const double *r, double delta, size_t n)
@@ -39,7 +39,8 @@ const fit_objective fit_objectives[] = {
     {"huber-log", "sum of Huber(ln L - ln L^), Hoffmann et al. 2022", true, false, true, 1e-3, huber},
     {"mse-log", "sum of squares of ln L - ln L^", true, true, false, 0, squares},
     {"mse", "sum of squares of L - L^", false, true, false, 0, squares},
-    {"asym-log", "as huber-log, ten times dearer where the law lies above the data", true, false, true, 1e-3, asymmetric},
+    {"asym-log", "as huber-log, ten times dearer where the law lies above the data", true, false, true, 1e-3,
+     asymmetric},
 };
 const size_t fit_n_objectives = sizeof fit_objectives / sizeof *fit_objectives;
 

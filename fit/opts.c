@@ -8,7 +8,8 @@
 
 fit_opts fit_opts_default(const fit_law *law)
 {
-    fit_opts o = {.law = law, .objective = &fit_objectives[0], .solver = &fit_solvers[0], .delta = NAN, .bootstrap = 1000};
+    fit_opts o = {
+        .law = law, .objective = &fit_objectives[0], .solver = &fit_solvers[0], .delta = NAN, .bootstrap = 1000};
     for (size_t j = 0; j < FIT_MAX_PARAMS; j++) {
         o.fix[j] = o.lo[j] = o.hi[j] = NAN;
         o.tie[j] = -1;
@@ -32,14 +33,16 @@ static status name_of(const fit_law *law, const char *text, size_t stop, int *pa
     char name[FIT_NAME];
     const char *eq = memchr(text, '=', stop);
     if (!eq || eq == text || (size_t)(eq - text) >= sizeof name)
-        return err_set(e, ST_USAGE, "'%.*s': write PARAMETER=VALUE, as in %s=0.5", (int)stop, text, law->params[law->n_params - 1].name);
+        return err_set(e, ST_USAGE, "'%.*s': write PARAMETER=VALUE, as in %s=0.5", (int)stop, text,
+                       law->params[law->n_params - 1].name);
     snprintf(name, sizeof name, "%.*s", (int)(eq - text), text);
     *param = fit_law_param(law, name);
     *rest = eq + 1;
     return *param < 0 ? known_params(law, text, name, e) : ST_OK;
 }
 
-static status value_of(const fit_law *law, const char *text, int param, const char *from, size_t n, bool zero_ok, double *out, err *e)
+static status value_of(const fit_law *law, const char *text, int param, const char *from, size_t n, bool zero_ok,
+                       double *out, err *e)
 {
     char number[64];
     const fit_param *q = &law->params[param];
@@ -74,7 +77,9 @@ status fit_opts_tie(fit_opts *o, const char *text, err *e)
     if (j == k || o->tie[k] >= 0 || !isnan(o->fix[j]))
         return err_set(e, ST_USAGE, "'%s': tie a free parameter to one that is not tied itself", text);
     for (size_t i = 0; i < o->law->n_params; i++)
-        if (o->tie[i] == j) return err_set(e, ST_USAGE, "'%s': %s is tied to %s already", text, o->law->params[i].name, o->law->params[j].name);
+        if (o->tie[i] == j)
+            return err_set(e, ST_USAGE, "'%s': %s is tied to %s already", text, o->law->params[i].name,
+                           o->law->params[j].name);
     if (o->law->params[j].log != o->law->params[k].log)
         return err_set(e, ST_USAGE, "'%s': an exponent and an amplitude cannot be tied", text);
     o->tie[j] = k;
@@ -111,6 +116,7 @@ status fit_start_parse(double *start, const fit_law *law, const char *text, err 
         p += n + 1;
     }
     for (size_t j = 0; j < law->n_params; j++)
-        if (isnan(start[j])) return err_set(e, ST_USAGE, "'%s': a start needs all parameters, %s is missing", text, law->params[j].name);
+        if (isnan(start[j]))
+            return err_set(e, ST_USAGE, "'%s': a start needs all parameters, %s is missing", text, law->params[j].name);
     return ST_OK;
 }

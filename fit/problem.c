@@ -231,7 +231,8 @@ void fit_problem_residuals(fit_problem *p, const double *phi, double *r, double 
     memset(jac, 0, p->n * p->n_free * sizeof *jac);
     for (size_t j = 0; j < p->law->n_params; j++)
         for (size_t i = 0; i < p->n && p->slot[j] >= 0; i++)
-            jac[i * p->n_free + (size_t)p->slot[j]] -= j0[j * p->n + i] * (p->objective->log_residual ? 1 : exp(ln_pred[i]));
+            jac[i * p->n_free + (size_t)p->slot[j]] -= j0[j * p->n + i] *
+                                                       (p->objective->log_residual ? 1 : exp(ln_pred[i]));
 }
 
 void fit_problem_clip(const fit_problem *p, double *phi)

@@ -1,6 +1,6 @@
 /* One minimisation: law x objective x rows, seen by a solver as F(phi) with exact derivatives. phi are the free
  * coordinates: parameters pinned, tied or dropped do not appear in it. Columns are ln x minus their mean ("centred"):
- * in raw coordinates the Hessian of the Chinchilla objective has condition 1e7 and more (laws.md section 2). */
+ * in raw coordinates the Hessian of the Chinchilla objective has condition 1e7 and more. */
 #ifndef FIT_PROBLEM_H
 #define FIT_PROBLEM_H
 #include "fit/fit.h"
@@ -44,13 +44,15 @@ const double *fit_problem_residual(const fit_problem *p); /* [n], of the last ev
 void fit_problem_residuals(fit_problem *p, const double *phi, double *r, double *jac);
 
 void fit_problem_clip(const fit_problem *p, double *phi);
-void fit_problem_natural(const fit_problem *p, double *natural, const double *phi); /* all parameters; 0 for a dropped amplitude */
+void fit_problem_natural(const fit_problem *p, double *natural,
+                         const double *phi); /* all parameters; 0 for a dropped amplitude */
 void fit_problem_phi(const fit_problem *p, double *phi, const double *natural);
-/* Largest share of the term in the predicted loss over the rows: a term below 1e-8 everywhere is dead, its gradient is 0. */
+/* Largest share of the term in the predicted loss over the rows: a term below 1e-8 everywhere is dead, its gradient is
+ * 0. */
 double fit_problem_share(const fit_problem *p, const double *phi, size_t term);
 
-/* Variable projection: the amplitudes that minimise sum w ((L - L^)/L)^2 for the exponents standing in phi. Fills the free
- * amplitudes of phi. Returns that sum. Fixed amplitudes stay. Exact for squared error, a start for Huber. */
+/* Variable projection: the amplitudes that minimise sum w ((L - L^)/L)^2 for the exponents standing in phi. Fills the
+ * free amplitudes of phi. Returns that sum. Fixed amplitudes stay. Exact for squared error, a start for Huber. */
 double fit_varpro(const fit_problem *p, double *phi);
 
 /* x solves the symmetric positive definite H x = b (order n, row-major, H is destroyed). False when it is not. */

@@ -56,8 +56,9 @@ status fit_result_points(fit_result *r, const fit_data *data, err *e)
     for (size_t i = 0; i < data->n; i++) n += !(data->held_out && data->held_out[i]);
     fit_data *p = &r->points;
     p->n = r->n_points = n;
-    bool ok = copy_column(&p->N, data->N, data, n) && copy_column(&p->D, data->D, data, n) && copy_column(&p->C, data->C, data, n) &&
-              copy_column(&p->x, data->x, data, n) && copy_column(&p->loss, data->loss, data, n);
+    bool ok = copy_column(&p->N, data->N, data, n) && copy_column(&p->D, data->D, data, n) &&
+              copy_column(&p->C, data->C, data, n) && copy_column(&p->x, data->x, data, n) &&
+              copy_column(&p->loss, data->loss, data, n);
     r->fitted = malloc((n + 1) * sizeof *r->fitted);
     if (data->n_inputs) p->inputs = malloc(data->n_inputs * sizeof *p->inputs);
     if (!ok || !r->fitted || (data->n_inputs && !p->inputs)) return err_set(e, ST_NOMEM, "no memory for %zu rows", n);

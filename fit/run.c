@@ -15,8 +15,9 @@ const double *fit_data_column(const fit_data *d, const char *name)
     return NULL;
 }
 
-/* ln-likelihood lost by a fit of value f0 against f1, scale profiled out. F ~ |r|^q near the optimum with q = sum psi r / F
- * (2 for squares, towards 1 where Huber is linear): p(r) ~ exp(-F/s^q)/s per row, maximised over s, is -(n/q) ln F. */
+/* ln-likelihood lost by a fit of value f0 against f1, scale profiled out. F ~ |r|^q near the optimum with q = sum psi r
+ * / F (2 for squares, towards 1 where Huber is linear): p(r) ~ exp(-F/s^q)/s per row, maximised over s, is -(n/q) ln F.
+ */
 static double likelihood_gain(const fit_problem *p, double f0, double f1, double q)
 {
     double floor = fmax(p->floor, 1e-300);
@@ -178,10 +179,14 @@ static status check(const fit_opts *o, err *e)
     bool bounded = false;
     for (size_t j = 0; j < o->law->n_params; j++) bounded |= !isnan(o->lo[j]);
     if (o->solver->squared_only && !o->objective->squared)
-        return err_set(e, ST_USAGE, "solver %s is for squared objectives; take --objective mse or mse-log, or another solver", o->solver->name);
-    if (bounded && !o->solver->bounds) return err_set(e, ST_USAGE, "solver %s knows no bounds; take newton", o->solver->name);
+        return err_set(e, ST_USAGE,
+                       "solver %s is for squared objectives; take --objective mse or mse-log, or another solver",
+                       o->solver->name);
+    if (bounded && !o->solver->bounds)
+        return err_set(e, ST_USAGE, "solver %s knows no bounds; take newton", o->solver->name);
     if (!isnan(o->delta) && (!o->objective->has_delta || !(o->delta > 0)))
-        return err_set(e, ST_USAGE, "--delta: objective %s %s", o->objective->name, o->objective->has_delta ? "needs one above 0" : "has none");
+        return err_set(e, ST_USAGE, "--delta: objective %s %s", o->objective->name,
+                       o->objective->has_delta ? "needs one above 0" : "has none");
     return ST_OK;
 }
 

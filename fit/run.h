@@ -9,8 +9,8 @@ typedef struct fit_evidence {
     bool found;                         /* some start ended in a stationary point with all terms alive */
     double gain[FIT_MAX_TERMS];         /* ln-likelihood gained by having the term; NaN = not tested (pinned) */
     size_t distinct[FIT_MAX_COLS];      /* values of each column of the law */
-    double collinear;                   /* share of the variance of ln col 1 that ln col 0 does not explain; NaN: one column */
-    double holdout_decades;             /* furthest held-out row beyond the data, in decades of the law's columns or C; NaN none */
+    double collinear;       /* share of the variance of ln col 1 that ln col 0 does not explain; NaN: one column */
+    double holdout_decades; /* furthest held-out row beyond the data, in decades of the law's columns or C; NaN none */
 } fit_evidence;
 
 /* Resamples rows (or clusters), refits from the optimum, the other basins and some of the screened starts. */

@@ -4,14 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double DEAD_SHARE = 1e-8;       /* laws.md section 2: below this on all rows a term's gradient is 0 */
+static const double DEAD_SHARE = 1e-8;       /* below this on all rows a term's gradient is 0 */
 static const double STATIONARY = 1e-9;       /* Newton decrement over F */
 static const double SAME_F = 1e-6;           /* "reached the best" */
 static const double BASIN_WITHIN = 1e-2;     /* basins worth naming */
 static const double SAME_COORDINATE = 1e-2;  /* two ends nearer than this in every coordinate are one basin, ... */
-static const double SAME_PREDICTION = 1e-6;  /* ... or whose ln L differ by no more on any row: a flat valley, not two */
+static const double SAME_PREDICTION = 1e-6; /* ... or whose ln L differ by no more on any row: a flat valley, not two */
 
-/* The floor may vanish (E at 0 is what some data say, and trust reports it); a dead power term is a start that never moved. */
+/* The floor may vanish (E at 0 is what some data say, and trust reports it); a dead power term is a start that never
+ * moved. */
 static bool alive(const fit_problem *p, const double *phi)
 {
     for (size_t k = 0; k < p->law->n_terms; k++)

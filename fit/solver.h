@@ -1,11 +1,12 @@
-/* Solvers: from one start to its own stationary point. Rows of a table (fit/solver.c); the driver knows no algorithm. */
+/* Solvers: from one start to its own stationary point. Rows of a table (fit/solver.c); the driver knows no algorithm.
+ */
 #ifndef FIT_SOLVER_H
 #define FIT_SOLVER_H
 #include "fit/problem.h"
 
 typedef struct fit_solved {
     double f;               /* at phi */
-    double decrement;       /* Newton decrement g'H^-1 g / 2: what a quadratic model says is still to gain; NaN unknown */
+    double decrement; /* Newton decrement g'H^-1 g / 2: what a quadratic model says is still to gain; NaN unknown */
     size_t iterations;
     bool stationary;        /* decrement below 1e-9 of F, judged by the driver for every solver */
 } fit_solved;

@@ -1,5 +1,6 @@
 /* Variable projection (Golub & Pereyra 1973): for given exponents the law is linear in its amplitudes, and the best
- * non-negative ones follow from a tiny least-squares problem. With three terms or fewer all active sets can be tried. */
+ * non-negative ones follow from a tiny least-squares problem. With three terms or fewer all active sets can be tried.
+ */
 #include "fit/problem.h"
 
 #include <math.h>
@@ -58,7 +59,8 @@ double fit_varpro(const fit_problem *p, double *phi)
 {
     const fit_law *law = p->law;
     size_t free_term[FIT_MAX_TERMS], k = 0;
-    double m[FIT_MAX_TERMS * FIT_MAX_TERMS] = {0}, v[FIT_MAX_TERMS] = {0}, x[FIT_MAX_TERMS], u[FIT_MAX_TERMS], square = 0;
+    double m[FIT_MAX_TERMS * FIT_MAX_TERMS] = {0}, v[FIT_MAX_TERMS] = {0}, x[FIT_MAX_TERMS], u[FIT_MAX_TERMS],
+                             square = 0;
     for (size_t t = 0; t < law->n_terms; t++)
         if (p->slot[law->terms[t].amplitude] >= 0) free_term[k++] = t;
     for (size_t i = 0; i < p->n; i++) {

@@ -1,6 +1,6 @@
-/* Time of a whole fit and of a bootstrap, on 240 rows of the size and spread of the Chinchilla points (synthetic, seeded;
- * the reference points themselves where MUSCALE_REFERENCE is set). One line each; bench/peers/scipy_chinchilla.py is the
- * published procedure in scipy, on the same file. */
+/* Time of a whole fit and of a bootstrap, on 240 rows of the size and spread of the Chinchilla points (synthetic,
+ * seeded; the reference points themselves where MUSCALE_REFERENCE is set). One line each;
+ * bench/peers/scipy_chinchilla.py is the published procedure in scipy, on the same file. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,8 @@ static status reference(fit_data *d, err *e)
     static const char *const cols[] = {"N=Model Size", "C=Training FLOP", "loss=loss"};
     char path[IO_PATH_MAX];
     table t = {0};
-    fit_input_opts in = {.cols = cols, .n_cols = 3, .where = "loss < 3.4469", .count_rule = "total", .flops_rule = "6N"};
+    fit_input_opts in = {
+        .cols = cols, .n_cols = 3, .where = "loss < 3.4469", .count_rule = "total", .flops_rule = "6N"};
     snprintf(path, sizeof path, "%s/chinchilla_svg/svg_extracted_data.csv", getenv("MUSCALE_REFERENCE"));
     status s = table_read(&t, path, e);
     if (!s) s = fit_input(d, &t, &fit_laws[0], &in, NULL, NULL, e);
@@ -29,7 +30,8 @@ static int timed(const char *what, fit_data *d, const fit_opts *o)
         fprintf(stderr, "%s\n", e.msg);
         return 1;
     }
-    printf("%-34s %8.3f s   F %.13g, %zu of %zu starts reached it, %zu resamples\n", what, io_now() - t0, r.objective_value, r.n_reached, r.n_starts, r.boot_ok);
+    printf("%-34s %8.3f s   F %.13g, %zu of %zu starts reached it, %zu resamples\n", what, io_now() - t0,
+           r.objective_value, r.n_reached, r.n_starts, r.boot_ok);
     fit_result_free(&r);
     return 0;
 }

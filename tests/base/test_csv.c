@@ -51,7 +51,8 @@ Test(csv, cells_absent_diverged_words_and_hash_signs)
 {
     table t;
     err e = {0};
-    cr_assert_eq(read_text(&t, "x,loss,name,q\n,nan,#a,\"say \"\"hi\"\", you\"\n1,-Inf,,\"two\nlines\"\n2,3,7,\n", &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(read_text(&t, "x,loss,name,q\n,nan,#a,\"say \"\"hi\"\", you\"\n1,-Inf,,\"two\nlines\"\n2,3,7,\n", &e),
+                 ST_OK, "%s", e.msg);
     cr_assert(isnan(cell(&t, "x", 0)));
     cr_assert_eq(cell(&t, "loss", 0), TABLE_DIVERGED);
     cr_assert_eq(cell(&t, "loss", 1), TABLE_DIVERGED);
@@ -66,10 +67,17 @@ Test(csv, cells_absent_diverged_words_and_hash_signs)
 
 Test(csv, what_is_refused_names_its_place)
 {
-    static const struct { const char *text, *says; } bad[] = {
-        {"", "empty"}, {"\n\n", "empty"}, {"a,b\n1,2\n3\n", ":3:1: 1 fields, the header has 2"}, {"a,b\n1,2,3\n", "3 fields"},
-        {"a,a\n1,2\n", ":1:3: column name 'a' stands twice"}, {"1,2\n3,4\n", "must name the columns"}, {"a,b\n1,\"2\n3,4\n", ":2:3: this quote is never closed"},
-        {"a,b\n1,2\"3\n", ":2:4: quote inside"}, {"a,b\n1,\"2\"3\n", ":2:6: text after a closing quote"}, {"a,b\n1\r2,3\n", ":2:2: carriage return"}};
+    static const struct { const char *text, *says;
+    } bad[] = {{"", "empty"},
+               {"\n\n", "empty"},
+               {"a,b\n1,2\n3\n", ":3:1: 1 fields, the header has 2"},
+               {"a,b\n1,2,3\n", "3 fields"},
+               {"a,a\n1,2\n", ":1:3: column name 'a' stands twice"},
+               {"1,2\n3,4\n", "must name the columns"},
+               {"a,b\n1,\"2\n3,4\n", ":2:3: this quote is never closed"},
+               {"a,b\n1,2\"3\n", ":2:4: quote inside"},
+               {"a,b\n1,\"2\"3\n", ":2:6: text after a closing quote"},
+               {"a,b\n1\r2,3\n", ":2:2: carriage return"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         table t;
         err e = {0};

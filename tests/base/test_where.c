@@ -22,12 +22,28 @@ static void make(table *t)
 
 Test(where, selects)
 {
-    static const struct { const char *expr, *kept; } rows[] = {
-        {"loss < 3.2", "0111"}, {"loss<=3.5", "1111"}, {"loss > 3.2", "1010"}, {"loss == 3.1", "0110"}, {"loss = 3.10", "0110"}, {"loss != 3.1", "1011"},
-        {"3.2 > loss", "0111"}, {"'Model Size' >= 2e6", "0110"}, {"\"Model Size\" < 2e6", "1000"}, {"'Model Size' < D", "1000"},
-        {"parametrisation == mup", "1010"}, {"parametrisation != mup", "0101"}, {"mup == parametrisation", "1010"}, {"parametrisation == 'and'", "0001"},
-        {"loss < 3.2 and D > 1", "0110"}, {"D > 2e6 or D < 1e6", "0011"}, {"D == 1 or D == 1e6 and loss > 3", "0101"}, {"(D == 1 or D == 1e6) and loss > 3", "0100"},
-        {"((D > 0))", "1111"}, {"parametrisation == nosuch", "0000"}, {"'Model Size' > 0", "1110"}};
+    static const struct { const char *expr, *kept;
+    } rows[] = {{"loss < 3.2", "0111"},
+                {"loss<=3.5", "1111"},
+                {"loss > 3.2", "1010"},
+                {"loss == 3.1", "0110"},
+                {"loss = 3.10", "0110"},
+                {"loss != 3.1", "1011"},
+                {"3.2 > loss", "0111"},
+                {"'Model Size' >= 2e6", "0110"},
+                {"\"Model Size\" < 2e6", "1000"},
+                {"'Model Size' < D", "1000"},
+                {"parametrisation == mup", "1010"},
+                {"parametrisation != mup", "0101"},
+                {"mup == parametrisation", "1010"},
+                {"parametrisation == 'and'", "0001"},
+                {"loss < 3.2 and D > 1", "0110"},
+                {"D > 2e6 or D < 1e6", "0011"},
+                {"D == 1 or D == 1e6 and loss > 3", "0101"},
+                {"(D == 1 or D == 1e6) and loss > 3", "0100"},
+                {"((D > 0))", "1111"},
+                {"parametrisation == nosuch", "0000"},
+                {"'Model Size' > 0", "1110"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         table t;
         err e = {0};
@@ -49,10 +65,22 @@ Test(where, selects)
 
 Test(where, errors_point_at_the_character)
 {
-    static const struct { const char *expr; int at; const char *says; } bad[] = {
-        {"", 1, "too early"}, {"loss", 5, "is expected"}, {"loss <", 7, "too early"}, {"loss < 3 and", 13, "too early"}, {"loss < 3 D", 10, "'and', 'or'"},
-        {"los < 3", 1, "did you mean 'loss'"}, {"3 < 4", 1, "no column"}, {"(loss < 3", 10, "')'"}, {"loss < 3)", 9, "'and', 'or'"}, {"parametrisation < mup", 1, "== and !="},
-        {"parametrisation == D", 20, "do not compare"}, {"'loss < 3", 1, "never closed"}, {"loss < x3", 8, "no column"}, {"loss ! 3", 6, "is expected"}, {"not loss < 3", 5, "is expected"}};
+    static const struct { const char *expr; int at; const char *says;
+    } bad[] = {{"", 1, "too early"},
+               {"loss", 5, "is expected"},
+               {"loss <", 7, "too early"},
+               {"loss < 3 and", 13, "too early"},
+               {"loss < 3 D", 10, "'and', 'or'"},
+               {"los < 3", 1, "did you mean 'loss'"},
+               {"3 < 4", 1, "no column"},
+               {"(loss < 3", 10, "')'"},
+               {"loss < 3)", 9, "'and', 'or'"},
+               {"parametrisation < mup", 1, "== and !="},
+               {"parametrisation == D", 20, "do not compare"},
+               {"'loss < 3", 1, "never closed"},
+               {"loss < x3", 8, "no column"},
+               {"loss ! 3", 6, "is expected"},
+               {"not loss < 3", 5, "is expected"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         table t;
         err e = {0};

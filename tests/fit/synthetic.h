@@ -31,7 +31,8 @@ static inline double true_loss(const truth *t, double n, double d)
 }
 
 /* n_sizes x n_tokens, log-spaced, N from 1e7 over `span` decades, D from 5e8 over `span`; log-normal noise. */
-static inline void grid_data(fit_data *d, const truth *t, size_t n_sizes, size_t n_tokens, double span, double noise, uint64_t seed)
+static inline void grid_data(fit_data *d, const truth *t, size_t n_sizes, size_t n_tokens, double span, double noise,
+                             uint64_t seed)
 {
     data_alloc(d, n_sizes * n_tokens);
     for (size_t i = 0; i < d->n; i++) {
@@ -43,7 +44,8 @@ static inline void grid_data(fit_data *d, const truth *t, size_t n_sizes, size_t
 }
 
 /* Budgets of 7 sizes each, centred on `centre` times the true optimum, factor 2 apart. */
-static inline void isoflop_data(fit_data *d, const truth *t, size_t n_budgets, double centre, double noise, uint64_t seed)
+static inline void isoflop_data(fit_data *d, const truth *t, size_t n_budgets, double centre, double noise,
+                                uint64_t seed)
 {
     enum { SIZES = 7 };
     data_alloc(d, n_budgets * SIZES);

@@ -36,7 +36,9 @@ Test(input, guesses_are_printed_and_validation_loss_wins)
     log_of l;
     err e = {0};
     fit_input_opts o = {0};
-    cr_assert_eq(read_text(&d, &l, "params,tokens,loss,val_loss\n1e6,2e7,3.1,3.3\n2e6,3e7,3.0,3.2\n", "chinchilla", &o, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(
+        read_text(&d, &l, "params,tokens,loss,val_loss\n1e6,2e7,3.1,3.3\n2e6,3e7,3.0,3.2\n", "chinchilla", &o, &e),
+        ST_OK, "%s", e.msg);
     cr_assert_eq(d.n, 2);
     cr_assert_eq(d.N[1], 2e6);
     cr_assert_eq(d.loss[0], 3.3);
@@ -108,10 +110,15 @@ Test(input, diverged_rows_are_counted_even_behind_where)
 
 Test(input, what_is_not_positive_is_named_by_row)
 {
-    static const struct { const char *csv, *says; } bad[] = {
-        {"N,D,loss\n1e6,1e9,3\n-2e6,1e9,3\n", ":3: N is -2e+06"}, {"N,D,loss\n1e6,0,3\n", ":2: D is 0"}, {"N,D,loss\n1e6,1e9,-3\n", ":2: loss is -3"},
-        {"N,D,loss\n1e6,inf,3\n", ":2: D is not finite"}, {"N,D,loss\n1e6,1e9,3\n1e6,1e9,2_000\n", ":3:9: '2_000' is not a number"},
-        {"N,D,loss\n1e6,1e9,1e-5x\n", ":2:9: '1e-5x' is not a number"}, {"N,D\n1,2\n", "no column for loss"}, {"N,loss\n1,2\n", "no column for D"}};
+    static const struct { const char *csv, *says;
+    } bad[] = {{"N,D,loss\n1e6,1e9,3\n-2e6,1e9,3\n", ":3: N is -2e+06"},
+               {"N,D,loss\n1e6,0,3\n", ":2: D is 0"},
+               {"N,D,loss\n1e6,1e9,-3\n", ":2: loss is -3"},
+               {"N,D,loss\n1e6,inf,3\n", ":2: D is not finite"},
+               {"N,D,loss\n1e6,1e9,3\n1e6,1e9,2_000\n", ":3:9: '2_000' is not a number"},
+               {"N,D,loss\n1e6,1e9,1e-5x\n", ":2:9: '1e-5x' is not a number"},
+               {"N,D\n1,2\n", "no column for loss"},
+               {"N,loss\n1,2\n", "no column for D"}};
     fit_data d;
     log_of l;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -147,7 +154,8 @@ Test(input, one_variable_needs_its_name)
 
 Test(input, clusters_hold_out_and_seed_noise)
 {
-    static const char csv[] = "N,D,C,loss,seed,family\n1e6,1e9,6e15,3,1,a\n1e6,1e9,6e15,3.03,2,a\n2e6,1e9,1.2e16,2.8,1,b\n2e6,1e9,1.2e16,2.8,1,b\n4e6,1e9,2.4e16,2.5,1,c\n";
+    static const char csv[] = "N,D,C,loss,seed,family\n1e6,1e9,6e15,3,1,a\n1e6,1e9,6e15,3.03,2,a\n2e6,1e9,1.2e16,2.8,1,"
+                              "b\n2e6,1e9,1.2e16,2.8,1,b\n4e6,1e9,2.4e16,2.5,1,c\n";
     fit_data d;
     log_of l;
     err e = {0};
@@ -155,7 +163,8 @@ Test(input, clusters_hold_out_and_seed_noise)
     cr_assert_eq(read_text(&d, &l, csv, "chinchilla", &o, &e), ST_OK, "%s", e.msg);
     cr_assert(d.cluster[0] == d.cluster[1] && d.cluster[1] != d.cluster[2] && d.cluster[2] != d.cluster[4]);
     cr_assert(d.held_out[4] && !d.held_out[0] && !d.held_out[2]); /* more than half of 2.4e16 */
-    cr_assert_float_eq(d.seed_sd, log(3.03 / 3) / sqrt(2), 1e-12); /* one pair; rows of equal seed are copies, not noise */
+    cr_assert_float_eq(d.seed_sd, log(3.03 / 3) / sqrt(2),
+                       1e-12); /* one pair; rows of equal seed are copies, not noise */
     fit_data_free(&d);
     o.hold_out = "N >= 2e6";
     cr_assert_eq(read_text(&d, &l, csv, "chinchilla", &o, &e), ST_OK);

@@ -41,7 +41,8 @@ Test(isoflop, budgets_that_do_not_bracket_are_dropped_and_named)
     fit_data d;
     fit_result r;
     isoflop_data(&d, &plain_truth, 5, 1, .001, 1);
-    for (size_t i = 0; i < 7; i++) d.N[i] /= 16, d.D[i] *= 16, d.loss[i] = true_loss(&plain_truth, d.N[i], d.D[i]); /* all too small */
+    for (size_t i = 0; i < 7; i++)
+        d.N[i] /= 16, d.D[i] *= 16, d.loss[i] = true_loss(&plain_truth, d.N[i], d.D[i]); /* all too small */
     run(&r, &d, 50);
     cr_assert(!r.budgets[0].bracketed);
     cr_assert(strstr(r.budgets[0].why, "larger"), "%s", r.budgets[0].why);

@@ -95,7 +95,8 @@ Test(json, refused_numbers_are_null_and_stand_under_raw)
 
 Test(json, every_missing_key_and_every_truncation_is_refused)
 {
-    static const char *const keys[] = {"schema", "law", "method", "n_points", "n_dropped", "count_rule", "flops_rule", "params", "trust", "points"};
+    static const char *const keys[] = {"schema",     "law",        "method", "n_points", "n_dropped",
+                                       "count_rule", "flops_rule", "params", "trust",    "points"};
     fit_result r, back;
     char path[64], *text = NULL;
     size_t n;

@@ -27,14 +27,16 @@ Test(law, derivatives_match_finite_differences)
             law->eval(law, down, jac_down, NULL, theta, z, N);
             theta[j] = keep;
             for (size_t i = 0; i < N; i++) {
-                cr_assert_float_eq(jac[j * N + i], (up[i] - down[i]) / (2 * h), 1e-9, "%s d/d%s", law->name, law->params[j].name);
+                cr_assert_float_eq(jac[j * N + i], (up[i] - down[i]) / (2 * h), 1e-9, "%s d/d%s", law->name,
+                                   law->params[j].name);
                 size_t at = 0;
                 for (size_t a = 0; a < p; a++)
                     for (size_t b = a; b < p; b++, at++)
                         if (a == j || b == j) {
                             size_t other = a == j ? b : a;
                             double numeric = (jac_up[other * N + i] - jac_down[other * N + i]) / (2 * h);
-                            cr_assert_float_eq(curv[at * N + i], numeric, 1e-8, "%s d2/d%s d%s", law->name, law->params[a].name, law->params[b].name);
+                            cr_assert_float_eq(curv[at * N + i], numeric, 1e-8, "%s d2/d%s d%s", law->name,
+                                               law->params[a].name, law->params[b].name);
                         }
             }
         }
@@ -98,10 +100,12 @@ Test(problem, objective_derivatives_match_finite_differences)
                 phi[j] = keep - step;
                 double down = fit_problem_eval(&p, phi, gd, NULL);
                 phi[j] = keep;
-                cr_assert_float_eq(g[j], (up - down) / (2 * step), 1e-6 * (1 + fabs(g[j])), "%s gradient %zu", o.objective->name, j);
+                cr_assert_float_eq(g[j], (up - down) / (2 * step), 1e-6 * (1 + fabs(g[j])), "%s gradient %zu",
+                                   o.objective->name, j);
                 for (size_t i = 0; i < p.n_free; i++)
-                    cr_assert_float_eq(h[i * p.n_free + j], (gu[i] - gd[i]) / (2 * step), 1e-5 * (1 + fabs(h[j * p.n_free + j])), "%s Hessian %zu %zu",
-                                       o.objective->name, i, j);
+                    cr_assert_float_eq(h[i * p.n_free + j], (gu[i] - gd[i]) / (2 * step),
+                                       1e-5 * (1 + fabs(h[j * p.n_free + j])), "%s Hessian %zu %zu", o.objective->name,
+                                       i, j);
             }
             cr_assert(isfinite(f) && f > 0);
             double back[5];

@@ -1,5 +1,5 @@
-/* Published numbers on public data (doc/reference.md). Skipped where MUSCALE_REFERENCE is unset; where it is set a missing
- * file is a failure. Each test names the row it covers; the list below says which rows wait for their law. */
+/* Published numbers on public data (doc/reference.md). Skipped where MUSCALE_REFERENCE is unset; where it is set a
+ * missing file is a failure. Each test names the row it covers; the list below says which rows wait for their law. */
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <math.h>
@@ -7,12 +7,26 @@
 #include "fit/problem.h"
 #include "tests/fit/synthetic.h"
 
-static const struct { const char *row, *state; } rows[] = {
-    {"C1", "tested"}, {"C2", "tested"}, {"C3", "tested"}, {"C4", "tested"}, {"C5", "tested"},
-    {"C6", "waits for the likelihood form"}, {"C7", "waits for the likelihood form"}, {"C8", "waits for the likelihood form"}, {"C9", "waits for the likelihood form"},
-    {"C10", "tested"}, {"C11", "tested"}, {"C12", "tested"},
-    {"D1-D6", "wait for the data-constrained law"}, {"M1-M5", "wait for the laws of whole curves"},
-    {"I1", "tested"}, {"I2", "tested"}, {"I3", "waits for the method envelope"}, {"I4", "tested"},
+static const struct { const char *row, *state;
+} rows[] = {
+    {"C1", "tested"},
+    {"C2", "tested"},
+    {"C3", "tested"},
+    {"C4", "tested"},
+    {"C5", "tested"},
+    {"C6", "waits for the likelihood form"},
+    {"C7", "waits for the likelihood form"},
+    {"C8", "waits for the likelihood form"},
+    {"C9", "waits for the likelihood form"},
+    {"C10", "tested"},
+    {"C11", "tested"},
+    {"C12", "tested"},
+    {"D1-D6", "wait for the data-constrained law"},
+    {"M1-M5", "wait for the laws of whole curves"},
+    {"I1", "tested"},
+    {"I2", "tested"},
+    {"I3", "waits for the method envelope"},
+    {"I4", "tested"},
 };
 
 static bool reference(char *path, const char *file)
@@ -20,7 +34,8 @@ static bool reference(char *path, const char *file)
     const char *dir = getenv("MUSCALE_REFERENCE");
     if (!dir || !*dir) return false;
     snprintf(path, IO_PATH_MAX, "%s/%s", dir, file);
-    cr_assert(io_exists(path), "MUSCALE_REFERENCE is set, but %s is missing (doc/reference.md says where it comes from)", path);
+    cr_assert(io_exists(path),
+              "MUSCALE_REFERENCE is set, but %s is missing (doc/reference.md says where it comes from)", path);
     return true;
 }
 
@@ -73,7 +88,8 @@ Test(reference, c2_objective_at_published_parameters)
         if (k == 0) v[0] = exp(.5267228), v[1] = exp(6.0073404), v[2] = exp(6.0179186);
         fit_problem_phi(&p, phi, v);
         /* the table prints 10 decimals */
-        cr_assert_float_eq(fit_problem_eval(&p, phi, NULL, NULL), at[k].f, 6e-11, "%d: %.12g", k, fit_problem_eval(&p, phi, NULL, NULL));
+        cr_assert_float_eq(fit_problem_eval(&p, phi, NULL, NULL), at[k].f, 6e-11, "%d: %.12g", k,
+                           fit_problem_eval(&p, phi, NULL, NULL));
     }
     fit_problem_free(&p);
     fit_data_free(&d);
@@ -121,7 +137,8 @@ Test(reference, c10_squared_error)
         cr_assert_float_eq(param(&r, "E") / 1.90509, 1, 1e-4);
         cr_assert_float_eq(param(&r, "alpha") / .35106, 1, 1e-4);
         cr_assert_float_eq(param(&r, "beta") / .45874, 1, 1e-4);
-        cr_assert_float_eq(param(&r, "A") * pow(1e6, -param(&r, "alpha")) / 4.00052, 1, 1e-4); /* given for N/1e6, D/1e9 */
+        cr_assert_float_eq(param(&r, "A") * pow(1e6, -param(&r, "alpha")) / 4.00052, 1,
+                           1e-4); /* given for N/1e6, D/1e9 */
         cr_assert_float_eq(param(&r, "B") * pow(1e9, -param(&r, "beta")) / 1.05095, 1, 1e-4);
         fit_result_free(&r);
     }
@@ -151,7 +168,8 @@ Test(reference, c11_row_bootstrap)
 /* 40 model sizes, split at gaps of 0.02 in ln N. */
 Test(reference, c12_cluster_bootstrap_and_profile_of_e)
 {
-    static const double profile[][2] = {{1.70, .00112733}, {1.75, .00105729}, {1.78, .00103007}, {1.84, .00102366}, {1.86, .00103715}, {1.90, .00108913}};
+    static const double profile[][2] = {{1.70, .00112733}, {1.75, .00105729}, {1.78, .00103007},
+                                        {1.84, .00102366}, {1.86, .00103715}, {1.90, .00108913}};
     fit_data d;
     fit_result r;
     err e = {0};

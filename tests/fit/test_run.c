@@ -18,14 +18,16 @@ Test(run, exact_rows_give_the_truth_back)
         for (uint64_t s = 0; s < 5; s++) {
             fit_data d;
             fit_result r;
-            truth t = {1 + 2 * rng_uniform(s, RNG_TEST, 20, 0), exp(5 + 3 * rng_uniform(s, RNG_TEST, 20, 1)), exp(5 + 3 * rng_uniform(s, RNG_TEST, 20, 2)),
-                       .25 + .3 * rng_uniform(s, RNG_TEST, 20, 3), .25 + .3 * rng_uniform(s, RNG_TEST, 20, 4)};
+            truth t = {1 + 2 * rng_uniform(s, RNG_TEST, 20, 0), exp(5 + 3 * rng_uniform(s, RNG_TEST, 20, 1)),
+                       exp(5 + 3 * rng_uniform(s, RNG_TEST, 20, 2)), .25 + .3 * rng_uniform(s, RNG_TEST, 20, 3),
+                       .25 + .3 * rng_uniform(s, RNG_TEST, 20, 4)};
             grid_data(&d, &t, 6, 6, 2, 0, 0);
             fit_opts o = fit_opts_default(&fit_laws[0]);
             o.objective = fit_objective_find(objectives[k], NULL);
             o.bootstrap = 0;
             run(&r, &d, &o);
-            cr_assert_float_eq(param(&r, "E") / t.E, 1, 1e-6, "%s %d: E %g, %g", objectives[k], (int)s, param(&r, "E"), t.E);
+            cr_assert_float_eq(param(&r, "E") / t.E, 1, 1e-6, "%s %d: E %g, %g", objectives[k], (int)s, param(&r, "E"),
+                               t.E);
             cr_assert_float_eq(param(&r, "alpha") / t.alpha, 1, 1e-6);
             cr_assert_float_eq(param(&r, "beta") / t.beta, 1, 1e-6);
             cr_assert_float_eq(param(&r, "A") / t.A, 1, 1e-5);
@@ -71,7 +73,8 @@ Test(run, all_solvers_agree)
             }
             run(&r, &d, &o);
             if (s == 0) best = r.objective_value;
-            cr_assert_float_eq(r.objective_value / best, 1, 1e-9, "%s, %s: %.12g, newton %.12g", objectives[k], o.solver->name, r.objective_value, best);
+            cr_assert_float_eq(r.objective_value / best, 1, 1e-9, "%s, %s: %.12g, newton %.12g", objectives[k],
+                               o.solver->name, r.objective_value, best);
             fit_result_free(&r);
         }
     }
@@ -147,10 +150,13 @@ Test(run, pinned_tied_and_bounded_parameters)
 
 Test(run, option_texts_are_strict)
 {
-    static const struct { status (*parse)(fit_opts *, const char *, err *); const char *text; } bad[] = {
-        {fit_opts_fix, "gamma=1"}, {fit_opts_fix, "E"}, {fit_opts_fix, "E=1x"}, {fit_opts_fix, "E=-1"}, {fit_opts_fix, "A=0"}, {fit_opts_fix, "=1"},
-        {fit_opts_tie, "alpha=alpha"}, {fit_opts_tie, "alpha=A"}, {fit_opts_tie, "alpha=x"}, {fit_opts_bound, "alpha=1"}, {fit_opts_bound, "alpha=1,0.5"},
-        {fit_opts_bound, "alpha=0.1,0.5,0.7"}};
+    static const struct { status (*parse)(fit_opts *, const char *, err *); const char *text;
+    } bad[] = {{fit_opts_fix, "gamma=1"},       {fit_opts_fix, "E"},
+               {fit_opts_fix, "E=1x"},          {fit_opts_fix, "E=-1"},
+               {fit_opts_fix, "A=0"},           {fit_opts_fix, "=1"},
+               {fit_opts_tie, "alpha=alpha"},   {fit_opts_tie, "alpha=A"},
+               {fit_opts_tie, "alpha=x"},       {fit_opts_bound, "alpha=1"},
+               {fit_opts_bound, "alpha=1,0.5"}, {fit_opts_bound, "alpha=0.1,0.5,0.7"}};
     double start[FIT_MAX_PARAMS];
     err e = {0};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -185,7 +191,8 @@ Test(run, bootstrap_is_a_function_of_its_seed)
     fit_data_free(&d);
 }
 
-/* Rows that stand eight times over: the row bootstrap believes in eight times the data, the cluster bootstrap does not. */
+/* Rows that stand eight times over: the row bootstrap believes in eight times the data, the cluster bootstrap does not.
+ */
 Test(run, clusters_keep_copies_together)
 {
     enum { COPIES = 8 };
@@ -195,7 +202,8 @@ Test(run, clusters_keep_copies_together)
     data_alloc(&many, one.n * COPIES);
     many.cluster = malloc(many.n * sizeof *many.cluster);
     for (size_t i = 0; i < many.n; i++) {
-        many.N[i] = one.N[i / COPIES], many.D[i] = one.D[i / COPIES], many.C[i] = one.C[i / COPIES], many.loss[i] = one.loss[i / COPIES];
+        many.N[i] = one.N[i / COPIES], many.D[i] = one.D[i / COPIES], many.C[i] = one.C[i / COPIES],
+        many.loss[i] = one.loss[i / COPIES];
         many.cluster[i] = (uint32_t)(i / COPIES);
     }
     fit_opts o = fit_opts_default(&fit_laws[0]);
