@@ -66,9 +66,10 @@ const char *num_text(double x, char *buf)
     return buf;
 }
 
+enum { MAX = 63 }; /* longest word that is compared */
+
 static int edit_distance(const char *a, const char *b)
 {
-    enum { MAX = 63 };
     int la = (int)strlen(a), lb = (int)strlen(b), row[MAX + 1];
     if (la > MAX || lb > MAX) return MAX;
     for (int j = 0; j <= lb; j++) row[j] = j;
@@ -89,6 +90,7 @@ static int edit_distance(const char *a, const char *b)
 const char *num_nearest_word(const char *word, const char *const *candidates, int n)
 {
     const char *best = NULL;
+    if (strlen(word) > MAX) return NULL;
     int limit = (int)strlen(word) / 3 + 1, best_d = limit + 1;
     for (int i = 0; i < n; i++) {
         int d = edit_distance(word, candidates[i]);
