@@ -1,6 +1,6 @@
 /* Training step (forward, loss, backward, AdamW; fp32, one thread) in useful FLOP/s over the single-thread sgemm peak of the same
  * BLAS, measured in turns with it. CPU seconds of the thread, so that other programs on the machine do not count; wall beside it.
- *   bench/step [rounds] */
+ *   bench/step [rounds [shape number, 0 .. 5]]     one shape alone: no worker and memory tables */
 #include <cblas.h>
 #include <inttypes.h>
 #include <math.h>
@@ -128,7 +128,7 @@ static double peak(const float *a, const float *b, float *c)
     return 2.0 * PEAK_N * PEAK_N * PEAK_N / (cpu_now() - c0);
 }
 
-static void ratios(int rounds)
+static void ratios(int rounds, int from, int to)
 {
     static const size_t n = (size_t)PEAK_N * PEAK_N;
     float *a = must(aligned_alloc(64, n * sizeof *a)), *b = must(aligned_alloc(64, n * sizeof *b)), *c = must(aligned_alloc(64, n * sizeof *c));
@@ -136,24 +136,24 @@ static void ratios(int rounds)
     double p[MAX_ROUNDS], ratio[N_SHAPES][MAX_ROUNDS], by_wall[N_SHAPES][MAX_ROUNDS], gf[N_SHAPES][MAX_ROUNDS];
     for (size_t i = 0; i < n; i++) a[i] = (float)(i % 7) * 0.1f, b[i] = (float)(i % 5) * 0.1f;
     memset(c, 0, n * sizeof *c);
-    for (int i = 0; i < N_SHAPES; i++) {
+    for (int i = from; i < to; i++) {
         x[i] = subject_new(shape_of(i), 1, 1);
         step(&x[i]);
     }
     peak(a, b, c);
-    printf("device %s; sgemm peak: %d^3, one thread, the same BLAS\n", bank_device_name(x[0].b), PEAK_N);
+    printf("device %s; sgemm peak: %d^3, one thread, the same BLAS\n", bank_device_name(x[from].b), PEAK_N);
     printf("useful FLOPs per token: 6*(12*L*d^2 + V*d) + 6*L*T*d (head counted, table lookup not, causal attention once), B %d, T %d, GELU 4d, tied\n",
            BATCH, T);
     for (int k = 0; k < rounds; k++)
-        for (int i = 0; i < N_SHAPES; i++) {
+        for (int i = from; i < to; i++) {
             double wall;
-            if (i % 3 == 0) p[k] = peak(a, b, c) / 1e9;
+            if (i == from || i % 3 == 0) p[k] = peak(a, b, c) / 1e9;
             gf[i][k] = rate(&x[i], 0.12, &wall) / 1e9;
             ratio[i][k] = gf[i][k] / p[k];
             by_wall[i][k] = wall / 1e9;
         }
     printf("sgemm peak %.1f GFLOP/s (median of %d)\n", median(p, rounds), rounds);
-    for (int i = 0; i < N_SHAPES; i++) {
+    for (int i = from; i < to; i++) {
         const double m = median(ratio[i], rounds), tok = median(by_wall[i], rounds) * 1e9 / x[i].flops * BATCH * T;
         printf("L%" PRId64 " d%-3" PRId64 " V%-4" PRId64 " %6.1f GFLOP/s  ratio %.3f [%.3f, %.3f]  required %.2f %s  wall %.1f GFLOP/s %.0f tokens/s\n",
                shapes[i].layers, shapes[i].d, shapes[i].vocab, median(gf[i], rounds), m, ratio[i][0], ratio[i][rounds - 1], shapes[i].required,
@@ -218,8 +218,13 @@ int main(int argc, char **argv)
     openblas_set_num_threads(1);
     int rounds = argc > 1 ? atoi(argv[1]) : 7;
     if (rounds < 1 || rounds > MAX_ROUNDS) rounds = 7;
+    const int only = argc > 2 ? atoi(argv[2]) : -1;
+    if (only >= 0 && only < N_SHAPES) {
+        ratios(rounds, only, only + 1);
+        return 0;
+    }
     memory();
-    ratios(rounds);
+    ratios(rounds, 0, N_SHAPES);
     workers(rounds);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sched.h>
+#include <sys/mman.h>
 
 #include "base/rng.h"
 #include "kernels/adamw.h"
@@ -100,8 +101,9 @@ static void *take(size_t n, size_t size)
 {
     void *p = NULL;
     if (size && n > SIZE_MAX / 2 / size) return NULL;
-    const size_t bytes = (n * size + K_ALIGN) / K_ALIGN * K_ALIGN;
-    if (posix_memalign(&p, K_ALIGN, bytes)) return NULL;
+    const size_t bytes = (n * size + K_ALIGN) / K_ALIGN * K_ALIGN, huge = 1 << 21;
+    if (posix_memalign(&p, bytes >= 2 * huge ? huge : K_ALIGN, bytes)) return NULL;
+    if (bytes >= 2 * huge) madvise(p, bytes / huge * huge, MADV_HUGEPAGE); /* only advice: fewer misses of the address cache */
     memset(p, 0, bytes);
     return p;
 }

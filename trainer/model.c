@@ -41,20 +41,20 @@ static k_mm mm(const run *w, size_t in, size_t out)
 }
 
 static k_norm norm(const run *w) { return (k_norm){.R = w->R, .n = w->n, .c = w->m->d, .eps = MODEL_NORM_EPS}; }
-static k_rows rows(const run *w, size_t c) { return (k_rows){.R = w->R, .n = w->n, .c = c, .ld = c}; }
+static k_rows rows(const run *w, size_t c, size_t ld) { return (k_rows){.R = w->R, .n = w->n, .c = c, .ld = ld}; }
 
 static k_heads heads(const run *w)
 {
     const shape *s = &w->m->s; /* q's heads and k's heads are neighbours in a row of qkv */
     return (k_heads){.R = w->R, .B = w->io->n_seq, .T = w->m->T, .heads = (size_t)(s->n_head + s->n_kv_head),
-                     .head_dim = (size_t)s->head_dim, .ld = w->m->qkv};
+                     .head_dim = (size_t)s->head_dim, .ld = w->m->ld_qkv};
 }
 
 static k_attn attn(const run *w)
 {
     const shape *s = &w->m->s;
     return (k_attn){.kind = K_ATTN_CAUSAL, .R = w->R, .B = w->io->n_seq, .T = w->m->T, .n_head = (size_t)s->n_head,
-                    .n_kv_head = (size_t)s->n_kv_head, .head_dim = (size_t)s->head_dim, .ld = w->m->qkv, .ldo = w->m->q};
+                    .n_kv_head = (size_t)s->n_kv_head, .head_dim = (size_t)s->head_dim, .ld = w->m->ld_qkv, .ldo = w->m->q};
 }
 
 /* The input of a matrix after a norm: the normalised rows, times the gain where the shape has one. */
@@ -132,7 +132,7 @@ static status attn_branch(const run *w, int64_t l)
     TRY(w->ops->rmsnorm_fwd(w->ctx, act_l(w, at->h1, l), act_l(w, at->r1, l), cact(w, at->x), &ns, w->e));
     TRY(normed(w, &h, cact_l(w, at->h1, l), m->layers[l].attn_norm));
     const k_arr qkv = act_l(w, at->qkv, l);
-    TRY(parts_fwd(w, qkv, h, p, qkv_parts(w, p, l), m->qkv));
+    TRY(parts_fwd(w, qkv, h, p, qkv_parts(w, p, l), m->ld_qkv));
     if (m->s.qk_norm) TRY(w->ops->qknorm_fwd(w->ctx, qkv, act_l(w, at->rq, l), MODEL_NORM_EPS, &hs, w->e));
     TRY(w->ops->rope_fwd(w->ctx, qkv, w->io->consts, &hs, w->e));
     const k_in q = k_const(qkv);
@@ -148,7 +148,7 @@ static status ffn_branch(const run *w, int64_t l)
     const model *m = w->m;
     const layout *at = &w->at;
     const k_norm ns = norm(w);
-    const k_rows rs = rows(w, m->f);
+    const k_rows rs = rows(w, m->f, m->ld_f);
     const k_arr u = act_l(w, at->u, l), g = act_l(w, at->g, l);
     const size_t t = m->layers[l].ffn_out, t1 = m->layers[l].ffn_in;
     k_in h;
@@ -156,20 +156,22 @@ static status ffn_branch(const run *w, int64_t l)
     TRY(w->ops->rmsnorm_fwd(w->ctx, act_l(w, at->h2, l), act_l(w, at->r2, l), cact(w, at->x), &ns, w->e));
     TRY(normed(w, &h, cact_l(w, at->h2, l), m->layers[l].ffn_norm));
     if (m->s.act == ACT_GELU && w->ops->matmul_gelu_fwd) {
-        const k_mm s1 = mm(w, m->d, m->f);
+        k_mm s1 = mm(w, m->d, m->f);
+        s1.ldy = m->ld_f;
         TRY(w->ops->matmul_gelu_fwd(w->ctx, g, u, h, weight(w, t1), mult(w, t1), &s1, w->e));
     } else {
-        TRY(parts_fwd(w, u, h, p, ffn_parts(w, p, l), m->u));
+        TRY(parts_fwd(w, u, h, p, ffn_parts(w, p, l), m->ld_u));
         TRY((m->s.act == ACT_GELU ? w->ops->gelu_fwd : w->ops->swiglu_fwd)(w->ctx, g, u, &rs, w->e));
     }
-    const k_mm s = mm(w, m->f, m->d);
+    k_mm s = mm(w, m->f, m->d);
+    s.ldx = m->ld_f;
     return w->ops->matmul_fwd(w->ctx, act(w, at->x), k_const(g), weight(w, t), mult(w, t), true, &s, w->e);
 }
 
 static status forward(const run *w)
 {
     const model *m = w->m;
-    const k_rows rs = rows(w, m->d);
+    const k_rows rs = rows(w, m->d, m->d);
     const k_norm ns = norm(w);
     TRY(w->ops->embed_fwd(w->ctx, act(w, w->at.x), param(w, m->embed), w->io->ids, mult(w, m->embed), &rs, w->e));
     for (int64_t l = 0; l < m->s.n_layer; l++) {
@@ -190,7 +192,8 @@ static status head(const run *w)
     for (size_t i = 0; i < w->n; i += m->head_rows) {
         k_mm s = mm(w, m->d, m->V);
         s.n = w->n - i < m->head_rows ? w->n - i : m->head_rows;
-        const k_rows rs = {.R = w->R, .n = s.n, .c = m->V, .ld = m->V};
+        s.ldy = m->ld_v;
+        const k_rows rs = {.R = w->R, .n = s.n, .c = m->V, .ld = m->ld_v};
         k_ids targets = w->io->ids;
         targets.p++;
         targets.first += i;
@@ -220,8 +223,9 @@ static status ffn_bwd(const run *w, int64_t l)
     const model *m = w->m;
     const layout *at = &w->at;
     const size_t t = m->layers[l].ffn_out;
-    const k_mm s = mm(w, m->f, m->d);
-    const k_rows rs = rows(w, m->f);
+    k_mm s = mm(w, m->f, m->d);
+    s.ldx = m->ld_f;
+    const k_rows rs = rows(w, m->f, m->ld_f);
     const k_in u = cact_l(w, at->u, l), dx = cact(w, at->dx);
     const k_arr du = act(w, at->du), g = act_l(w, at->g, l);
     part p[2];
@@ -235,7 +239,7 @@ static status ffn_bwd(const run *w, int64_t l)
     }
     const k_in h2 = cact_l(w, at->h2, l);
     TRY(normed(w, &h, h2, m->layers[l].ffn_norm));
-    TRY(parts_bwd(w, act(w, at->dh), k_const(du), h, p, ffn_parts(w, p, l), m->u));
+    TRY(parts_bwd(w, act(w, at->dh), k_const(du), h, p, ffn_parts(w, p, l), m->ld_u));
     return normed_bwd(w, act(w, at->dh), h2, cact_l(w, at->r2, l), m->layers[l].ffn_norm, true);
 }
 
@@ -259,14 +263,14 @@ static status attn_bwd(const run *w, int64_t l)
     TRY(w->ops->rope_bwd(w->ctx, dqkv, w->io->consts, &hs, w->e));
     const k_in h1 = cact_l(w, at->h1, l);
     TRY(normed(w, &h, h1, m->layers[l].attn_norm));
-    TRY(parts_bwd(w, act(w, at->dh), k_const(dqkv), h, p, qkv_parts(w, p, l), m->qkv));
+    TRY(parts_bwd(w, act(w, at->dh), k_const(dqkv), h, p, qkv_parts(w, p, l), m->ld_qkv));
     return normed_bwd(w, act(w, at->dh), h1, cact_l(w, at->r1, l), m->layers[l].attn_norm, true);
 }
 
 static status backward(const run *w)
 {
     const model *m = w->m;
-    const k_rows rs = rows(w, m->d);
+    const k_rows rs = rows(w, m->d, m->d);
     TRY(normed_bwd(w, act(w, w->at.dh), cact(w, w->at.hf), cact(w, w->at.rf), m->final_norm, false));
     for (int64_t l = m->s.n_layer - 1; l >= 0; l--) {
         TRY(ffn_bwd(w, l));

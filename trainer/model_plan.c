@@ -62,6 +62,10 @@ status model_new(model **out, const shape *s, err *e)
     m->u = s->act == ACT_SWIGLU ? 2 * m->f : m->f;
     m->T = (size_t)s->seq_len;
     m->V = (size_t)s->vocab;
+    m->ld_qkv = pad(m->qkv) + ALIGN_REALS;
+    m->ld_f = pad(m->f) + ALIGN_REALS;
+    m->ld_u = s->act == ACT_SWIGLU ? 2 * m->ld_f : m->ld_f;
+    m->ld_v = pad(m->V) + ALIGN_REALS;
     m->head_rows = LOGIT_BUDGET / m->V < 64 ? 64 : LOGIT_BUDGET / m->V / 64 * 64;
     place(m);
     *out = m;
@@ -113,14 +117,14 @@ layout model_layout(const model *m, size_t n_seq, bool train)
     const size_t first = l.total;
     l.h1 = take(&l, n * m->d);
     l.r1 = take(&l, n);
-    l.qkv = take(&l, n * m->qkv);
+    l.qkv = take(&l, n * m->ld_qkv);
     l.rq = take(&l, m->s.qk_norm ? n * heads : 0);
     l.att = take(&l, n * m->q);
     l.lse = take(&l, n * (size_t)m->s.n_head);
     l.h2 = take(&l, n * m->d);
     l.r2 = take(&l, n);
-    l.u = take(&l, n * m->u);
-    l.g = take(&l, n * m->f);
+    l.u = take(&l, n * m->ld_u);
+    l.g = take(&l, n * m->ld_f);
     if (train) {
         l.layer = l.total - first;
         l.total = first + l.layer * (size_t)m->s.n_layer;
@@ -128,13 +132,13 @@ layout model_layout(const model *m, size_t n_seq, bool train)
     l.hf = take(&l, n * m->d);
     l.rf = take(&l, n);
     l.hg = take(&l, m->s.norm_gain ? n * m->d : 0);
-    l.logits = take(&l, rows * m->V);
+    l.logits = take(&l, rows * m->ld_v);
     if (train) {
         l.dx = take(&l, n * m->d);
         l.dh = take(&l, n * m->d);
-        l.dqkv = take(&l, n * m->qkv);
+        l.dqkv = take(&l, n * m->ld_qkv);
         l.datt = take(&l, n * m->q);
-        l.du = take(&l, n * m->u);
+        l.du = take(&l, n * m->ld_u);
     }
     return l;
 }

@@ -13,6 +13,7 @@ struct model {
     size_t embed, final_norm, head; /* head == embed when tied */
     /* sizes in elements, named once */
     size_t d, q, kv, qkv, f, u, T, V; /* qkv = q + 2 kv, u = f or 2f: what the first ffn matrix writes */
+    size_t ld_qkv, ld_f, ld_u, ld_v;  /* row strides: whole lines plus one, so that no stride is a power of two */
     size_t head_rows;                 /* rows of logits formed at once */
     size_t *pack_at;                  /* place of each tensor in the packed weights */
 };

@@ -48,7 +48,8 @@ INLINE void micro(const int mr, const int nv, vec acc[MR][NV], const float *a, s
 
 /* What becomes of a finished tile t = alpha * acc. The *_ADD forms first add what earlier depth blocks left in c. */
 typedef enum tail { PUT, ADD, GELU, GELU_ADD, MUL, MUL_ADD } tail;
-typedef struct side { float *out2; const float *coef; } side; /* GELU: slope; MUL: factor; laid out like c */
+typedef struct side { float *out2; const float *coef; } side; /* GELU: slope; MUL: factor; laid out like c; c itself where unused */
+INLINE side no_side(float *c) { return (side){c, c}; }
 
 INLINE void finish(const tail how, float *c, side s, vec t)
 {
@@ -62,12 +63,20 @@ INLINE void finish(const tail how, float *c, side s, vec t)
     st(c, t);
 }
 
-INLINE side side_at(side s, size_t at) { return (side){s.out2 ? s.out2 + at : NULL, s.coef ? s.coef + at : NULL}; }
+INLINE side side_at(side s, size_t at) { return (side){s.out2 + at, s.coef + at}; }
 
 INLINE void full_tile(const tail how, float *c, size_t ldc, side s, const float *a, size_t row, size_t step, const float *b, size_t ldb,
                       size_t K, float alpha)
 {
     vec acc[MR][NV];
+    /* the tile is wanted a thousand cycles from now: time enough for its lines to come from the L3 */
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < NR; v += 16) {
+            __builtin_prefetch(c + (size_t)i * ldc + v, 1);
+            if (how == MUL || how == MUL_ADD) __builtin_prefetch(s.coef + (size_t)i * ldc + v);
+        }
     micro(MR, NV, acc, a, row, step, b, ldb, K);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++)
@@ -122,11 +131,16 @@ static void edge_tile(tail how, float *c, size_t ldc, side s, const float *a, si
 INLINE void block(const tail how, float *c, size_t ldc, side s, const float *a, size_t lda, const float *b, size_t depth, size_t n,
                   size_t kc, size_t N, float alpha)
 {
+    const size_t share = (kc * NR * MR / n + 15) / 16 * 16; /* of the next panel, fetched into the L2 beside each tile */
     for (size_t j = 0; j < N; j += NR, b += NR * depth) {
         const size_t nr = N - j < NR ? N - j : NR;
         size_t i = 0;
         if (nr == NR)
-            for (; i + MR <= n; i += MR) full_tile(how, c + i * ldc + j, ldc, side_at(s, i * ldc + j), a + i * lda, lda, 1, b, NR, kc, alpha);
+            for (const float *next = b + NR * depth; i + MR <= n; i += MR, next += share) {
+                if (j + NR < N)
+                    for (size_t f = 0; f < share; f += 16) __builtin_prefetch(next + f, 0, 2);
+                full_tile(how, c + i * ldc + j, ldc, side_at(s, i * ldc + j), a + i * lda, lda, 1, b, NR, kc, alpha);
+            }
         for (; i < n; i += MR)
             edge_tile(how, c + i * ldc + j, ldc, side_at(s, i * ldc + j), a + i * lda, lda, 1, b, NR, kc, alpha, n - i < MR ? n - i : MR, nr);
     }
@@ -134,12 +148,12 @@ INLINE void block(const tail how, float *c, size_t ldc, side s, const float *a, 
 
 static void block_put(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t depth, size_t n, size_t kc, size_t N, float alpha)
 {
-    block(PUT, c, ldc, (side){0}, a, lda, b, depth, n, kc, N, alpha);
+    block(PUT, c, ldc, no_side(c), a, lda, b, depth, n, kc, N, alpha);
 }
 
 static void block_add(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t depth, size_t n, size_t kc, size_t N, float alpha)
 {
-    block(ADD, c, ldc, (side){0}, a, lda, b, depth, n, kc, N, alpha);
+    block(ADD, c, ldc, no_side(c), a, lda, b, depth, n, kc, N, alpha);
 }
 
 static void block_gelu(bool add, float *c, size_t ldc, side s, const float *a, size_t lda, const float *b, size_t depth, size_t n, size_t kc,
@@ -181,7 +195,7 @@ static status matmul_fwd(k_ctx *ctx, k_arr y, k_in x, k_weight w, const real *al
 {
     if (!w.packed.p) return k_matmul_fwd_cpu(ctx, y, x, w, alpha, acc, s, e);
     for (size_t r = 0; r < s->R; r++)
-        gemm(acc ? ADD : PUT, y.p + r * y.stride, s->ldy, (side){0}, x.p + r * x.stride, s->ldx, fwd_panels(&w, r), s->n, s->in, s->out,
+        gemm(acc ? ADD : PUT, y.p + r * y.stride, s->ldy, no_side(y.p), x.p + r * x.stride, s->ldx, fwd_panels(&w, r), s->n, s->in, s->out,
              k_scalar(alpha, r));
     return ST_OK;
 }
@@ -190,7 +204,7 @@ static status matmul_dgrad(k_ctx *ctx, k_arr dx, k_in dy, k_weight w, const real
 {
     if (!w.packed.p) return k_matmul_dgrad_cpu(ctx, dx, dy, w, alpha, acc, s, e);
     for (size_t r = 0; r < s->R; r++)
-        gemm(acc ? ADD : PUT, dx.p + r * dx.stride, s->ldx, (side){0}, dy.p + r * dy.stride, s->ldy, bwd_panels(&w, r, s), s->n, s->out,
+        gemm(acc ? ADD : PUT, dx.p + r * dx.stride, s->ldx, no_side(dx.p), dy.p + r * dy.stride, s->ldy, bwd_panels(&w, r, s), s->n, s->out,
              s->in, k_scalar(alpha, r));
     return ST_OK;
 }
@@ -200,7 +214,7 @@ static status matmul_gelu_fwd(k_ctx *ctx, k_arr y, k_arr coef, k_in x, k_weight 
     (void)ctx;
     if (!w.packed.p) return err_set(e, ST_DEVICE, "matmul_gelu_fwd: weights are not packed");
     for (size_t r = 0; r < s->R; r++)
-        gemm(GELU, y.p + r * y.stride, s->ldy, (side){.out2 = coef.p + r * coef.stride}, x.p + r * x.stride, s->ldx, fwd_panels(&w, r), s->n,
+        gemm(GELU, y.p + r * y.stride, s->ldy, (side){coef.p + r * coef.stride, coef.p}, x.p + r * x.stride, s->ldx, fwd_panels(&w, r), s->n,
              s->in, s->out, k_scalar(alpha, r));
     return ST_OK;
 }
@@ -210,42 +224,45 @@ static status matmul_dgrad_mul(k_ctx *ctx, k_arr dx, k_in dy, k_weight w, k_in c
     (void)ctx;
     if (!w.packed.p) return err_set(e, ST_DEVICE, "matmul_dgrad_mul: weights are not packed");
     for (size_t r = 0; r < s->R; r++)
-        gemm(MUL, dx.p + r * dx.stride, s->ldx, (side){.coef = coef.p + r * coef.stride}, dy.p + r * dy.stride, s->ldy, bwd_panels(&w, r, s),
+        gemm(MUL, dx.p + r * dx.stride, s->ldx, (side){dx.p, coef.p + r * coef.stride}, dy.p + r * dy.stride, s->ldy, bwd_panels(&w, r, s),
              s->n, s->out, s->in, k_scalar(alpha, r));
     return ST_OK;
 }
 
-/* A panel of x copied together: its rows lie a power of two apart and would fight for the same lines of the L1. */
-static void copy_panel(float *dst, const float *src, size_t ld_src, size_t kc, size_t nr)
+/* The weight gradient reads both sides down their columns. x is copied together, a panel at a time: rows that lie a power
+ * of two apart would fight for the same lines of the L1. dy is read in place, 8 floats of a row at a time; the model gives its rows
+ * a stride that is no power of two (model_plan.c). */
+static void copy_panel(float *dst, const float *src, size_t ld_src, size_t kc, size_t n)
 {
-    for (size_t k = 0; k < kc; k++, dst += NR, src += ld_src)
-        if (nr == NR)
-            for (int v = 0; v < NV; v++) st(dst + v * VL, ld(src + v * VL));
-        else
-            for (size_t c = 0; c < NR; c++) dst[c] = c < nr ? src[c] : 0;
+    if (n == NR) {
+        for (size_t k = 0; k < kc; k++) memcpy(dst + k * NR, src + k * ld_src, NR * sizeof *dst);
+    } else {
+        for (size_t k = 0; k < kc; k++)
+            for (size_t c = 0; c < NR; c++) dst[k * NR + c] = c < n ? src[k * ld_src + c] : 0;
+    }
 }
 
-static void wgrad_block(float *dw, size_t out, size_t in, const float *dy, size_t ldy, const float *x, size_t ldx, size_t kc, float alpha,
-                        float *panel)
+static void wgrad_panel(float *dw, size_t ldw, size_t out, size_t nr, const float *dy, size_t ldy, const float *panel, size_t kc, float alpha)
 {
-    for (size_t j = 0; j < in; j += NR) {
-        const size_t nr = in - j < NR ? in - j : NR;
-        size_t i = 0;
-        copy_panel(panel, x + j, ldx, kc, nr);
-        if (nr == NR)
-            for (; i + MR <= out; i += MR) full_tile(ADD, dw + i * in + j, in, (side){0}, dy + i, 1, ldy, panel, NR, kc, alpha);
-        for (; i < out; i += MR)
-            edge_tile(ADD, dw + i * in + j, in, (side){0}, dy + i, 1, ldy, panel, NR, kc, alpha, out - i < MR ? out - i : MR, nr);
-    }
+    size_t o = 0;
+    if (nr == NR)
+        for (; o + MR <= out; o += MR) full_tile(ADD, dw + o * ldw, ldw, no_side(dw), dy + o, 1, ldy, panel, NR, kc, alpha);
+    for (; o < out; o += MR) edge_tile(ADD, dw + o * ldw, ldw, no_side(dw), dy + o, 1, ldy, panel, NR, kc, alpha, out - o < MR ? out - o : MR, nr);
 }
 
 static status matmul_wgrad(k_ctx *ctx, k_arr dw, k_in dy, k_in x, const real *alpha, const k_mm *s, err *e)
 {
     (void)e;
+    float *panel = (float *)ctx->scratch;
     for (size_t r = 0; r < s->R; r++)
-        for (size_t k = 0; k < s->n; k += KC_W)
-            wgrad_block(dw.p + r * dw.stride, s->out, s->in, dy.p + r * dy.stride + k * s->ldy, s->ldy, x.p + r * x.stride + k * s->ldx,
-                        s->ldx, s->n - k < KC_W ? s->n - k : KC_W, k_scalar(alpha, r), (float *)ctx->scratch);
+        for (size_t k = 0; k < s->n; k += KC_W) {
+            const size_t kc = s->n - k < KC_W ? s->n - k : KC_W;
+            for (size_t j = 0; j < s->in; j += NR) {
+                const size_t nr = s->in - j < NR ? s->in - j : NR;
+                copy_panel(panel, x.p + r * x.stride + k * s->ldx + j, s->ldx, kc, nr);
+                wgrad_panel(dw.p + r * dw.stride + j, s->in, s->out, nr, dy.p + r * dy.stride + k * s->ldy, s->ldy, panel, kc, k_scalar(alpha, r));
+            }
+        }
     return ST_OK;
 }
 
