@@ -16,10 +16,13 @@ const cli_command cli_commands[] = {
      "train CONFIG.yaml [key=value ...] -o RUNDIR [--resume] [--prediction PREDICTION.json] [--threads N]"},
     {"sweep", cmd_sweep, "plan, run and collect a grid of runs",
      "  muscale sweep plan sweep.yaml\n"
-     "  muscale sweep run sweep.yaml -o campaign -j 2\n"
-     "  muscale sweep status campaign\n"
+     "  muscale sweep run sweep.yaml -o campaign -j 2      (again: finished runs are skipped, the others resumed)\n"
+     "  muscale sweep status campaign -v\n"
      "  muscale sweep collect campaign\n",
-     "sweep plan SPEC.yaml\nsweep run SPEC.yaml -o CAMPAIGN [-j N] [--device cpu]\nsweep status CAMPAIGN\nsweep collect CAMPAIGN"},
+     "sweep plan SPEC.yaml [-j N] [--max-bank R] [--memory GIB] [--flops-rate F | --no-calibrate]\n"
+     "sweep run SPEC.yaml -o CAMPAIGN [-j N] [--max-bank R] [--device cpu] [--fail-fast[=k]] [--amend]\n"
+     "sweep status CAMPAIGN [-v]\n"
+     "sweep collect CAMPAIGN"},
     {"fit", cmd_fit, "fit a scaling law, with intervals and a verdict",
      "  muscale fit campaign --law chinchilla -o fit.json\n"
      "  muscale fit runs.csv --col N=params --col D=tokens --col loss=val_loss --law chinchilla\n"

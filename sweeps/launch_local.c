@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "sweeps/campaign.h"
+#include "sweeps/seat.h"
 #include "sweeps/store.h"
 #include "trainer/train.h"
 
@@ -27,15 +28,6 @@ typedef struct cell {
     bool asked_again; /* was another's, who left it unfinished */
     double left;      /* FLOPs */
 } cell;
-
-/* One replica of the bank at work: the store's observer behind ours, which remembers who failed. */
-typedef struct seat {
-    size_t run;
-    store_run *store;
-    train_observer inner;
-    err why;
-    bool failed;
-} seat;
 
 typedef struct launch {
     const sweep_plan *p;
@@ -110,51 +102,6 @@ static void bank_progress(void *self, double flops_done, double flops_total)
     (void)flops_total;
     l->bank_done = flops_done;
     report(l);
-}
-
-/* ---- observers ------------------------------------------------------------------------------------------------ */
-
-static status remember(seat *x, status st, const err *why, err *e)
-{
-    if (st) {
-        x->failed = true;
-        x->why = *why;
-        if (e) *e = *why;
-    }
-    return st;
-}
-
-#define FORWARD(slot, params, ...)                                                                                     \
-    static status seat_##slot params                                                                                   \
-    {                                                                                                                  \
-        seat *x = self;                                                                                                \
-        err why = {0};                                                                                                 \
-        return remember(x, x->inner.slot(x->inner.self, __VA_ARGS__), &why, e);                                        \
-    }
-FORWARD(start, (void *self, const train_start *a, err *e), a, &why)
-FORWARD(row, (void *self, const train_row *a, err *e), a, &why)
-FORWARD(val, (void *self, const train_val *a, err *e), a, &why)
-FORWARD(ckpt, (void *self, int64_t step, const char *file, err *e), step, file, &why)
-FORWARD(end, (void *self, const train_end *a, err *e), a, &why)
-#undef FORWARD
-
-static status seat_sync(void *self, err *e)
-{
-    seat *x = self;
-    err why = {0};
-    return remember(x, x->inner.sync(x->inner.self, &why), &why, e);
-}
-
-static train_observer seat_observer(seat *x)
-{
-    const train_observer *in = &x->inner;
-    return (train_observer){.self = x,
-                            .start = in->start ? seat_start : NULL,
-                            .row = in->row ? seat_row : NULL,
-                            .val = in->val ? seat_val : NULL,
-                            .sync = in->sync ? seat_sync : NULL,
-                            .ckpt = in->ckpt ? seat_ckpt : NULL,
-                            .end = in->end ? seat_end : NULL};
 }
 
 /* ---- failures ------------------------------------------------------------------------------------------------- */

@@ -184,7 +184,7 @@ Test(sweep, failed_runs_exit_4, .init = sandbox, .fini = clean)
 
 Test(sweep, divergence_is_exit_0, .init = sandbox, .fini = clean)
 {
-    write_text("s.yaml", BASE "grid: {lr: [1e-3, 1e30]}\n");
+    write_text("s.yaml", BASE "grid: {lr: [1e-3, 100]}\n");
     expect("$M sweep run s.yaml -o c", 0, "2 runs: 1 done, 1 diverged, 0 failed");
 }
 

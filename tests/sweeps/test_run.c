@@ -354,7 +354,7 @@ Test(run, divergence_is_a_result)
     sweep_progress r;
     sweep_status s;
     err e = {0};
-    begin(&c, FIXTURE_BASE "grid: {lr: [1e-2, 1e30]}\n", 1, 2);
+    begin(&c, FIXTURE_BASE "grid: {lr: [1e-2, 100]}\n", 1, 2);
     cr_expect_eq(go(&c, 1, &r, &e), ST_OK, "%s", e.msg);
     cr_expect_eq(r.done, 1);
     cr_expect_eq(r.diverged, 1, "%zu diverged", r.diverged);

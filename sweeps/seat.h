@@ -1,0 +1,19 @@
+/* One replica of the bank at work: the store's observer with a memory of who failed. Private to the launcher. */
+#ifndef SWEEPS_SEAT_H
+#define SWEEPS_SEAT_H
+#include <stdbool.h>
+#include <stddef.h>
+#include "sweeps/store.h"
+#include "trainer/train.h"
+
+typedef struct seat {
+    size_t run; /* of the plan */
+    store_run *store;
+    train_observer inner;
+    err why; /* valid when failed */
+    bool failed;
+} seat;
+
+/* Forwards every slot to x->inner; an error it returns is kept in x->why. Valid as long as *x. */
+train_observer seat_observer(seat *x);
+#endif
