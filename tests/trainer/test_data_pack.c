@@ -103,11 +103,12 @@ Test(pack, ids_widen_when_they_must)
     scratch_remove(&d);
 }
 
-/* Shards of 7 tokens: splitting, widening in the middle, the validation tail over shard borders. */
+/* Shards of 7 tokens: splitting, widening in the middle, the validation tail inside, on and over shard borders. Few and
+ * small: every shard is an fsync. */
 Test(pack, many_small_shards)
 {
-    enum { N = 100 };
-    static const double fractions[] = {0, 0.01, 0.05, 0.07, 0.14, 0.5, 0.99};
+    enum { N = 28 };
+    static const double fractions[] = {0, 0.04, 0.25, 0.6, 0.97};
     for (int wide = 0; wide < 3; wide++) {
         for (size_t k = 0; k < sizeof fractions / sizeof *fractions; k++) {
             scratch d = scratch_make();
@@ -116,10 +117,10 @@ Test(pack, many_small_shards)
             data_writer *w = NULL;
             uint32_t ids[N];
             for (uint32_t i = 0; i < N; i++) ids[i] = i;
-            if (wide) ids[wide == 1 ? 0 : 50] = 70000;
+            if (wide) ids[wide == 1 ? 0 : 10] = 70000;
             scratch_path(out, &d, "set");
             EXPECT_OK(data_writer_new(&w, out, 7, &e));
-            for (uint32_t i = 0; i < N; i += 20) EXPECT_OK(data_writer_put(w, ids + i, 20, &e));
+            for (uint32_t i = 0; i < N; i += 4) EXPECT_OK(data_writer_put(w, ids + i, 4, &e));
             data_info info = {.tokenizer = "ids"};
             EXPECT_OK(data_writer_publish(w, &info, fractions[k], json_object(), &e));
             data_writer_free(w);
