@@ -16,6 +16,9 @@ json .bytes_per_token 1
 json .entropy_rate null
 sum=$(printf '%s' "$out" | sed -n 's/.*"sha256": "\([0-9a-f]*\)".*/\1/p')
 same 64 "${#sum}" "length of sha256"
+t "the identity is the sha256 of the tokens, as doc/formats.md says"
+same "$sum" "$({ tail -c +1025 corpus/train_000000.bin; tail -c +1025 corpus/val_000000.bin; printf 'width=2 train=428 val=22\n'; } |
+    sha256sum | cut -d' ' -f1)" sha256
 ok -q data pack -o again text
 same "$out$err" "" "-q prints nothing"
 ok --json data info again

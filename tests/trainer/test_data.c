@@ -125,6 +125,26 @@ Test(data, same_tokens_in_other_shards_have_the_same_hash)
     cr_expect_str_neq(sum[0], sum[2]);
 }
 
+/* One token of the training part, one of the validation part, or the border between them: each is other data. */
+Test(data, every_token_and_the_split_count)
+{
+    char path[IO_PATH_MAX], sum[4][IO_SHA256_HEX];
+    err e = {0};
+    for (int i = 0; i < 4; i++) {
+        scratch d = scratch_make();
+        data_set *s = NULL;
+        shard(path, &d, "train.bin", 0, i == 3 ? 31 : 30, 2);
+        if (i == 1) scratch_shell(&d, "printf x | dd of=train.bin bs=1 seek=1024 conv=notrunc status=none");
+        shard(path, &d, "val.bin", i == 3 ? 31 : 30, i == 3 ? 9 : 10, 2);
+        if (i == 2) scratch_shell(&d, "printf x | dd of=val.bin bs=1 seek=1024 conv=notrunc status=none");
+        EXPECT_OK(data_open(&s, d.dir, "", &e));
+        memcpy(sum[i], data_about(s)->sha256, IO_SHA256_HEX);
+        data_close(s);
+        for (int k = 0; k < i; k++) cr_expect_str_neq(sum[i], sum[k], "%d and %d", i, k);
+        scratch_remove(&d);
+    }
+}
+
 Test(data, wide_and_raw_files)
 {
     scratch d = scratch_make();
