@@ -34,6 +34,23 @@ bad 3 "base_width: 0, but parametrisation 'mup'" mup table c.yaml base_width=0
 bad 3 "'mupp' is none of sp, mup" mup table c.yaml parametrisation=mupp
 bad 3 "d_model" mup table c.yaml d_model=100
 bad 3 "missing.yaml: cannot open" mup table missing.yaml
+t "configs are strict: file, line, column, remedy"
+reject() { # LINE PLACE TEXT: c.yaml with one line more
+    { cat c.yaml; printf '%b\n' "$1"; } >x.yaml
+    bad 3 "$3" mup table x.yaml
+    err_has "x.yaml:$2"
+}
+reject 'lr: 1' 9:1 "duplicate key 'lr' (first on line 6)"
+reject 'd_modle: 1' 9:1 "did you mean 'd_model'"
+reject 'eps: &e 1e-8' 9:6 "anchors"
+reject 'eps: *e' 9:6 "aliases"
+reject 'eps: 1e-5x' 9:6 "1e-5x"
+reject 'val_tokens: 2_000' 9:13 "2_000"
+reject 'eps: nan' 9:6 "nan"
+reject 'eps: 1e999' 9:6 "1e999"
+reject 'eps: "1e-8"' 9:6 "eps"
+bad 3 "did you mean 'd_model'" mup table c.yaml d_modle=1
+bad 3 "1e999" mup table c.yaml eps=1e999
 bad 2 "CONFIG.yaml is missing" mup table
 bad 2 "no key=value" mup table c.yaml other.yaml
 bad 2 "did you mean 'table'" mup tabel c.yaml
