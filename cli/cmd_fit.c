@@ -127,7 +127,11 @@ static status run(fit_result *r, table *t, args *a, const fit_opts *o, cli *c, e
     fit_input_opts in = {a->cols.items, a->cols.n,   a->where,      a->x,
                          a->cluster,    a->hold_out, a->count_rule, a->flops_rule};
     status s = ST_OK;
-    for (size_t i = 0; i < a->inputs.n && !s; i++) s = table_read(t, a->inputs.items[i], e);
+    for (size_t i = 0; i < a->inputs.n && !s; i++) {
+        s = table_read(t, a->inputs.items[i], e);
+        if (!s && *t->sources[t->n_sources - 1].note)
+            cli_note(c, "%s: %s", a->inputs.items[i], t->sources[t->n_sources - 1].note);
+    }
     if (s) return s;
     for (size_t i = 0; i < t->n_sources; i++)
         if (t->sources[i].note[0]) cli_note(c, "%s: %s", t->sources[i].path, t->sources[i].note);
