@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OWNER_MAX = 4096, EMPTY_GRACE_S = 10 };
+enum { OWNER_MAX = 4096, EMPTY_GRACE_S = 10, MAX_CLAIMS = 16 };
 
 typedef struct identity {
     char host[128], machine[64], boot[64], pid_space[64];
@@ -143,47 +143,79 @@ static status create_exclusive(const char *path, const char *shown, const char *
     return s;
 }
 
-static status create(const char *path, const char *text, bool *exists, err *e)
+/* DIR/.owner.HASH.tmp. Named by content, since a number of a process is unique on one machine only; the owner of a run
+ * directory sweeps such names away. */
+static status beside(char *out, const char *dir, const char *text, const char *kind, err *e)
 {
-    char temp[IO_PATH_MAX];
-    *exists = false;
-    status s = io_temp_name(temp, path, e);
-    if (s) return s;
-    unlink(temp); /* left by a dead process of our number */
-    bool in_the_way = false;
-    s = create_exclusive(temp, path, text, &in_the_way, e);
-    if (!s && in_the_way) s = err_set(e, ST_IO, "%s: cannot create: exists", temp);
-    if (s) return s;
-    int rc = link(temp, path), why = errno;
-    unlink(temp);
-    if (!rc) return ST_OK;
-    *exists = why == EEXIST;
-    if (*exists) return ST_OK;
-    if (why == EPERM || why == ENOTSUP || why == EOPNOTSUPP || why == ENOSYS) return create_exclusive(path, path, text, exists, e);
-    return err_set(e, ST_IO, "%s: cannot create: %s", path, strerror(why));
+    char hash[IO_SHA256_HEX], name[64];
+    io_sha256(hash, text, strlen(text));
+    snprintf(name, sizeof name, ".owner.%.16s%s.tmp", hash, kind);
+    return io_join(out, dir, name, e);
 }
 
-/* Moves a stale file aside. Another taker may have been faster: then what we moved is its file and not what was judged, and
- * goes back. */
-static status move_aside(const char *path, const char *judged, bool *moved, err *e)
+/* Writes text beside path and puts it there: by link(2), which fails where something is (*exists), or over what is there. */
+static status put(const char *path, const char *dir, const char *text, bool over, bool *exists, err *e)
 {
-    char aside[IO_PATH_MAX], *text = NULL;
-    *moved = false;
-    int n = snprintf(aside, sizeof aside, "%.*s.owner.stale.%ld.tmp", (int)(strlen(path) - strlen("owner")), path, (long)getpid());
-    if (n < 0 || (size_t)n >= sizeof aside) return err_set(e, ST_INPUT, "%s: path too long", path);
-    if (rename(path, aside)) return errno == ENOENT ? ST_OK : err_set(e, ST_IO, "%s: cannot take over: %s", path, strerror(errno));
-    status s = io_read_file(&text, NULL, aside, OWNER_MAX, e);
-    *moved = !s && !strcmp(text, judged);
-    if (!*moved && link(aside, path) && errno != EEXIST) rename(aside, path);
-    unlink(aside);
-    free(text);
-    return s;
+    char temp[IO_PATH_MAX];
+    bool in_the_way = false;
+    *exists = false;
+    status s = beside(temp, dir, text, ".new", e);
+    if (!s) s = create_exclusive(temp, path, text, &in_the_way, e);
+    if (!s && in_the_way) s = err_set(e, ST_IO, "%s: cannot create: exists", temp);
+    if (s) return s;
+    int rc = over ? rename(temp, path) : link(temp, path), why = errno;
+    if (rc || !over) unlink(temp);
+    if (!rc) return ST_OK;
+    *exists = why == EEXIST || why == ENOENT; /* ENOENT: an owner who has just come has swept our temporary */
+    if (*exists) return ST_OK;
+    if (!over && (why == EPERM || why == ENOTSUP || why == EOPNOTSUPP || why == ENOSYS)) return create_exclusive(path, path, text, exists, e);
+    return err_set(e, ST_IO, "%s: cannot create: %s", path, strerror(why));
 }
 
 static status busy(const char *dir, const char *who, err *e)
 {
     return err_set(e, ST_BUSY, "%s: owned by %s, which is at work there; wait for it or stop it (if it surely is dead, remove %s/owner)", dir,
                    who, dir);
+}
+
+static status take(char took_over[160], const char *path, const char *dir, const char *text, int depth, err *e);
+
+/* Puts text over what a dead process said (judged). Of all who have judged it dead only the one who holds the claim on these
+ * very words may; it looks again once it has the claim, and path never is without a file, so nobody can slip in. The
+ * words are unique (time in nanoseconds), so a claim on words that are gone is worth nothing and may lie or vanish.
+ * A claim of a process that died holding it is taken over in the same way. */
+static status replace(bool *taken, const char *path, const char *dir, const char *judged, const char *text, int depth, err *e)
+{
+    char claim[IO_PATH_MAX], who[160], nobody[160], *now = NULL;
+    bool gone = false;
+    if (depth >= MAX_CLAIMS) return busy(dir, "processes that die one after another", e);
+    status s = beside(claim, dir, judged, "", e);
+    if (!s) s = take(nobody, claim, dir, text, depth + 1, e);
+    if (s) return s;
+    bool still = judge(&now, who, path) == STALE && !strcmp(now, judged);
+    free(now);
+    if (still) s = put(path, dir, text, true, &gone, e);
+    *taken = still && !s && !gone;
+    unlink(claim);
+    return s;
+}
+
+static status take(char took_over[160], const char *path, const char *dir, const char *text, int depth, err *e)
+{
+    for (int attempt = 0; attempt < 10; attempt++) {
+        char who[160], *judged = NULL;
+        bool exists = false, taken = false;
+        took_over[0] = 0;
+        status s = put(path, dir, text, false, &exists, e);
+        if (s || !exists) return s;
+        verdict v = judge(&judged, who, path);
+        if (v == BUSY) s = busy(dir, who, e);
+        if (v == STALE) s = replace(&taken, path, dir, judged, text, depth, e);
+        free(judged);
+        if (taken) snprintf(took_over, 160, "%s", who);
+        if (s || taken) return s;
+    }
+    return busy(dir, "processes that come and go", e);
 }
 
 status owner_take(owner *o, const char *dir, err *e)
@@ -193,22 +225,10 @@ status owner_take(owner *o, const char *dir, err *e)
     whoami(&me);
     status s = io_join(o->path, dir, "owner", e);
     if (!s) s = print(o->text, sizeof o->text, &me, e);
-    for (int attempt = 0; !s && attempt < 10; attempt++) {
-        char who[160], *text = NULL;
-        bool exists = false, moved = false;
-        s = create(o->path, o->text, &exists, e);
-        if (s || !exists) {
-            if (s) o->path[0] = 0;
-            return s ? s : owner_check(o, e);
-        }
-        verdict v = judge(&text, who, o->path);
-        if (v == BUSY) s = busy(dir, who, e);
-        if (v == STALE) s = move_aside(o->path, text, &moved, e);
-        if (moved) snprintf(o->took_over, sizeof o->took_over, "%s", who);
-        free(text);
-    }
+    if (!s) s = take(o->took_over, o->path, dir, o->text, 0, e);
+    if (!s) return owner_check(o, e);
     o->path[0] = 0; /* nothing to release */
-    return s ? s : busy(dir, "processes that come and go", e);
+    return s;
 }
 
 static bool still_ours(const owner *o)
