@@ -16,9 +16,14 @@ static status pack(k_ctx *ctx, k_arr packed, k_in w, size_t R, size_t out, size_
     for (size_t r = 0; r < R; r++) {
         const float *src = w.p + r * w.stride;
         float *fwd = packed.p + r * packed.stride, *bwd = fwd + pack_fwd_len(out, in);
-        for (size_t j = 0; j < out; j += NR)
-            for (size_t k = 0; k < in; k++, fwd += NR)
-                for (size_t c = 0; c < NR; c++) fwd[c] = j + c < out ? src[(j + c) * in + k] : 0;
+        for (size_t j = 0; j < out; j += NR, fwd += NR * in) {
+            size_t k = 0;
+            if (j + NR <= out)
+                for (; k + VL <= in; k += VL)
+                    for (int v = 0; v < NV; v++) transpose(fwd + k * NR + v * VL, NR, src + (j + (size_t)v * VL) * in + k, in);
+            for (; k < in; k++)
+                for (size_t c = 0; c < NR; c++) fwd[k * NR + c] = j + c < out ? src[(j + c) * in + k] : 0;
+        }
         for (size_t j = 0; j < in; j += NR)
             for (size_t k = 0; k < out; k++, bwd += NR)
                 for (size_t c = 0; c < NR; c++) bwd[c] = j + c < in ? src[k * in + j + c] : 0;
@@ -139,6 +144,9 @@ INLINE void block(const tail how, float *c, size_t ldc, side s, const float *a, 
             for (const float *next = b + NR * depth; i + MR <= n; i += MR, next += share) {
                 if (j + NR < N)
                     for (size_t f = 0; f < share; f += 16) __builtin_prefetch(next + f, 0, 2);
+                if (j == 0 && i + 2 * MR <= n) /* later panels find the rows in the L2 */
+                    for (size_t x = 0; x < MR; x++)
+                        for (size_t f = 0; f < kc; f += 16) __builtin_prefetch(a + (i + MR + x) * lda + f);
                 full_tile(how, c + i * ldc + j, ldc, side_at(s, i * ldc + j), a + i * lda, lda, 1, b, NR, kc, alpha);
             }
         for (; i < n; i += MR)
@@ -229,9 +237,13 @@ static status matmul_dgrad_mul(k_ctx *ctx, k_arr dx, k_in dy, k_weight w, k_in c
     return ST_OK;
 }
 
-/* The weight gradient reads both sides down their columns. x is copied together, a panel at a time: rows that lie a power
- * of two apart would fight for the same lines of the L1. dy is read in place, 8 floats of a row at a time; the model gives its rows
- * a stride that is no power of two (model_plan.c). */
+/* The weight gradient reads both sides down their columns. x is copied together in panels: rows that lie a power of two apart would
+ * fight for the same lines of the L1. dy is read in place, MR floats of a row at a time; the model gives its rows a stride that is
+ * no power of two (model_plan.c).
+ * Whichever side is narrower stays near: with few outputs one panel of x meets all of dy; with many (the head) a strip of dy that
+ * fits the L1 meets all panels, and the next strip is fetched meanwhile, because nothing in hardware follows KC_W streams. */
+enum { JB = 512, STRIP = 4 * MR };
+
 static void copy_panel(float *dst, const float *src, size_t ld_src, size_t kc, size_t n)
 {
     if (n == NR) {
@@ -242,32 +254,56 @@ static void copy_panel(float *dst, const float *src, size_t ld_src, size_t kc, s
     }
 }
 
-static void wgrad_panel(float *dw, size_t ldw, size_t out, size_t nr, const float *dy, size_t ldy, const float *panel, size_t kc, float alpha)
+INLINE void wgrad_tiles(float *dw, size_t ldw, size_t out, size_t nr, const float *dy, size_t ldy, const float *panel, size_t kc, float alpha,
+                        const float *next, size_t lines)
 {
     size_t o = 0;
     if (nr == NR)
-        for (; o + MR <= out; o += MR) full_tile(ADD, dw + o * ldw, ldw, no_side(dw), dy + o, 1, ldy, panel, NR, kc, alpha);
+        for (; o + MR <= out; o += MR) {
+            for (size_t f = 0; f < lines; f++, next += ldy) __builtin_prefetch(next), __builtin_prefetch(next + STRIP - 1);
+            full_tile(ADD, dw + o * ldw, ldw, no_side(dw), dy + o, 1, ldy, panel, NR, kc, alpha);
+        }
     for (; o < out; o += MR) edge_tile(ADD, dw + o * ldw, ldw, no_side(dw), dy + o, 1, ldy, panel, NR, kc, alpha, out - o < MR ? out - o : MR, nr);
+}
+
+/* Few outputs: panel by panel. */
+static void wgrad_narrow(float *dw, const float *dy, const float *x, size_t kc, const k_mm *s, float alpha, float *panel)
+{
+    for (size_t j = 0; j < s->in; j += NR) {
+        const size_t nr = s->in - j < NR ? s->in - j : NR;
+        copy_panel(panel, x + j, s->ldx, kc, nr);
+        wgrad_tiles(dw + j, s->in, s->out, nr, dy, s->ldy, panel, kc, alpha, dy, 0);
+    }
+}
+
+/* Many outputs: strip by strip, over at most JB columns of x. */
+static void wgrad_wide(float *dw, const float *dy, const float *x, size_t kc, const k_mm *s, float alpha, float *panel)
+{
+    for (size_t j0 = 0; j0 < s->in; j0 += JB) {
+        const size_t in = s->in - j0 < JB ? s->in - j0 : JB, lines = kc * NR / in / 4;
+        for (size_t j = 0; j < in; j += NR) copy_panel(panel + j * kc, x + j0 + j, s->ldx, kc, in - j < NR ? in - j : NR);
+        for (size_t o = 0; o < s->out; o += STRIP) {
+            const size_t rows = s->out - o < STRIP ? s->out - o : STRIP, more = o + 2 * STRIP <= s->out ? lines : 0;
+            for (size_t j = 0; j < in; j += NR)
+                wgrad_tiles(dw + o * s->in + j0 + j, s->in, rows, in - j < NR ? in - j : NR, dy + o, s->ldy, panel + j * kc, kc, alpha,
+                            dy + o + STRIP + j / NR * 4 * more * s->ldy, more);
+        }
+    }
 }
 
 static status matmul_wgrad(k_ctx *ctx, k_arr dw, k_in dy, k_in x, const real *alpha, const k_mm *s, err *e)
 {
     (void)e;
-    float *panel = (float *)ctx->scratch;
     for (size_t r = 0; r < s->R; r++)
-        for (size_t k = 0; k < s->n; k += KC_W) {
-            const size_t kc = s->n - k < KC_W ? s->n - k : KC_W;
-            for (size_t j = 0; j < s->in; j += NR) {
-                const size_t nr = s->in - j < NR ? s->in - j : NR;
-                copy_panel(panel, x.p + r * x.stride + k * s->ldx + j, s->ldx, kc, nr);
-                wgrad_panel(dw.p + r * dw.stride + j, s->in, s->out, nr, dy.p + r * dy.stride + k * s->ldy, s->ldy, panel, kc, k_scalar(alpha, r));
-            }
-        }
+        for (size_t k = 0; k < s->n; k += KC_W)
+            (s->out > 2 * s->in ? wgrad_wide : wgrad_narrow)(dw.p + r * dw.stride, dy.p + r * dy.stride + k * s->ldy,
+                                                             x.p + r * x.stride + k * s->ldx, s->n - k < KC_W ? s->n - k : KC_W, s,
+                                                             k_scalar(alpha, r), (float *)ctx->scratch);
     return ST_OK;
 }
 
 static size_t mm_scratch(const k_mm *s)
 {
-    (void)s;
-    return KC_W * NR * sizeof(float);
+    const size_t in = s->in < JB ? s->in : JB;
+    return KC_W * (in + NR) * sizeof(float);
 }

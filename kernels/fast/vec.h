@@ -84,3 +84,33 @@ INLINE vec vgelu(vec u, vec *slope)
     *slope = sig + y * (one - sig) * two_k * (one + splat(3.0f) * c);
     return y;
 }
+
+/* A VL x VL transpose in registers: log2(VL) rounds of exchanging halves. */
+INLINE void exchange(vec r[VL], const int h)
+{
+    veci lo, hi;
+    for (int i = 0; i < VL; i++) {
+        lo[i] = i & h ? VL + i - h : i;
+        hi[i] = i & h ? VL + i : i + h;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++)
+        if (!(i & h)) {
+            const vec a = r[i], b = r[i + h];
+            r[i] = __builtin_shuffle(a, b, lo);
+            r[i + h] = __builtin_shuffle(a, b, hi);
+        }
+}
+
+INLINE void transpose(float *dst, size_t ld_dst, const float *src, size_t ld_src)
+{
+    vec r[VL];
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++) r[i] = ld(src + (size_t)i * ld_src);
+    if (VL > 8) exchange(r, VL > 8 ? 8 : 1);
+    if (VL > 4) exchange(r, VL > 4 ? 4 : 1);
+    exchange(r, 2);
+    exchange(r, 1);
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++) st(dst + (size_t)i * ld_dst, r[i]);
+}
