@@ -55,22 +55,24 @@ static void to_panels(float *dst, const float *rows, const dims *d)
 }
 
 /* out (MR, NR or its half) = scale * rows of a (row stride lda) times one panel. */
-INLINE void score_tile(const int nv, float *out, size_t ldo, const float *a, size_t lda, const float *panel, size_t K, float scale)
+INLINE void score_tile(const int nv, float *out, size_t ldo, const float *a, size_t lda, const float *panel, size_t K, const volatile float *scale)
 {
     vec acc[MR][NV];
     micro(MR, nv, acc, a, lda, 1, panel, NR, K);
+    const float k = *scale; /* late: see full_tile */
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++)
 #pragma GCC unroll 4
-        for (int v = 0; v < nv; v++) st(out + (size_t)i * ldo + v * VL, acc[i][v] * scale);
+        for (int v = 0; v < nv; v++) st(out + (size_t)i * ldo + v * VL, acc[i][v] * k);
 }
 
 /* Scores of MR query rows against keys 0 .. n-1. */
 static void scores(float *s, const float *q, const float *kt, size_t n, float scale, const dims *d)
 {
+    const volatile float late = scale;
     size_t j = 0;
-    for (; j + VL < n; j += NR) score_tile(NV, s + j, d->Tk, q, d->Dp, kt + j * d->Dp, d->Dp, scale);
-    if (j < n) score_tile(1, s + j, d->Tk, q, d->Dp, kt + j * d->Dp, d->Dp, scale);
+    for (; j + VL < n; j += NR) score_tile(NV, s + j, d->Tk, q, d->Dp, kt + j * d->Dp, d->Dp, &late);
+    if (j < n) score_tile(1, s + j, d->Tk, q, d->Dp, kt + j * d->Dp, d->Dp, &late);
 }
 
 /* Row t: scores of keys 0..t become exp(s - max), keys t+1 .. n-1 become 0. Returns 1/sum. */

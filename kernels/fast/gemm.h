@@ -70,8 +70,10 @@ INLINE void finish(const tail how, float *c, side s, vec t)
 
 INLINE side side_at(side s, size_t at) { return (side){s.out2 + at, s.coef + at}; }
 
+/* alpha is read when the tile is done: kept in a register through the loop it would push an operand onto the stack (v3 has 16
+ * registers and needs them all). Hence volatile. */
 INLINE void full_tile(const tail how, float *c, size_t ldc, side s, const float *a, size_t row, size_t step, const float *b, size_t ldb,
-                      size_t K, float alpha)
+                      size_t K, const volatile float *alpha)
 {
     vec acc[MR][NV];
     /* the tile is wanted a thousand cycles from now: time enough for its lines to come from the L3 */
@@ -83,12 +85,13 @@ INLINE void full_tile(const tail how, float *c, size_t ldc, side s, const float 
             if (how == MUL || how == MUL_ADD) __builtin_prefetch(s.coef + (size_t)i * ldc + v);
         }
     micro(MR, NV, acc, a, row, step, b, ldb, K);
+    const float k = *alpha;
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < NV; v++) {
             const size_t at = (size_t)i * ldc + (size_t)v * VL;
-            finish(how, c + at, side_at(s, at), acc[i][v] * alpha);
+            finish(how, c + at, side_at(s, at), acc[i][v] * k);
         }
 }
 
@@ -136,6 +139,7 @@ static void edge_tile(tail how, float *c, size_t ldc, side s, const float *a, si
 INLINE void block(const tail how, float *c, size_t ldc, side s, const float *a, size_t lda, const float *b, size_t depth, size_t n,
                   size_t kc, size_t N, float alpha)
 {
+    const volatile float late = alpha;
     const size_t share = (kc * NR * MR / n + 15) / 16 * 16; /* of the next panel, fetched into the L2 beside each tile */
     for (size_t j = 0; j < N; j += NR, b += NR * depth) {
         const size_t nr = N - j < NR ? N - j : NR;
@@ -147,7 +151,7 @@ INLINE void block(const tail how, float *c, size_t ldc, side s, const float *a, 
                 if (j == 0 && i + 2 * MR <= n) /* later panels find the rows in the L2 */
                     for (size_t x = 0; x < MR; x++)
                         for (size_t f = 0; f < kc; f += 16) __builtin_prefetch(a + (i + MR + x) * lda + f);
-                full_tile(how, c + i * ldc + j, ldc, side_at(s, i * ldc + j), a + i * lda, lda, 1, b, NR, kc, alpha);
+                full_tile(how, c + i * ldc + j, ldc, side_at(s, i * ldc + j), a + i * lda, lda, 1, b, NR, kc, &late);
             }
         for (; i < n; i += MR)
             edge_tile(how, c + i * ldc + j, ldc, side_at(s, i * ldc + j), a + i * lda, lda, 1, b, NR, kc, alpha, n - i < MR ? n - i : MR, nr);
@@ -257,11 +261,12 @@ static void copy_panel(float *dst, const float *src, size_t ld_src, size_t kc, s
 INLINE void wgrad_tiles(float *dw, size_t ldw, size_t out, size_t nr, const float *dy, size_t ldy, const float *panel, size_t kc, float alpha,
                         const float *next, size_t lines)
 {
+    const volatile float late = alpha;
     size_t o = 0;
     if (nr == NR)
         for (; o + MR <= out; o += MR) {
             for (size_t f = 0; f < lines; f++, next += ldy) __builtin_prefetch(next), __builtin_prefetch(next + STRIP - 1);
-            full_tile(ADD, dw + o * ldw, ldw, no_side(dw), dy + o, 1, ldy, panel, NR, kc, alpha);
+            full_tile(ADD, dw + o * ldw, ldw, no_side(dw), dy + o, 1, ldy, panel, NR, kc, &late);
         }
     for (; o < out; o += MR) edge_tile(ADD, dw + o * ldw, ldw, no_side(dw), dy + o, 1, ldy, panel, NR, kc, alpha, out - o < MR ? out - o : MR, nr);
 }
