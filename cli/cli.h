@@ -39,6 +39,9 @@ status cli_parse(cli *c, const cli_opt *opts, size_t n_opts, int argc, char **ar
 
 /* Reads the global options that stand before the command; index of the command in argv, argc when there is none, -1 on error. */
 int cli_globals(cli *c, int argc, char **argv, err *e);
+/* The same for those right behind the command argv[at], which changes places with them: its new index, -1 on error. So a
+ * command that has actions finds the action's name in argv[1]. */
+int cli_globals_after(cli *c, int argc, char **argv, int at, err *e);
 
 /* Prints e ("muscale: ..." on stderr; with --json also {"schema":"muscale.error/1",...} on stdout) and gives its exit code. */
 int cli_fail(const cli *c, const err *e);

@@ -38,6 +38,18 @@ int cli_globals(cli *c, int argc, char **argv, err *e)
     return argc;
 }
 
+int cli_globals_after(cli *c, int argc, char **argv, int at, err *e)
+{
+    bool bad = false;
+    while (at + 1 < argc && strcmp(argv[at + 1], "-h") && strcmp(argv[at + 1], "--help") && global_option(c, argv[at + 1], e, &bad)) {
+        char *word = argv[at]; /* swapped, not overwritten: the whole command line is recorded with results */
+        if (bad) return -1;
+        argv[at] = argv[at + 1];
+        argv[++at] = word;
+    }
+    return at;
+}
+
 static const cli_opt *find_long(const cli_opt *opts, size_t n, const char *name, size_t len)
 {
     for (size_t i = 0; i < n; i++)

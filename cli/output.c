@@ -57,13 +57,36 @@ static void say_error(const cli *c, const char *fmt, ...)
     va_end(ap);
 }
 
+/* JSON is UTF-8; a message quotes names and lines that need not be, and may be cut within a character: '?' for such bytes. */
+static json_t *message_json(const char *msg)
+{
+    char clean[sizeof((err *)0)->msg];
+    size_t n = 0;
+    json_t *whole = json_string(msg);
+    if (whole) return whole;
+    while (*msg && n + 1 < sizeof clean) {
+        size_t len = 1; /* of the character that starts here: the shortest prefix that is UTF-8 */
+        json_t *one = NULL;
+        for (size_t k = 1; k <= 4 && msg[k - 1] && !one; k++)
+            if ((one = json_stringn(msg, k))) len = k;
+        if (n + len >= sizeof clean) len = 0;
+        if (one) memcpy(clean + n, msg, len);
+        else clean[n] = '?';
+        json_decref(one);
+        if (!len) break;
+        n += len;
+        msg += len;
+    }
+    return json_stringn(clean, n);
+}
+
 int cli_fail(const cli *c, const err *e)
 {
     say_error(c, "%s", e->msg[0] ? e->msg : status_text(e->code));
     if (c->verbosity > 0 && e->file) cli_verbose(c, "(raised at %s:%d, %s)", e->file, e->line, status_name(e->code));
     if (c->json)
-        cli_json_out(json_pack("{s:s,s:s,s:i,s:s}", "schema", "muscale.error/1", "status", status_name(e->code), "exit",
-                               status_exit(e->code), "message", e->msg));
+        cli_json_out(json_pack("{s:s,s:s,s:i,s:o}", "schema", "muscale.error/1", "status", status_name(e->code), "exit",
+                               status_exit(e->code), "message", message_json(e->msg)));
     return status_exit(e->code);
 }
 
@@ -81,7 +104,7 @@ int cli_json_out(json_t *object)
     char *text = object ? json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(17) | JSON_PRESERVE_ORDER) : NULL;
     json_decref(object);
     if (!text) {
-        err_set(&e, ST_NOMEM, "cannot write the JSON result (no memory, or a number that JSON has no word for)");
+        err_set(&e, ST_NOMEM, "cannot write the JSON result (no memory, a number that JSON has no word for, or a file name that is not UTF-8)");
         return cli_fail(&plain, &e);
     }
     puts(text);
