@@ -31,17 +31,24 @@ status err_set_at(err *e, const char *file, int line, status s, const char *fmt,
     return s;
 }
 
+static size_t append(char *out, size_t size, size_t at, const char *text)
+{
+    while (*text && at + 1 < size) out[at++] = *text++;
+    out[at] = 0;
+    return at;
+}
+
 status err_prefix(err *e, const char *fmt, ...)
 {
     if (!e) return ST_INPUT;
-    char text[sizeof e->msg], old[sizeof e->msg];
-    memcpy(old, e->msg, sizeof old);
+    char text[sizeof e->msg];
     va_list ap;
     va_start(ap, fmt);
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (n < 0) n = 0;
-    if ((size_t)n < sizeof text) snprintf(text + n, sizeof text - (size_t)n, ": %s", old);
+    size_t at = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
+    at = append(text, sizeof text, at, ": ");
+    append(text, sizeof text, at, e->msg);
     memcpy(e->msg, text, sizeof text);
     return e->code;
 }

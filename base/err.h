@@ -51,7 +51,8 @@ status err_set_at(err *e, const char *file, int line, status s, const char *fmt,
     __attribute__((format(printf, 5, 6)));
 #define err_set(e, s, ...) err_set_at((e), __FILE__, __LINE__, (s), __VA_ARGS__)
 
-/* Puts "prefix: " before the message already in *e; returns e's code. For a caller that knows the place. */
+/* Puts "prefix: " before the message already in *e; returns e's code, ST_INPUT when e
+ * is NULL. For a caller that knows the place. */
 status err_prefix(err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #ifdef __cplusplus

@@ -19,9 +19,11 @@ typedef enum rng_stream {
     RNG_MARKOV_TABLE, /* synthetic source: transition weights */
     RNG_MARKOV_WALK,  /* synthetic source: the walk */
     RNG_BOOTSTRAP,    /* resampled rows; step = resample */
-    RNG_SEED_NOISE,   /* predictive draws */
+    RNG_SEED_NOISE,   /* predictive draws; step = resample */
     RNG_TEST,
-    RNG_FIT_START     /* random starts of a fit; step = parameter */
+    RNG_FIT_START,    /* random starts of a fit; step = parameter */
+    RNG_LR_GRID,      /* where between two grid points an optimum may lie; step = resample */
+    RNG_CALIBRATE     /* tokens to measure speed on */
 } rng_stream;
 
 /* The raw bijection, for the published vectors. */

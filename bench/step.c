@@ -11,7 +11,7 @@
 
 #include "base/io.h"
 #include "base/rng.h"
-#include "cli/blas_core.h"
+#include "bench/blas_core.h"
 #include "kernels/cpu_level.h"
 #include "trainer/bank.h"
 

@@ -1,11 +1,12 @@
-/* What every command shares: the context, declarative options, output. A command is a row in cli/main.c's table and one
+/* What every command shares: the context, declarative options, output. A command is a row in cli/commands.c and one
  * file cmd_x.c with `int cmd_x(cli *c, int argc, char **argv)`; argv[0] is the command's name.
  *
- * To add a command: write cmd_x.c, declare it below, add a row to `commands` in main.c, list it in cli/module.am,
- * describe it in doc/muscale.1.scd, test it in tests/cli/. */
+ * To add a command: write cmd_x.c, declare it below, add a row to cli_commands in commands.c, list it in cli/module.am,
+ * describe it in doc/muscale.1, test it in tests/cli/. */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 #include <jansson.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -56,7 +57,6 @@ void cli_warn(const cli *c, const char *fmt, ...) __attribute__((format(printf, 
 int cli_json_out(json_t *object);
 
 /* Set by SIGINT / SIGTERM / SIGUSR1; installed by cli_catch_signals(), which returns the flag to poll. */
-#include <signal.h>
 const volatile sig_atomic_t *cli_catch_signals(void);
 int cli_caught_signal(void); /* the signal number, 0 when none */
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/jdoc.h"
 #include "base/run.h"
 #include "base/table.h"
 #include "cli/cli.h"
@@ -43,32 +44,11 @@ static void pair(double out[2], const json_t *o, const char *a, const char *b)
     out[1] = number(json_array_get(p, 1));
 }
 
-/* A JSON file of the schema; *sha256 may be NULL. */
-static status read_json(json_t **out, char *sha256, const char *path, const char *schema, err *e)
-{
-    char *text = NULL;
-    size_t n = 0;
-    json_error_t at;
-    status s = io_read_file(&text, &n, path, READ_LIMIT, e);
-    if (s) return s;
-    if (sha256) io_sha256(sha256, text, n);
-    *out = json_loadb(text, n, JSON_REJECT_DUPLICATES, &at);
-    free(text);
-    if (!*out) return err_set(e, ST_INPUT, "%s:%d:%d: not JSON (%s); a file of schema %s is needed", path, at.line, at.column, at.text, schema);
-    const char *has = json_string_value(json_object_get(*out, "schema"));
-    if (!has || strcmp(has, schema)) {
-        s = err_set(e, ST_INPUT, "%s: schema is '%s', not %s", path, has ? has : "missing", schema);
-        json_decref(*out);
-        *out = NULL;
-        return s;
-    }
-    return ST_OK;
-}
-
 static status read_prediction(score *s, err *e)
 {
     double pi[2];
-    status st = read_json(&s->prediction, s->sha256, s->prediction_path, "muscale.predict/1", e);
+    status st = jdoc_read(&s->prediction, s->sha256, s->prediction_path, "muscale.predict/1", READ_LIMIT,
+                          "score reads what muscale predict ... --config TARGET.yaml -o wrote", e);
     if (st) return st;
     const json_t *target = json_object_get(s->prediction, "target");
     const char *id = json_string_value(json_object_get(target, "config_id"));
@@ -119,7 +99,7 @@ static status read_naive(score *s, err *e)
     size_t len = strlen(s->naive);
     if (len > 5 && !strcmp(s->naive + len - 5, ".json")) {
         json_t *fit = NULL;
-        status st = read_json(&fit, NULL, s->naive, "muscale.fit/1", e);
+        status st = jdoc_read(&fit, NULL, s->naive, "muscale.fit/1", READ_LIMIT, "--naive reads what muscale fit -o wrote, or a campaign", e);
         if (st) return st;
         const json_t *loss = json_object_get(json_object_get(fit, "points"), "loss");
         for (size_t i = 0; i < json_array_size(loss); i++) best = fmin(best, number(json_array_get(loss, i)));

@@ -2,7 +2,7 @@
  * trainer, no GPU, no printing. fit.json (muscale.fit/1, doc/formats.md) is the contract with everybody else;
  * doc/laws.md tells the user what happens here.
  *
- *   fit_opts_default -> fit_input (table -> fit_data) -> fit_run -> fit_result -> fit_json / fit_save ... fit_load
+ *   fit_opts_default -> fit_input (table -> fit_data) -> fit_run -> fit_result -> fit_json / fit_save
  *
  * To add a law: a row in `laws` (fit/law.c), its eval if it is no sum of power terms, a row in tests/fit/test_law.c, a
  * section in doc/laws.md. To add an objective or a solver: the same in fit/objective.c, fit/solver.c. */
@@ -206,7 +206,5 @@ const char *fit_verdict_name(fit_verdict v);
 json_t *fit_json(const fit_result *r, char *const *argv, int argc, const char *version);
 json_t *fit_laws_json(void);
 status fit_save(const json_t *fit, const char *path, err *e); /* atomically */
-/* Strict: ST_INPUT for a file that is missing, damaged, of another schema, or lacks a key. Does not fill fit_law's
- * code. */
-status fit_load(fit_result *out, const char *path, err *e);
+/* Read back by predict_fit_read (fit/predict.h), which takes what a prediction needs. */
 #endif

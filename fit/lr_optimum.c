@@ -278,7 +278,7 @@ static status resample(work *k, lr_group *g, size_t group, const lr_noise *noise
     double floor_sd = g->grid_step / 3;
     double extra = sqrt(fmax(floor_sd * floor_sd - var, 0));
     for (size_t b = 0; b < o->n_draws && extra > 0; b++)
-        g->draws[b] += extra * rng_normal(o->seed, RNG_SEED_NOISE, (uint32_t)b, group);
+        g->draws[b] += extra * rng_normal(o->seed, RNG_LR_GRID, (uint32_t)b, group);
     g->sd = sqrt(fmax(var, floor_sd * floor_sd));
     return interval(g->ci95, g->draws, o->n_draws, e);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/jdoc.h"
 #include "fit/predict.h"
 
 enum { READ_LIMIT = 64 << 20 };
@@ -148,7 +149,8 @@ static status read_loss_law(predict_fit *f, err *e)
     law->residual_sd = key_number(noise, "residual_sd");
     law->seed_sd = key_number(noise, "seed_sd");
     double n_points = key_number(f->root, "n_points");
-    law->n_points = n_points > 0 ? (size_t)n_points : json_array_size(json_object_get(json_object_get(f->root, "points"), "loss"));
+    if (!(n_points >= 1 && n_points < 1e15)) return damaged(f, "n_points is missing or no count", e);
+    law->n_points = (size_t)n_points;
     law->n_params = n_slots - json_array_size(json_object_get(f->root, "fixed")); /* those the data had to determine */
     read_range(f);
     return read_draws(f, slots, n_slots, e);
@@ -204,28 +206,22 @@ static status read_lr(predict_fit *f, err *e)
 
 status predict_fit_read(predict_fit *out, const char *path, err *e)
 {
-    char *text = NULL, schema[32];
-    size_t n = 0;
-    json_error_t at;
+    char verdict[PREDICT_NAME];
     memset(out, 0, sizeof *out);
     snprintf(out->path, sizeof out->path, "%s", path);
-    status s = io_read_file(&text, &n, path, READ_LIMIT, e);
+    status s = jdoc_read(&out->root, out->sha256, path, "muscale.fit/1", READ_LIMIT, "predict reads what muscale fit -o wrote", e);
     if (s) return s;
-    io_sha256(out->sha256, text, n);
-    out->root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &at);
-    free(text);
-    if (!out->root)
-        return err_set(e, ST_INPUT, "%s:%d:%d: not JSON (%s); predict reads what muscale fit -o wrote", path, at.line, at.column, at.text);
-    copy_text(schema, sizeof schema, out->root, "schema", "no schema");
-    if (strcmp(schema, "muscale.fit/1"))
-        return err_set(e, ST_INPUT, "%s: schema is '%s', not muscale.fit/1; predict reads what muscale fit -o wrote", path, schema);
     copy_text(out->law, sizeof out->law, out->root, "law", "");
     copy_text(out->method, sizeof out->method, out->root, "method", "");
     copy_text(out->count_rule, sizeof out->count_rule, out->root, "count_rule", "unstated");
     copy_text(out->flops_rule, sizeof out->flops_rule, out->root, "flops_rule", "unstated");
-    copy_text(schema, sizeof schema, json_object_get(out->root, "trust"), "verdict", "ok");
-    out->refused = !strcmp(schema, "refuse");
-    if (!strcmp(out->law, "lr-optimum") || !strcmp(out->method, "lr-optimum")) return read_lr(out, e);
-    if (!strcmp(out->law, "chinchilla") || !strcmp(out->law, "power")) return read_loss_law(out, e);
-    return err_set(e, ST_INPUT, "%s: law '%s' has no prediction yet; predict knows chinchilla, power and lr-optimum", path, out->law);
+    copy_text(verdict, sizeof verdict, json_object_get(out->root, "trust"), "verdict", "");
+    out->refused = !strcmp(verdict, "refuse");
+    bool is_lr = !strcmp(out->law, "lr-optimum") || !strcmp(out->method, "lr-optimum");
+    if (!is_lr && strcmp(out->law, "chinchilla") && strcmp(out->law, "power"))
+        return err_set(e, ST_INPUT, "%s: law '%s' has no prediction yet; predict knows chinchilla, power and lr-optimum", path, out->law);
+    s = is_lr ? read_lr(out, e) : read_loss_law(out, e);
+    if (!s && !out->refused && strcmp(verdict, "ok") && strcmp(verdict, "warn")) /* silence is not trust */
+        s = damaged(out, "trust.verdict is none of ok, warn, refuse", e);
+    return s;
 }

@@ -59,7 +59,7 @@ bool mup_rule_needs_base(const mup_rule *r); /* mup without base_width is refuse
  * ratio, m_L the depth ratio. `out` has n bytes. */
 void mup_factor_text(char *out, size_t n, const mup_rule *r, mup_role role, bool decay_independent);
 
-/* fan_in, fan_out: of the tensor at hand. ST_DOMAIN: untagged role, ratio not positive. */
+/* fan_in: of the tensor at hand. ST_DOMAIN naming the tensor: untagged role, ratio not positive. */
 status mup_apply_tensor(mup_tensor *out, const mup_rule *rule, mup_role role, const char *name, double fan_in,
                         const mup_base *base, const mup_ratios *ratios, err *e);
 status mup_apply_model(mup_model *out, const mup_rule *rule, double head_dim, const mup_base *base,

@@ -55,7 +55,7 @@ static status trial_new(trial *t, const trainer_config *c, size_t replicas, int 
     t->tensors = calloc(n_tensors, sizeof *t->tensors);
     if (!t->tokens || !t->where || !t->factor || !t->step || !t->active || !t->out || !t->tensors)
         return err_set(e, ST_NOMEM, "no memory to measure this machine; give --flops-rate or --no-calibrate");
-    for (size_t i = 0; i < n; i++) t->tokens[i] = (int32_t)rng_below((uint64_t)c->shape.vocab, 1, RNG_TEST, 0, i);
+    for (size_t i = 0; i < n; i++) t->tokens[i] = (int32_t)rng_below((uint64_t)c->shape.vocab, 1, RNG_CALIBRATE, 0, i);
     bank_hparams h = {.tensors = t->tensors,
                       .beta1 = c->beta1,
                       .beta2 = c->beta2,

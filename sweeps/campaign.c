@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/jdoc.h"
+
 enum { PLAN_LIMIT = 1 << 30, SPEC_LIMIT = 4 << 20 };
 
 status campaign_run_dir(char out[IO_PATH_MAX], const char *campaign, const char *id, err *e)
@@ -39,9 +41,8 @@ static status damaged(const char *path, const char *what, err *e)
 
 status campaign_plan_read(campaign_plan *out, const char *campaign, err *e)
 {
-    char path[IO_PATH_MAX], *text = NULL;
-    json_error_t why;
-    size_t n = 0;
+    char path[IO_PATH_MAX];
+    json_t *j;
     memset(out, 0, sizeof *out);
     status st = io_join(path, campaign, "plan.json", e);
     if (st) return st;
@@ -49,15 +50,13 @@ status campaign_plan_read(campaign_plan *out, const char *campaign, err *e)
         return err_set(e, ST_INPUT,
                        "%s: no campaign (there is no plan.json); `muscale sweep run SPEC.yaml -o %s` makes one",
                        campaign, campaign);
-    if ((st = io_read_file(&text, &n, path, PLAN_LIMIT, e))) return st;
-    json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
-    const char *schema = json_string_value(json_object_get(j, "schema"));
+    st = jdoc_read(&j, NULL, path, "muscale.plan/1", PLAN_LIMIT,
+                   "remove it, and `muscale sweep run SPEC.yaml -o CAMPAIGN --amend` writes it anew", e);
+    if (st) return st;
     const char *sha = json_string_value(json_object_get(json_object_get(j, "spec"), "sha256"));
     const char *first = json_string_value(json_object_get(j, "first_run"));
     json_t *runs = json_object_get(j, "runs");
-    if (!j) st = err_set(e, ST_INPUT, "%s:%d:%d: %s", path, why.line, why.column, why.text);
-    else if (!schema || strcmp(schema, "muscale.plan/1") || !json_is_array(runs))
-        st = damaged(path, "is not a muscale.plan/1", e);
+    if (!json_is_array(runs)) st = damaged(path, "has no list of runs", e);
     else if (!(out->runs = calloc(json_array_size(runs) + 1, sizeof *out->runs)))
         st = err_set(e, ST_NOMEM, "%s: no memory", path);
     for (size_t i = 0; !st && i < json_array_size(runs); i++) {
@@ -68,7 +67,6 @@ status campaign_plan_read(campaign_plan *out, const char *campaign, err *e)
     if (!st && sha) snprintf(out->spec_sha256, sizeof out->spec_sha256, "%s", sha);
     if (!st && first) out->first_run = strdup(first);
     json_decref(j);
-    free(text);
     return st;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/jdoc.h"
 #include "sweeps/owner.h"
 #include "sweeps/store.h"
 #include "sweeps/store_private.h"
@@ -66,23 +67,14 @@ status store_peek(store_look *out, const char *dir, err *e)
 
 status store_prediction(char sha256[IO_SHA256_HEX], const char *path, const char *config_id, err *e)
 {
-    char *text = NULL;
-    size_t n = 0;
-    json_error_t why;
-    status s = io_read_file(&text, &n, path, (size_t)256 << 20, e);
+    json_t *o;
+    status s = jdoc_read(&o, sha256, path, "muscale.predict/1", (size_t)256 << 20,
+                         "make a prediction with `muscale predict ... --config TARGET.yaml -o PREDICTION.json`", e);
     if (s) return s;
-    json_t *o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
-    const char *schema = json_string_value(json_object_get(o, "schema"));
     const char *id = json_string_value(json_object_get(json_object_get(o, "target"), "config_id"));
-    if (!o) s = err_set(e, ST_INPUT, "%s:%d:%d: not JSON: %s", path, why.line, why.column, why.text);
-    else if (!schema || strcmp(schema, "muscale.predict/1"))
-        s = err_set(e, ST_INPUT, "%s: not a prediction: schema is '%.60s', expected 'muscale.predict/1'; make one with `muscale predict ... --config TARGET.yaml -o %s`",
-                    path, schema ? schema : "(absent)", path);
-    else if (!id) s = err_set(e, ST_INPUT, "%s: made for no config (target.config_id is absent); predict with --config TARGET.yaml", path);
+    if (!id) s = err_set(e, ST_INPUT, "%s: made for no config (target.config_id is absent); predict with --config TARGET.yaml", path);
     else if (strcmp(id, config_id))
         s = err_set(e, ST_INPUT, "%s: made for config %.20s, this run is %s; predict again with this run's config, or train that one", path, id, config_id);
-    if (!s) io_sha256(sha256, text, n);
     json_decref(o);
-    free(text);
     return s;
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/jdoc.h"
+
 enum { META_LIMIT = 1 << 20 };
 
 static status bad(const char *path, const char *what, err *e)
@@ -36,19 +38,12 @@ static bool word(const json_t *o, const char *key, char *out, size_t size)
 
 status data_meta_read(data_info *out, const char *path, err *e)
 {
-    char *text = NULL, schema[32] = "";
-    size_t n = 0;
-    json_error_t je;
-    status s = io_read_file(&text, &n, path, META_LIMIT, e);
-    if (s) return s;
-    json_t *o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
-    free(text);
+    json_t *o;
     memset(out, 0, sizeof *out);
     out->max_id = -1;
-    if (!o) return err_set(e, ST_INPUT, "%s:%d:%d: no valid JSON: %s; make the data set again", path, je.line, je.column, je.text);
-    if (!word(o, "schema", schema, sizeof schema) || strcmp(schema, DATA_META_SCHEMA))
-        s = bad(path, "is not a description of a data set (schema " DATA_META_SCHEMA ")", e);
-    else if (!word(o, "tokenizer", out->tokenizer, sizeof out->tokenizer)) s = bad(path, "tokenizer is missing or no text", e);
+    status s = jdoc_read(&o, NULL, path, DATA_META_SCHEMA, META_LIMIT, "make the data set again with muscale data pack", e);
+    if (s) return s;
+    if (!word(o, "tokenizer", out->tokenizer, sizeof out->tokenizer)) s = bad(path, "tokenizer is missing or no text", e);
     else if (!word(o, "sha256", out->sha256, sizeof out->sha256) || strspn(out->sha256, "0123456789abcdef") != IO_SHA256_HEX - 1)
         s = bad(path, "sha256 is missing or not 64 hex digits", e);
     else if (!count(o, "vocab", &out->vocab) || !count(o, "train_tokens", &out->train_tokens) || !count(o, "val_tokens", &out->val_tokens))

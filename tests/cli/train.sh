@@ -156,7 +156,7 @@ bad 3 "changed since" train t.yaml -o rp --prediction p.json
 bad 3 "changed since" train t.yaml -o rp --resume
 bad 3 "made for config" train t.yaml seed=5 -o rq --prediction p.json
 echo '{"schema":"muscale.fit/1"}' >f.json
-bad 3 "not a prediction" train t.yaml -o rq --prediction f.json
+bad 3 "not muscale.predict/1" train t.yaml -o rq --prediction f.json
 echo '{"schema":' >f.json
 bad 3 "not JSON" train t.yaml -o rq --prediction f.json
 bad 3 "absent.json" train t.yaml -o rq --prediction absent.json

@@ -296,9 +296,9 @@ Test(data, meta_must_agree_with_the_shards)
     data_set *s = NULL;
     static const struct { const char *change, *says; } rows[] = {
         {"s/.train_tokens.:90/\"train_tokens\":91/", "the shards hold 90 and 9"},
-        {"s/muscale.data.1/muscale.run\\/1/", "is not a description of a data set"},
+        {"s/muscale.data.1/muscale.run\\/1/", "not muscale.data/1"},
         {"s/a000/x000/", "64 hex digits"},
-        {"s/}$//", "no valid JSON"},
+        {"s/}$//", "not JSON"},
         {"s/.vocab.:1000/\"vocab\":-1/", "vocab"},
         {"s/.entropy_rate.:null,//", "entropy_rate"},
         {"", NULL},

@@ -1,4 +1,4 @@
-#include "cli/blas_core.h"
+#include "bench/blas_core.h"
 
 #include <stdlib.h>
 #include <unistd.h>
