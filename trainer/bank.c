@@ -100,7 +100,8 @@ size_t bank_bytes_needed(const bank_opts *o)
 static void *take(size_t n, size_t size)
 {
     void *p = NULL;
-    if (size && n > SIZE_MAX / 2 / size) return NULL;
+    const size_t most = (size_t)1 << 39; /* half a terabyte in one buffer: a wrong number, not a wish */
+    if (size && n > most / size) return NULL;
     const size_t bytes = (n * size + K_ALIGN) / K_ALIGN * K_ALIGN, huge = 1 << 21;
     if (posix_memalign(&p, bytes >= 2 * huge ? huge : K_ALIGN, bytes)) return NULL;
     if (bytes >= 2 * huge) madvise(p, bytes / huge * huge, MADV_HUGEPAGE); /* only advice: fewer misses of the address cache */

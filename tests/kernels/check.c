@@ -2,13 +2,23 @@
 
 static const real MARK = (real)-12345.678;
 
+enum { KEPT = 4096 };
+static void *kept[KEPT];
+static size_t n_kept;
+
+void *keep(void *p)
+{
+    cr_assert_not_null(p);
+    cr_assert_lt(n_kept, KEPT);
+    return kept[n_kept++] = p;
+}
+
 buf buf_new(size_t R, size_t len, double std, uint64_t seed)
 {
     const size_t line = K_ALIGN / sizeof(real);
     buf b = {.R = R, .len = len, .stride = (len + line - 1) / line * line + line};
     const size_t total = 2 * GUARD + R * b.stride;
-    b.base = aligned_alloc(K_ALIGN, (total * sizeof(real) + K_ALIGN - 1) / K_ALIGN * K_ALIGN);
-    cr_assert_not_null(b.base);
+    b.base = keep(aligned_alloc(K_ALIGN, (total * sizeof(real) + K_ALIGN - 1) / K_ALIGN * K_ALIGN));
     b.p = b.base + GUARD;
     for (size_t i = 0; i < total; i++) b.base[i] = MARK;
     for (size_t r = 0; r < R; r++)
@@ -18,6 +28,8 @@ buf buf_new(size_t R, size_t len, double std, uint64_t seed)
 
 void buf_free(buf *b)
 {
+    for (size_t i = 0; i < n_kept; i++)
+        if (kept[i] == b->base) kept[i--] = kept[--n_kept];
     free(b->base);
     b->base = b->p = NULL;
 }
@@ -62,8 +74,7 @@ double worst(const buf *a, const buf *b)
 
 int32_t *ids_new(size_t n, size_t vocab, uint64_t seed)
 {
-    int32_t *x = malloc(n * sizeof *x);
-    cr_assert_not_null(x);
+    int32_t *x = keep(malloc(n * sizeof *x));
     for (size_t i = 0; i < n; i++) x[i] = (int32_t)rng_below(vocab, seed, RNG_TEST, 9, i);
     return x;
 }

@@ -17,7 +17,8 @@ enum { GUARD = 32 }; /* words before and after each buffer */
 typedef struct buf { real *base, *p; size_t R, len, stride; } buf;
 
 buf buf_new(size_t R, size_t len, double std, uint64_t seed);
-void buf_free(buf *b);
+void buf_free(buf *b);                   /* early; else it lives as long as the test's process */
+void *keep(void *p);                    /* p stays reachable: not a leak, and needs no free */
 bool buf_intact(const buf *b);          /* guards, padding between replicas */
 buf buf_copy(const buf *b);
 static inline k_arr arr(const buf *b) { return (k_arr){b->p, b->stride}; }

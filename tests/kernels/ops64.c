@@ -11,7 +11,7 @@ static k_ctx *context(void)
     k_ctx *c = NULL;
     err e = {0};
     cr_assert_eq(k_ops_cpu(K_GENERIC)->ctx_new(&c, 1 << 16, &e), ST_OK);
-    return c;
+    return keep(c);
 }
 #define OPS k_ops_cpu(K_GENERIC)
 #define OK(call) cr_assert_eq((call), ST_OK)
@@ -44,7 +44,6 @@ Test(embed, values_and_gradient)
     cr_expect_lt(grad_error(embed_loss, &t, &t.table, &g), TOL);
     for (size_t c = 0; c < C; c++) g.p[(size_t)id[0] * C + c] += (real)0.01; /* negative twin */
     cr_expect_gt(grad_error(embed_loss, &t, &t.table, &g), TOL);
-    free(id);
 }
 
 /* ---- matmul ------------------------------------------------------------------------------------- */
@@ -290,7 +289,6 @@ Test(xent, values_and_gradient)
     t.logits.p[3] = (real)INFINITY;
     xen_loss(&t);
     cr_expect_not(isfinite(t.loss[0]));
-    free(id);
 }
 
 /* ---- AdamW, norm ----------------------------------------------------------------------------------- */

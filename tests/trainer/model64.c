@@ -33,7 +33,9 @@ static void make(world *w, shape s)
     for (size_t i = 0; i < MAX_TENSORS; i++) t[i].forward_mult = 0.8 + 0.05 * (double)(i % 7);
     const mup_model mm[R] = {{1.3, 0.6, 0.7, 1.1}, {0.9, 0.5, 1.2, 0.8}};
     for (size_t r = 0; r < R; r++) model_mults(w->m, w->mults.p + r, R, t, &mm[r]);
-    w->row_loss = calloc(R * n, sizeof(double));
+    keep(w->m);
+    keep(w->c);
+    w->row_loss = keep(calloc(R * n, sizeof(double)));
     w->ids = ids_new(B * ((size_t)s.seq_len + 1), (size_t)s.vocab, 5);
     w->io = (model_io){.R = R, .n_seq = B, .params = in(&w->params), .consts = {w->consts.p, 0}, .acts = arr(&w->acts),
                        .mults = w->mults.p, .ld_mults = R, .row_loss = w->row_loss, .seq_loss = w->seq_loss, .ld_seq_loss = B,
@@ -71,9 +73,6 @@ static void check(shape s, const char *what)
             cr_expect_gt(grad_error(loss, &w, &x, &g), 1e-6, "%s: negative twin", what);
         }
     }
-    free(w.ids);
-    free(w.row_loss);
-    model_free(w.m);
 }
 
 static shape base(void)
