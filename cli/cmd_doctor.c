@@ -71,7 +71,8 @@ static void find_blas(findings *f)
 #ifdef HAVE_OPENBLAS_GET_CONFIG
     char *openblas_get_config(void); /* "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ..." */
     const char *words = openblas_get_config();
-    if (!strncmp(words, "OpenBLAS ", 9)) snprintf(version, sizeof version, "%.*s", (int)strcspn(words + 9, " "), words + 9);
+    if (!strncmp(words, "OpenBLAS ", 9))
+        snprintf(version, sizeof version, "%.*s", (int)strcspn(words + 9, " "), words + 9);
 #endif
     lib(f, *f->blas_core ? "openblas" : "cblas", version);
 }
@@ -99,9 +100,12 @@ static void find_machine(findings *f)
     if (!getcwd(f->directory, sizeof f->directory)) snprintf(f->directory, sizeof f->directory, ".");
     f->disk_gb = statvfs(".", &disk) ? -1 : (double)disk.f_bavail * (double)disk.f_frsize * 1e-9;
     if (*f->blas_core && !k_blas_core_fits(f->blas_core, level) && k_blas_core_for_level(level))
-        hint(f, "OpenBLAS uses its %s code on a processor of level %s; OPENBLAS_CORETYPE=%s in the environment makes matmul faster",
+        hint(f,
+             "OpenBLAS uses its %s code on a processor of level %s; OPENBLAS_CORETYPE=%s in the environment makes "
+             "matmul faster",
              f->blas_core, f->level, k_blas_core_for_level(level));
-    if (f->disk_gb >= 0 && f->disk_gb < 1) hint(f, "less than 1 GB is free in %.150s; runs write checkpoints there", f->directory);
+    if (f->disk_gb >= 0 && f->disk_gb < 1)
+        hint(f, "less than 1 GB is free in %.150s; runs write checkpoints there", f->directory);
 }
 
 static status examine(findings *f, err *e)
@@ -112,7 +116,8 @@ static status examine(findings *f, err *e)
     find_machine(f);
     doctor_version_of(f->gnuplot, sizeof f->gnuplot, gnuplot && *gnuplot ? gnuplot : "gnuplot");
     if (!strncmp(f->gnuplot, "gnuplot ", 8)) memmove(f->gnuplot, f->gnuplot + 8, strlen(f->gnuplot + 8) + 1);
-    if (!*f->gnuplot) hint(f, "gnuplot was not found: everything but figures works; `apt-get install gnuplot-nox` gives it");
+    if (!*f->gnuplot)
+        hint(f, "gnuplot was not found: everything but figures works; `apt-get install gnuplot-nox` gives it");
     f->n_devices = k_devices(f->device, MAX_DEVICES, f->no_device);
     status s = doctor_sgemm(&f->sgemm_gflops, 0.6, e);
     return s ? s : doctor_copy(&f->copy_gb, 0.3, e);
@@ -126,16 +131,18 @@ static int print_json(const findings *f)
     for (size_t i = 0; i < f->n_libs; i++) json_object_set_new(libs, f->libs[i].name, json_string(f->libs[i].version));
     for (size_t i = 0; i < f->n_devices; i++) {
         const k_device *d = &f->device[i];
-        json_array_append_new(devices, json_pack("{s:s, s:[i,i], s:i, s:f}", "name", d->name, "compute_capability", d->major, d->minor,
-                                                 "multiprocessors", d->multiprocessors, "memory_gb", (double)d->memory_bytes * 1e-9));
+        json_array_append_new(devices, json_pack("{s:s, s:[i,i], s:i, s:f}", "name", d->name, "compute_capability",
+                                                 d->major, d->minor, "multiprocessors", d->multiprocessors, "memory_gb",
+                                                 (double)d->memory_bytes * 1e-9));
     }
     for (size_t i = 0; i < f->n_hints; i++) json_array_append_new(hints, json_string(f->hint[i]));
     return cli_json_out(json_pack(
-        "{s:s, s:s, s:o, s:o, s:{s:s, s:s, s:o, s:i, s:o, s:f}, s:{s:o, s:o}, s:{s:i, s:f, s:f}, s:{s:s, s:o}, s:o}", "schema",
-        "muscale.doctor/1", "version", PACKAGE_VERSION, "libraries", libs, "gnuplot", text_or_null(f->gnuplot), "cpu", "model", f->cpu,
-        "level", f->level, "level_forced", text_or_null(f->forced), "cores", f->cores, "blas_core", text_or_null(f->blas_core),
-        "memory_gb", f->memory_gb, "cuda", "devices", devices, "why", text_or_null(f->n_devices ? NULL : f->no_device), "measured",
-        "threads", 1, "sgemm_gflops", f->sgemm_gflops, "copy_gb_per_s", f->copy_gb, "disk", "directory", f->directory, "free_gb",
+        "{s:s, s:s, s:o, s:o, s:{s:s, s:s, s:o, s:i, s:o, s:f}, s:{s:o, s:o}, s:{s:i, s:f, s:f}, s:{s:s, s:o}, s:o}",
+        "schema", "muscale.doctor/1", "version", PACKAGE_VERSION, "libraries", libs, "gnuplot",
+        text_or_null(f->gnuplot), "cpu", "model", f->cpu, "level", f->level, "level_forced", text_or_null(f->forced),
+        "cores", f->cores, "blas_core", text_or_null(f->blas_core), "memory_gb", f->memory_gb, "cuda", "devices",
+        devices, "why", text_or_null(f->n_devices ? NULL : f->no_device), "measured", "threads", 1, "sgemm_gflops",
+        f->sgemm_gflops, "copy_gb_per_s", f->copy_gb, "disk", "directory", f->directory, "free_gb",
         f->disk_gb >= 0 ? json_real(f->disk_gb) : json_null(), "hints", hints));
 }
 
@@ -144,15 +151,15 @@ static int print_text(const findings *f)
     printf("muscale %s\n\ninstalled\n", PACKAGE_VERSION);
     for (size_t i = 0; i < f->n_libs; i++) printf("  %-10s %s\n", f->libs[i].name, f->libs[i].version);
     printf("  %-10s %s\n", "gnuplot", *f->gnuplot ? f->gnuplot : "not found");
-    printf("\nprocessor\n  %s\n  level %s%s%s; %d core%s", f->cpu, f->level, f->forced ? ", MUSCALE_CPU=" : "", f->forced ? f->forced : "",
-           f->cores, f->cores == 1 ? "" : "s");
+    printf("\nprocessor\n  %s\n  level %s%s%s; %d core%s", f->cpu, f->level, f->forced ? ", MUSCALE_CPU=" : "",
+           f->forced ? f->forced : "", f->cores, f->cores == 1 ? "" : "s");
     if (*f->blas_core) printf("; OpenBLAS core %s", f->blas_core);
     printf("\n  memory %.1f GB\n", f->memory_gb);
     printf("  measured, one thread: sgemm %.1f GFLOP/s, copy %.1f GB/s\n\naccelerators\n", f->sgemm_gflops, f->copy_gb);
     if (!f->n_devices) printf("  %s\n", f->no_device);
     for (size_t i = 0; i < f->n_devices; i++)
-        printf("  %s, compute capability %d.%d, %d multiprocessors, %.1f GB\n", f->device[i].name, f->device[i].major, f->device[i].minor,
-               f->device[i].multiprocessors, (double)f->device[i].memory_bytes * 1e-9);
+        printf("  %s, compute capability %d.%d, %d multiprocessors, %.1f GB\n", f->device[i].name, f->device[i].major,
+               f->device[i].minor, f->device[i].multiprocessors, (double)f->device[i].memory_bytes * 1e-9);
     printf("\ndisk\n  ");
     if (f->disk_gb >= 0) printf("%.1f GB free in %s\n", f->disk_gb, f->directory);
     else printf("free space in %s is unknown\n", f->directory);

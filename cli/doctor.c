@@ -102,7 +102,8 @@ void doctor_version_of(char *out, size_t size, const char *program)
     out[strcspn(out, "\n")] = 0;
     int rc = -1;
     while (started && waitpid(pid, &rc, 0) < 0 && errno == EINTR) {}
-    /* A program that cannot say its version is not the program we need. A closed pipe may end it by SIGPIPE: that is fine. */
+    /* A program that cannot say its version is not the program we need. A closed pipe may end it by SIGPIPE: that is
+     * fine. */
     if (!started || (WIFEXITED(rc) && WEXITSTATUS(rc))) *out = 0;
 }
 

@@ -36,7 +36,9 @@ status mup_apply_tensor(mup_tensor *out, const mup_rule *rule, mup_role role, co
                         const mup_base *base, const mup_ratios *ratios, err *e)
 {
     if (role <= MUP_UNTAGGED || role >= MUP_N_ROLES)
-        return err_set(e, ST_DOMAIN, "tensor %s has no role (embedding, hidden, readout or gain): a rule cannot be applied to it", name);
+        return err_set(e, ST_DOMAIN,
+                       "tensor %s has no role (embedding, hidden, readout or gain): a rule cannot be applied to it",
+                       name);
     status s = check_ratio(ratios->width, "width", name, e);
     if (!s) s = check_ratio(ratios->fan_in, "fan-in", name, e);
     if (!s) s = check_ratio(ratios->depth, "depth", name, e);
@@ -47,17 +49,23 @@ status mup_apply_tensor(mup_tensor *out, const mup_rule *rule, mup_role role, co
     const mup_role_rule *r = &rule->tensor[role];
     out->init_std = base_std(rule, role, fan_in, m, base) * factor(r->init_std, m, ratios->depth);
     out->forward_mult = factor(r->forward, m, ratios->depth);
-    if (role == MUP_READOUT) out->forward_mult *= base->logit_mult * factor(rule->logit_mult, ratios->width, ratios->depth);
+    if (role == MUP_READOUT)
+        out->forward_mult *= base->logit_mult * factor(rule->logit_mult, ratios->width, ratios->depth);
     if (role == MUP_EMBEDDING) out->forward_mult *= base->embed_mult;
     out->lr_scale = factor(r->lr, m, ratios->depth);
     out->lr = base->lr * out->lr_scale;
     out->eps = base->eps * factor(r->eps, m, ratios->depth);
-    /* The width factor keeps lr * lambda constant; the independent form has no lr in it to make up for. Gains do not decay. */
-    out->weight_decay = role == MUP_GAIN ? 0 : base->weight_decay * (base->decay_independent ? 1 : factor(r->weight_decay, m, ratios->depth));
+    /* The width factor keeps lr * lambda constant; the independent form has no lr in it to make up for. Gains do not
+     * decay. */
+    out->weight_decay = role == MUP_GAIN
+                            ? 0
+                            : base->weight_decay *
+                                  (base->decay_independent ? 1 : factor(r->weight_decay, m, ratios->depth));
     return ST_OK;
 }
 
-status mup_apply_model(mup_model *out, const mup_rule *rule, double head_dim, const mup_base *base, const mup_ratios *ratios, err *e)
+status mup_apply_model(mup_model *out, const mup_rule *rule, double head_dim, const mup_base *base,
+                       const mup_ratios *ratios, err *e)
 {
     status s = check_ratio(ratios->width, "width", rule->name, e);
     if (!s) s = check_ratio(ratios->depth, "depth", rule->name, e);
@@ -92,7 +100,10 @@ void mup_factor_text(char *out, size_t n, const mup_rule *r, mup_role role, bool
     const mup_role_rule *t = &r->tensor[role];
     *out = 0;
     add_factor(out, n, "std", t->init_std);
-    add_factor(out, n, "mult", role == MUP_READOUT ? (mup_exponents){t->forward.width + r->logit_mult.width, t->forward.depth + r->logit_mult.depth} : t->forward);
+    add_factor(out, n, "mult",
+               role == MUP_READOUT
+                   ? (mup_exponents){t->forward.width + r->logit_mult.width, t->forward.depth + r->logit_mult.depth}
+                   : t->forward);
     add_factor(out, n, "lr", t->lr);
     add_factor(out, n, "eps", t->eps);
     if (!decay_independent && role != MUP_GAIN) add_factor(out, n, "decay", t->weight_decay);

@@ -17,7 +17,7 @@ const char *mup_role_name(mup_role r); /* "embedding", "hidden", ... */
 /* Base values: what was tuned on the base model. */
 typedef struct mup_base {
     double init_std;      /* std of hidden matrices and readout at the base width; 0 = 1/sqrt(base fan_in) */
-    double embed_std;     /* std of the embedding; 0 = 1: a residual stream of unit scale at every width (tied: see below) */
+    double embed_std;     /* std of the embedding; 0 = 1: a stream of unit scale at every width (tied: see below) */
     double tied_width;    /* the embedding is also the readout: d_model (sp) or base d_model; embed_std 0 is then
                            * 1/sqrt(tied_width), as a readout needs. 0 = not tied */
     double lr, eps, weight_decay;
@@ -35,7 +35,7 @@ typedef struct mup_ratios {
 
 typedef struct mup_tensor {
     double init_std;
-    double forward_mult; /* on the tensor's output in the forward pass; for tables: the trainer takes it from mup_model */
+    double forward_mult; /* on the tensor's output; for tables: the trainer takes it from mup_model */
     double lr, eps, weight_decay; /* absolute: base value times factor */
     double lr_scale;     /* lr / base lr: a scheduler writes lr = eta * s_t * lr_scale */
 } mup_tensor;
@@ -55,8 +55,8 @@ const mup_rule *mup_rule_at(size_t i);
 const char *mup_rule_name(const mup_rule *r);
 const char *mup_rule_source(const mup_rule *r);
 bool mup_rule_needs_base(const mup_rule *r); /* mup without base_width is refused */
-/* Which factors the rule puts on a role's base values: "std m^-1/2, lr m^-1, eps m^-1, decay m"; "" when none. m is the width
- * ratio, m_L the depth ratio. `out` has n bytes. */
+/* Which factors the rule puts on a role's base values: "std m^-1/2, lr m^-1, eps m^-1, decay m"; "" when none. m is the
+ * width ratio, m_L the depth ratio. `out` has n bytes. */
 void mup_factor_text(char *out, size_t n, const mup_rule *r, mup_role role, bool decay_independent);
 
 /* fan_in: of the tensor at hand. ST_DOMAIN naming the tensor: untagged role, ratio not positive. */

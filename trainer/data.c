@@ -64,7 +64,8 @@ static void part_read(const part *p, int32_t *out, int64_t at, int64_t n)
     }
 }
 
-/* --- opening --------------------------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------------------------------
+ */
 
 static void stream_close(stream *s)
 {
@@ -94,7 +95,8 @@ static status stream_open(stream *s, const char *const *paths, size_t n, const c
         s->n_files = i + 1;
         s->start[i + 1] = s->start[i] + s->file[i].n;
         if (s->file[i].width != s->file[0].width)
-            return err_set(e, ST_INPUT, "%s: %s with %d bytes per token, but %s has %d; one data set has one kind of file", paths[i],
+            return err_set(e, ST_INPUT,
+                           "%s: %s with %d bytes per token, but %s has %d; one data set has one kind of file", paths[i],
                            s->file[i].format, s->file[i].width, paths[0], s->file[0].width);
     }
     return ST_OK;
@@ -150,8 +152,8 @@ static status open_directory(data_set *d, const char *path, const char *dtype, e
     if (!s) s = stream_open(&d->train_files, (const char *const *)train.path, train.n, dtype, e);
     if (!s && val.n) s = stream_open(&d->val_files, (const char *const *)val.path, val.n, dtype, e);
     if (!s && val.n && d->val_files.file[0].width != d->train_files.file[0].width)
-        s = err_set(e, ST_INPUT, "%s: %d bytes per token, but %s has %d; one data set has one kind of file", val.path[0],
-                    d->val_files.file[0].width, train.path[0], d->train_files.file[0].width);
+        s = err_set(e, ST_INPUT, "%s: %d bytes per token, but %s has %d; one data set has one kind of file",
+                    val.path[0], d->val_files.file[0].width, train.path[0], d->train_files.file[0].width);
     names_free(&train);
     names_free(&val);
     return s;
@@ -186,8 +188,8 @@ static void hash_content(data_set *d)
     sha256_init(&c);
     hash_part(&c, &d->train);
     hash_part(&c, &d->val);
-    int n = snprintf(split_text, sizeof split_text, "width=%d train=%" PRId64 " val=%" PRId64 "\n", d->train_files.file[0].width,
-                     d->train.n, d->val.n);
+    int n = snprintf(split_text, sizeof split_text, "width=%d train=%" PRId64 " val=%" PRId64 "\n",
+                     d->train_files.file[0].width, d->train.n, d->val.n);
     sha256_update(&c, (size_t)n, (const uint8_t *)split_text);
     sha256_digest(&c, sizeof digest, digest);
     for (size_t i = 0; i < sizeof digest; i++) snprintf(d->info.sha256 + 2 * i, 3, "%02x", digest[i]);
@@ -218,8 +220,8 @@ static status describe(data_set *d, const char *meta_path, err *e)
     if (s) return s;
     if (meta.train_tokens != d->info.train_tokens || meta.val_tokens != d->info.val_tokens)
         return err_set(e, ST_INPUT,
-                       "%s: promises %" PRId64 " training and %" PRId64 " validation tokens, the shards hold %" PRId64 " and %" PRId64
-                       "; a shard is missing or foreign: copy the directory again, or make it again",
+                       "%s: promises %" PRId64 " training and %" PRId64 " validation tokens, the shards hold %" PRId64
+                       " and %" PRId64 "; a shard is missing or foreign: copy the directory again, or make it again",
                        meta_path, meta.train_tokens, meta.val_tokens, d->info.train_tokens, d->info.val_tokens);
     d->info = meta;
     snprintf(d->info.format, sizeof d->info.format, "muscale");
@@ -231,12 +233,15 @@ status data_open(data_set **out, const char *path, const char *dtype, err *e)
     struct stat st;
     char meta[IO_PATH_MAX];
     if (stat(path, &st))
-        return err_set(e, ST_INPUT, "%s: no such file or directory; `muscale data pack -o DIR FILE...` makes token data", path);
+        return err_set(e, ST_INPUT,
+                       "%s: no such file or directory; `muscale data pack -o DIR FILE...` makes token data", path);
     data_set *d = calloc(1, sizeof *d);
     if (!d) return err_set(e, ST_NOMEM, "%s: no memory", path);
     bool is_dir = S_ISDIR(st.st_mode);
     status s = io_join(meta, path, DATA_META_NAME, e);
-    if (!s) s = is_dir ? open_directory(d, path, dtype ? dtype : "", e) : stream_open(&d->train_files, &path, 1, dtype ? dtype : "", e);
+    if (!s)
+        s = is_dir ? open_directory(d, path, dtype ? dtype : "", e)
+                   : stream_open(&d->train_files, &path, 1, dtype ? dtype : "", e);
     if (!s) s = describe(d, is_dir && io_exists(meta) ? meta : NULL, e);
     if (s) {
         data_close(d);
@@ -276,7 +281,8 @@ status data_scan(data_set *d, int64_t vocab, err *e)
     return s;
 }
 
-/* --- windows ---------------------------------------------------------------------------------------------------------- */
+/* --- windows
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* A window of seq_len inputs needs one token more, its last target; neighbours share that token. */
 static int64_t windows_in(int64_t tokens, int64_t seq_len) { return tokens > seq_len ? (tokens - 1) / seq_len : 0; }
@@ -293,7 +299,8 @@ void data_train_windows(const data_set *d, int32_t *out, int64_t first_window, i
     const int64_t windows = data_windows(d, seq_len, unique_tokens);
     for (int64_t i = 0; i < n; i++, out += seq_len + 1) {
         int64_t w = first_window + i;
-        uint64_t at = rng_permute((uint64_t)(w % windows), (uint64_t)windows, data_seed, RNG_EPOCH_ORDER, (uint32_t)(w / windows));
+        uint64_t at = rng_permute((uint64_t)(w % windows), (uint64_t)windows, data_seed, RNG_EPOCH_ORDER,
+                                  (uint32_t)(w / windows));
         part_read(&d->train, out, (int64_t)at * seq_len, seq_len + 1);
     }
 }

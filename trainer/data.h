@@ -1,7 +1,8 @@
 /* Token data: memory-mapped shards, never copied; packing; the synthetic source.
  *
- * A data directory (written by data_pack / data_gen): train_NNNNNN.bin and val_NNNNNN.bin (llm.c shards, uint16, or uint32
- * where ids need it) and meta.json, see doc/formats.md. It is published whole by one rename. Sizes are 64 bit everywhere. */
+ * A data directory (written by data_pack / data_gen): train_NNNNNN.bin and val_NNNNNN.bin (llm.c shards, uint16, or
+ * uint32 where ids need it) and meta.json, see doc/formats.md. It is published whole by one rename. Sizes are 64 bit
+ * everywhere. */
 #ifndef TRAINER_DATA_H
 #define TRAINER_DATA_H
 #include <signal.h>
@@ -27,9 +28,9 @@ typedef struct data_info {
 } data_info;
 
 /* path: a data directory, a llm.c shard, or a raw file with dtype "u8"|"u16"|"u32" ("" = by header). A directory of
- * foreign shards: *train*.bin and *val*.bin, in the order of their names. Without a validation part the last twentieth of
- * the tokens serves (at most DATA_TAIL_MAX) and is not trained on.
- * Sizes are checked against headers, and against meta.json, whose sha256 is then believed; foreign content is hashed here.
+ * foreign shards: *train*.bin and *val*.bin, in the order of their names. Without a validation part the last twentieth
+ * of the tokens serves (at most DATA_TAIL_MAX) and is not trained on.
+ * Sizes are checked against headers, and against meta.json, whose sha256 is then believed; foreign content is hashed.
  * ST_INPUT: missing, truncated, foreign; the message says what was found and what to do. */
 enum { DATA_TAIL_SHARE = 20, DATA_TAIL_MAX = 10000000 };
 status data_open(data_set **out, const char *path, const char *dtype, err *e);
@@ -38,9 +39,9 @@ const data_info *data_about(const data_set *d);
 /* Reads every token: every id < vocab (0: only find max_id), else ST_INPUT naming file and token index. */
 status data_scan(data_set *d, int64_t vocab, err *e);
 
-/* Training order: windows of seq_len + 1 tokens, stride seq_len, over the first `unique_tokens` tokens (0 = all); window
- * order is a permutation per epoch by rng_permute(data_seed, RNG_EPOCH_ORDER, epoch). Window number w = 0, 1, 2, ... of the
- * run: epoch = w / windows, place = w % windows. Pure function of its arguments: nothing to checkpoint.
+/* Training order: windows of seq_len + 1 tokens, stride seq_len, over the first `unique_tokens` tokens (0 = all);
+ * window order is a permutation per epoch by rng_permute(data_seed, RNG_EPOCH_ORDER, epoch). Window number w = 0, 1, 2,
+ * ... of the run: epoch = w / windows, place = w % windows. Pure function of its arguments: nothing to checkpoint.
  *   out  [n][seq_len + 1]; data_windows must be >= 1 */
 int64_t data_windows(const data_set *d, int64_t seq_len, int64_t unique_tokens);
 void data_train_windows(const data_set *d, int32_t *out, int64_t first_window, int64_t n, int64_t seq_len,
@@ -49,8 +50,8 @@ void data_train_windows(const data_set *d, int32_t *out, int64_t first_window, i
  * out NULL: only counts. */
 int64_t data_val_windows(const data_set *d, int32_t *out, int64_t n, int64_t seq_len);
 
-/* Both makers publish out_dir by one rename: after a failure or a kill it is what it was before. An older data set there is
- * replaced; anything else there is refused. *out describes what was written, max_id included. */
+/* Both makers publish out_dir by one rename: after a failure or a kill it is what it was before. An older data set
+ * there is replaced; anything else there is refused. *out describes what was written, max_id included. */
 typedef struct data_pack_opts {
     const char *out_dir;
     const char *tokenizer;    /* "byte" | "ids" */

@@ -24,7 +24,8 @@ static status check_target(const char *target, err *e)
 {
     struct stat st;
     if (lstat(target, &st)) return ST_OK;
-    if (!S_ISDIR(st.st_mode)) return err_set(e, ST_INPUT, "%s: exists and is not a directory; choose another -o", target);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(e, ST_INPUT, "%s: exists and is not a directory; choose another -o", target);
     DIR *d = opendir(target);
     if (!d) return err_set(e, ST_IO, "%s: cannot list: %s", target, strerror(errno));
     bool empty = true, meta = false;
@@ -37,9 +38,13 @@ static status check_target(const char *target, err *e)
     }
     closedir(d);
     if (*stranger)
-        return err_set(e, ST_INPUT, "%s: exists and holds '%s', which is no part of a data set; choose another -o or remove it", target, stranger);
+        return err_set(e, ST_INPUT,
+                       "%s: exists and holds '%s', which is no part of a data set; choose another -o or remove it",
+                       target, stranger);
     if (!empty && !meta)
-        return err_set(e, ST_INPUT, "%s: exists and holds token files that muscale did not make; choose another -o or remove it", target);
+        return err_set(e, ST_INPUT,
+                       "%s: exists and holds token files that muscale did not make; choose another -o or remove it",
+                       target);
     return ST_OK;
 }
 
@@ -85,7 +90,8 @@ static status sync_dir(const char *path, err *e)
 static status swap(const char *temp, const char *target, err *e)
 {
     if (!rename(temp, target)) return ST_OK; /* absent or empty */
-    if (errno != ENOTEMPTY && errno != EEXIST) return err_set(e, ST_IO, "%s: cannot rename: %s", target, strerror(errno));
+    if (errno != ENOTEMPTY && errno != EEXIST)
+        return err_set(e, ST_IO, "%s: cannot rename: %s", target, strerror(errno));
     status s = check_target(target, e); /* again: it may have changed while we wrote */
     if (s) return s;
     if (!renameat2(AT_FDCWD, temp, AT_FDCWD, target, RENAME_EXCHANGE)) {

@@ -48,11 +48,13 @@ static status map_file(data_file *f, const char *path, err *e)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return err_set(e, ST_INPUT, "%s: cannot open: %s; `muscale data pack -o DIR FILE...` makes token data", path, strerror(errno));
+        return err_set(e, ST_INPUT, "%s: cannot open: %s; `muscale data pack -o DIR FILE...` makes token data", path,
+                       strerror(errno));
     struct stat st;
     status s = ST_OK;
     if (fstat(fd, &st)) s = err_set(e, ST_IO, "%s: cannot stat: %s", path, strerror(errno));
-    else if (!S_ISREG(st.st_mode)) s = err_set(e, ST_INPUT, "%s: is not a regular file; token files are mapped, so give a file on disk", path);
+    else if (!S_ISREG(st.st_mode))
+        s = err_set(e, ST_INPUT, "%s: is not a regular file; token files are mapped, so give a file on disk", path);
     else if (st.st_size == 0) s = err_set(e, ST_INPUT, "%s: is empty; make or copy it again", path);
     else {
         f->map_size = (size_t)st.st_size;
@@ -99,7 +101,8 @@ static status recognise(data_file *f, const char *dtype, err *e)
     }
     if (width) { /* a headerless file may begin with a magic by chance */
         if (f->map_size % (size_t)width)
-            return err_set(e, ST_INPUT, "%s: %zu bytes are no whole number of %s tokens; it is truncated, or the dtype is another",
+            return err_set(e, ST_INPUT,
+                           "%s: %zu bytes are no whole number of %s tokens; it is truncated, or the dtype is another",
                            f->path, f->map_size, dtype);
         f->format = "raw";
         f->width = width;
@@ -109,14 +112,16 @@ static status recognise(data_file *f, const char *dtype, err *e)
     }
     if (shard)
         return err_set(e, ST_INPUT,
-                       "%s: truncated or damaged: its header promises %" PRId64 " tokens, which is %" PRId64 " bytes, the file has %zu; copy it again",
+                       "%s: truncated or damaged: its header promises %" PRId64 " tokens, which is %" PRId64
+                       " bytes, the file has %zu; copy it again",
                        f->path, count, LLMC_HEADER_BYTES + count * header_width, f->map_size);
     const char *what = foreign_kind(f->map, f->map_size);
     if (what) return err_set(e, ST_INPUT, "%s: is %s, not a token file", f->path, what);
-    return err_set(e, ST_INPUT,
-                   "%s: no token file (no llm.c header found); pack text with `muscale data pack -o DIR %s`, or name the "
-                   "width of headerless ids: --dtype u16 (in a config: data_dtype: u16)",
-                   f->path, f->path);
+    return err_set(
+        e, ST_INPUT,
+        "%s: no token file (no llm.c header found); pack text with `muscale data pack -o DIR %s`, or name the "
+        "width of headerless ids: --dtype u16 (in a config: data_dtype: u16)",
+        f->path, f->path);
 }
 
 status data_file_open(data_file *f, const char *path, const char *dtype, err *e)

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "base/io.h"
 
-/* llm.c shard (karpathy/llm.c, dev/data/data_common.py): 256 int32 words, then the tokens. The token count is an int32. */
+/* llm.c shard (karpathy/llm.c, dev/data/data_common.py): 256 int32 words, then tokens. Their count is an int32. */
 enum {
     LLMC_HEADER_WORDS = 256,
     LLMC_HEADER_BYTES = 1024,

@@ -34,7 +34,8 @@ static status walk(data_writer *w, const markov *m, const data_gen_opts *o, err 
 status data_gen(const data_gen_opts *o, data_info *out, err *e)
 {
     if (o->tokens < 1) return err_set(e, ST_DOMAIN, "tokens: %" PRId64 "; give 1 or more", o->tokens);
-    if (!(o->val_fraction >= 0 && o->val_fraction < 1)) return err_set(e, ST_DOMAIN, "val fraction: %g is not in [0,1)", o->val_fraction);
+    if (!(o->val_fraction >= 0 && o->val_fraction < 1))
+        return err_set(e, ST_DOMAIN, "val fraction: %g is not in [0,1)", o->val_fraction);
     markov m;
     data_writer *w = NULL;
     status s = markov_new(&m, o->vocab, o->order, o->seed, e);
@@ -44,9 +45,10 @@ status data_gen(const data_gen_opts *o, data_info *out, err *e)
     data_info about = {.vocab = o->vocab, .entropy_rate = m.entropy_rate, .tokenizer = "markov"};
     if (!s)
         s = data_writer_publish(w, &about, o->val_fraction,
-                                json_pack("{s:s, s:s, s:I, s:I, s:I, s:f}", "made_by", "data gen", "source", "markov", "order",
-                                          (json_int_t)o->order, "tokens", (json_int_t)o->tokens, "seed", (json_int_t)o->seed,
-                                          "val_fraction", o->val_fraction), e);
+                                json_pack("{s:s, s:s, s:I, s:I, s:I, s:f}", "made_by", "data gen", "source", "markov",
+                                          "order", (json_int_t)o->order, "tokens", (json_int_t)o->tokens, "seed",
+                                          (json_int_t)o->seed, "val_fraction", o->val_fraction),
+                                e);
     if (!s) *out = about;
     data_writer_free(w);
     markov_free(&m);

@@ -41,14 +41,19 @@ status data_meta_read(data_info *out, const char *path, err *e)
     json_t *o;
     memset(out, 0, sizeof *out);
     out->max_id = -1;
-    status s = jdoc_read(&o, NULL, path, DATA_META_SCHEMA, META_LIMIT, "make the data set again with muscale data pack", e);
+    status s = jdoc_read(&o, NULL, path, DATA_META_SCHEMA, META_LIMIT,
+                         "make the data set again with muscale data pack", e);
     if (s) return s;
-    if (!word(o, "tokenizer", out->tokenizer, sizeof out->tokenizer)) s = bad(path, "tokenizer is missing or no text", e);
-    else if (!word(o, "sha256", out->sha256, sizeof out->sha256) || strspn(out->sha256, "0123456789abcdef") != IO_SHA256_HEX - 1)
+    if (!word(o, "tokenizer", out->tokenizer, sizeof out->tokenizer))
+        s = bad(path, "tokenizer is missing or no text", e);
+    else if (!word(o, "sha256", out->sha256, sizeof out->sha256) ||
+             strspn(out->sha256, "0123456789abcdef") != IO_SHA256_HEX - 1)
         s = bad(path, "sha256 is missing or not 64 hex digits", e);
-    else if (!count(o, "vocab", &out->vocab) || !count(o, "train_tokens", &out->train_tokens) || !count(o, "val_tokens", &out->val_tokens))
+    else if (!count(o, "vocab", &out->vocab) || !count(o, "train_tokens", &out->train_tokens) ||
+             !count(o, "val_tokens", &out->val_tokens))
         s = bad(path, "vocab, train_tokens or val_tokens is missing or not a count", e);
-    else if (!number_or_null(o, "bytes_per_token", &out->bytes_per_token) || !number_or_null(o, "entropy_rate", &out->entropy_rate))
+    else if (!number_or_null(o, "bytes_per_token", &out->bytes_per_token) ||
+             !number_or_null(o, "entropy_rate", &out->entropy_rate))
         s = bad(path, "bytes_per_token or entropy_rate is missing or not a number", e);
     json_decref(o);
     return s;
@@ -60,8 +65,8 @@ status data_meta_write(const data_info *info, json_t *source, const char *path, 
 {
     json_t *o = json_pack("{s:s, s:s, s:I, s:o, s:I, s:I, s:i, s:o, s:s, s:o}", "schema", DATA_META_SCHEMA, "tokenizer",
                           info->tokenizer, "vocab", (json_int_t)info->vocab, "bytes_per_token",
-                          real_or_null(info->bytes_per_token), "train_tokens", (json_int_t)info->train_tokens, "val_tokens",
-                          (json_int_t)info->val_tokens, "max_id", (int)info->max_id, "entropy_rate",
+                          real_or_null(info->bytes_per_token), "train_tokens", (json_int_t)info->train_tokens,
+                          "val_tokens", (json_int_t)info->val_tokens, "max_id", (int)info->max_id, "entropy_rate",
                           real_or_null(info->entropy_rate), "sha256", info->sha256, "source", source);
     char *text = o ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(o);

@@ -1,7 +1,8 @@
 /* meta.json of a data directory: what the shards cannot say about themselves. Private to trainer/data*.c.
  *
- * {"schema":"muscale.data/1", "tokenizer", "vocab", "bytes_per_token" (or null), "train_tokens", "val_tokens", "max_id",
- *  "entropy_rate" (nats/token, or null), "sha256", "source": {...}}. It is written last: a directory without it is no data set. */
+ * {"schema":"muscale.data/1", "tokenizer", "vocab", "bytes_per_token" (or null), "train_tokens", "val_tokens",
+ * "max_id", "entropy_rate" (nats/token, or null), "sha256", "source": {...}}. It is written last: a directory without
+ * it is no data set. */
 #ifndef TRAINER_DATA_META_H
 #define TRAINER_DATA_META_H
 #include <jansson.h>

@@ -35,13 +35,17 @@ static status take_word(reader *r, err *e)
     const char *digits = r->word + (*r->word == '-');
     size_t n = strspn(digits, "0123456789");
     if (!n || digits[n])
-        return bad_id(r, "is no token id; numbers 0, 1, 2, ... with white space between are expected (spm_encode --output_format=id)", e);
+        return bad_id(r,
+                      "is no token id; numbers 0, 1, 2, ... with white space between are expected (spm_encode "
+                      "--output_format=id)",
+                      e);
     if (*r->word == '-') return bad_id(r, "is a negative token id; ids start at 0", e);
     int64_t id = 0, limit = r->vocab ? r->vocab : INT32_MAX;
     for (size_t i = 0; i < n && id < limit; i++) id = 10 * id + (digits[i] - '0');
     if (id >= limit) {
         char what[96];
-        snprintf(what, sizeof what, "is not below vocab %" PRId64 "; give the tokenizer's vocabulary with --vocab", limit);
+        snprintf(what, sizeof what, "is not below vocab %" PRId64 "; give the tokenizer's vocabulary with --vocab",
+                 limit);
         return bad_id(r, what, e);
     }
     r->ids[r->n++] = (uint32_t)id;
@@ -72,7 +76,8 @@ static status pack_fd(data_writer *w, reader *r, int fd, bool bytes, const volat
         if (s) return s;
         ssize_t got = read(fd, block, sizeof block);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return err_set(e, errno == EISDIR ? ST_INPUT : ST_IO, "%s: cannot read: %s", r->name, strerror(errno));
+        if (got < 0)
+            return err_set(e, errno == EISDIR ? ST_INPUT : ST_IO, "%s: cannot read: %s", r->name, strerror(errno));
         r->n = 0;
         if (bytes)
             for (ssize_t i = 0; i < got; i++) r->ids[r->n++] = block[i];
@@ -82,7 +87,8 @@ static status pack_fd(data_writer *w, reader *r, int fd, bool bytes, const volat
     }
 }
 
-static status pack_file(data_writer *w, reader *r, const char *path, bool bytes, const volatile sig_atomic_t *stop, err *e)
+static status pack_file(data_writer *w, reader *r, const char *path, bool bytes, const volatile sig_atomic_t *stop,
+                        err *e)
 {
     bool std = !strcmp(path, "-");
     r->name = std ? "standard input" : path;
@@ -109,12 +115,18 @@ static status check(const data_pack_opts *o, bool *bytes, err *e)
 {
     *bytes = !strcmp(o->tokenizer, "byte");
     if (!*bytes && strcmp(o->tokenizer, "ids"))
-        return err_set(e, ST_USAGE, "tokenizer '%s' is none of byte, ids; other tokenizers hand their ids over: --tokenizer ids -", o->tokenizer);
+        return err_set(e, ST_USAGE,
+                       "tokenizer '%s' is none of byte, ids; other tokenizers hand their ids over: --tokenizer ids -",
+                       o->tokenizer);
     if (*bytes && o->vocab) return err_set(e, ST_USAGE, "vocab: bytes always have 256; leave it out");
-    if (o->vocab < 0 || o->vocab > INT32_MAX) return err_set(e, ST_USAGE, "vocab: %" PRId64 " is not in 1..2147483647", o->vocab);
-    if (!(o->val_fraction >= 0 && o->val_fraction < 1)) return err_set(e, ST_USAGE, "val fraction: %g is not in [0,1)", o->val_fraction);
-    if (!(o->bytes_per_token >= 0 && isfinite(o->bytes_per_token))) return err_set(e, ST_USAGE, "bytes per token: %g is not a positive number", o->bytes_per_token);
-    if (*bytes && o->bytes_per_token > 0) return err_set(e, ST_USAGE, "bytes per token: it is 1 for bytes; leave it out");
+    if (o->vocab < 0 || o->vocab > INT32_MAX)
+        return err_set(e, ST_USAGE, "vocab: %" PRId64 " is not in 1..2147483647", o->vocab);
+    if (!(o->val_fraction >= 0 && o->val_fraction < 1))
+        return err_set(e, ST_USAGE, "val fraction: %g is not in [0,1)", o->val_fraction);
+    if (!(o->bytes_per_token >= 0 && isfinite(o->bytes_per_token)))
+        return err_set(e, ST_USAGE, "bytes per token: %g is not a positive number", o->bytes_per_token);
+    if (*bytes && o->bytes_per_token > 0)
+        return err_set(e, ST_USAGE, "bytes per token: it is 1 for bytes; leave it out");
     if (!o->n_files) return err_set(e, ST_USAGE, "no input: name the files to pack, or - for standard input");
     return ST_OK;
 }

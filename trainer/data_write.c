@@ -73,7 +73,8 @@ static status shard_begin(shards *s, err *e)
     if (s->fd < 0) return err_set(e, ST_IO, "%s: cannot create: %s", s->path, strerror(errno));
     s->n_files++;
     s->in_file = 0;
-    return write_header(s->fd, s->width, 0, s->path, e); /* no shard until its end: count 0 is refused by every reader */
+    return write_header(s->fd, s->width, 0, s->path,
+                        e); /* no shard until its end: count 0 is refused by every reader */
 }
 
 static status shard_end(shards *s, err *e)
@@ -200,7 +201,8 @@ static status cut(shards *s, int64_t keep, err *e)
         }
         int fd = open(path, O_WRONLY | O_CLOEXEC);
         if (fd < 0) return err_set(e, ST_IO, "%s: cannot open: %s", path, strerror(errno));
-        if (ftruncate(fd, (off_t)(LLMC_HEADER_BYTES + left * s->width))) st = err_set(e, ST_IO, "%s: cannot truncate: %s", path, strerror(errno));
+        if (ftruncate(fd, (off_t)(LLMC_HEADER_BYTES + left * s->width)))
+            st = err_set(e, ST_IO, "%s: cannot truncate: %s", path, strerror(errno));
         if (!st) st = write_header(fd, s->width, left, path, e);
         st = close_durably(fd, path, st, e);
     }
@@ -258,5 +260,6 @@ status data_writer_publish(data_writer *w, data_info *about, double val_fraction
 status data_stopped(const volatile sig_atomic_t *stop, const char *what, err *e)
 {
     if (!stop || !*stop) return ST_OK;
-    return err_set(e, *stop == SIGTERM ? ST_TERMINATED : ST_INTERRUPTED, "%s: stopped by a signal; nothing was written", what);
+    return err_set(e, *stop == SIGTERM ? ST_TERMINATED : ST_INTERRUPTED, "%s: stopped by a signal; nothing was written",
+                   what);
 }

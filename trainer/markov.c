@@ -55,8 +55,12 @@ static status allocate(markov *m, int64_t vocab, int64_t order, err *e)
     for (int64_t k = 1; k <= order; k++) {
         if (states > MARKOV_MAX_TRANSITIONS / vocab / vocab) { /* V^k * V would be too many */
             if (fits)
-                return err_set(e, ST_DOMAIN, "order: %" PRId64 " with vocab %" PRId64 " needs more than 2^24 transition probabilities; order %" PRId64 " fits", order, vocab, fits);
-            return err_set(e, ST_DOMAIN, "vocab: %" PRId64 " needs more than 2^24 transition probabilities; vocab 4096 fits", vocab);
+                return err_set(e, ST_DOMAIN,
+                               "order: %" PRId64 " with vocab %" PRId64
+                               " needs more than 2^24 transition probabilities; order %" PRId64 " fits",
+                               order, vocab, fits);
+            return err_set(e, ST_DOMAIN,
+                           "vocab: %" PRId64 " needs more than 2^24 transition probabilities; vocab 4096 fits", vocab);
         }
         states *= vocab;
         fits = k;
@@ -127,7 +131,9 @@ static status find_stationary(markov *m, err *e)
     }
     free(next);
     if (change <= TOLERANCE) return ST_OK;
-    return err_set(e, ST_DOMAIN, "the source mixes too slowly to find its stationary distribution (change %g after %d steps)", change, MAX_ITERATIONS);
+    return err_set(e, ST_DOMAIN,
+                   "the source mixes too slowly to find its stationary distribution (change %g after %d steps)", change,
+                   MAX_ITERATIONS);
 }
 
 /* H = - sum_s pi(s) sum_v p(v|s) ln p(v|s): Shannon 1948, section 7. */

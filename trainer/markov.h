@@ -5,8 +5,8 @@
  * first; there are V^k. Transition weights are log-additive in the lags,
  *     p(v | s_1..s_k) ~ exp( sum_j  sharpness / sqrt(k) * z_j(s_j, v) ),   z normal,
  * so that k V^2 numbers describe the source, which attention can learn lag by lag; V^(k+1) free ones could only be
- * memorised. Probabilities are multiples of 2^-32 (every symbol at least one), so sampling with 32-bit words is exact and
- * the entropy rate is that of the numbers really used. */
+ * memorised. Probabilities are multiples of 2^-32 (every symbol at least one), so sampling with 32-bit words is exact
+ * and the entropy rate is that of the numbers really used. */
 #ifndef TRAINER_MARKOV_H
 #define TRAINER_MARKOV_H
 #include <stddef.h>
@@ -19,7 +19,7 @@ enum { MARKOV_MAX_TRANSITIONS = 1 << 24 }; /* V^(k+1): 64 MiB of thresholds */
 
 typedef struct markov {
     int64_t vocab, order, states; /* V, k, V^k */
-    uint32_t *below;     /* [states][V]: draws u < below[s][v] give a symbol <= v; the last, 2^32, is stored as UINT32_MAX */
+    uint32_t *below;     /* [states][V]: draws u < below[s][v] give a symbol <= v; the last is not used */
     double *stationary;  /* [states] */
     double entropy_rate; /* nats/token */
 } markov;

@@ -5,11 +5,22 @@
 
 Test(err, codes_names_and_exits)
 {
-    static const struct { status s; const char *name; int exit_code; } rows[] = {
-        {ST_OK, "ST_OK", 0},           {ST_USAGE, "ST_USAGE", 2}, {ST_INPUT, "ST_INPUT", 3},     {ST_DOMAIN, "ST_DOMAIN", 3},
-        {ST_NOMEM, "ST_NOMEM", 1},     {ST_IO, "ST_IO", 1},       {ST_BUSY, "ST_BUSY", 1},       {ST_CORRUPT, "ST_CORRUPT", 1},
-        {ST_DEVICE, "ST_DEVICE", 1},   {ST_SYSTEM, "ST_SYSTEM", 1}, {ST_PARTIAL, "ST_PARTIAL", 4}, {ST_REFUSED, "ST_REFUSED", 5},
-        {ST_INTERRUPTED, "ST_INTERRUPTED", 130}, {ST_TERMINATED, "ST_TERMINATED", 143},
+    static const struct { status s; const char *name; int exit_code;
+    } rows[] = {
+        {ST_OK, "ST_OK", 0},
+        {ST_USAGE, "ST_USAGE", 2},
+        {ST_INPUT, "ST_INPUT", 3},
+        {ST_DOMAIN, "ST_DOMAIN", 3},
+        {ST_NOMEM, "ST_NOMEM", 1},
+        {ST_IO, "ST_IO", 1},
+        {ST_BUSY, "ST_BUSY", 1},
+        {ST_CORRUPT, "ST_CORRUPT", 1},
+        {ST_DEVICE, "ST_DEVICE", 1},
+        {ST_SYSTEM, "ST_SYSTEM", 1},
+        {ST_PARTIAL, "ST_PARTIAL", 4},
+        {ST_REFUSED, "ST_REFUSED", 5},
+        {ST_INTERRUPTED, "ST_INTERRUPTED", 130},
+        {ST_TERMINATED, "ST_TERMINATED", 143},
     };
     cr_expect_eq(sizeof rows / sizeof *rows, (size_t)ST_COUNT, "every code has a row here");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

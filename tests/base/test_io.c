@@ -41,9 +41,11 @@ TestSuite(io, .init = make_dir, .fini = remove_dir);
 /* FIPS 180-2, appendix B.1, B.2; and the empty message. */
 Test(io, sha256_published)
 {
-    static const struct { const char *text, *sum; } rows[] = {
+    static const struct { const char *text, *sum;
+    } rows[] = {
         {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
-        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
         {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
     };
     char sum[IO_SHA256_HEX], path[IO_PATH_MAX];

@@ -7,12 +7,23 @@
 
 Test(num, f64_takes_plain_finite_decimals_only)
 {
-    static const struct { const char *text; double want; } good[] = {
-        {"0", 0}, {"-0.5", -0.5}, {"1e-5", 1e-5}, {"1E6", 1e6}, {"+3", 3}, {".5", 0.5}, {"5.", 5}, {"2.385e-3", 2.385e-3},
-        {"4.9e-324", 4.9406564584124654e-324}, {"1.7976931348623157e308", 1.7976931348623157e308}, {"0e5", 0},
+    static const struct { const char *text; double want;
+    } good[] = {
+        {"0", 0},
+        {"-0.5", -0.5},
+        {"1e-5", 1e-5},
+        {"1E6", 1e6},
+        {"+3", 3},
+        {".5", 0.5},
+        {"5.", 5},
+        {"2.385e-3", 2.385e-3},
+        {"4.9e-324", 4.9406564584124654e-324},
+        {"1.7976931348623157e308", 1.7976931348623157e308},
+        {"0e5", 0},
     };
-    static const char *const bad[] = {"", " ", "1e-5x", "2_000", "nan", "NaN", "inf", "-Infinity", "1e999", "-1e999", "1e-999", "0x10",
-                                      "1 ", " 1", "1,5", "--1", "1e", "e5", ".", "+", "1.2.3", "1e5.5", "nan(1)", "1d5", "one"};
+    static const char *const bad[] = {
+        "",   " ",   "1e-5x", "2_000", "nan", "NaN", "inf", "-Infinity", "1e999", "-1e999", "1e-999", "0x10", "1 ",
+        " 1", "1,5", "--1",   "1e",    "e5",  ".",   "+",   "1.2.3",     "1e5.5", "nan(1)", "1d5",    "one"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         double x = 77;
         cr_expect(num_parse_f64(good[i].text, &x) && x == good[i].want, "%s: %.17g", good[i].text, x);
@@ -26,11 +37,20 @@ Test(num, f64_takes_plain_finite_decimals_only)
 
 Test(num, i64_takes_exact_integers_only)
 {
-    static const struct { const char *text; int64_t want; } good[] = {
-        {"0", 0}, {"-12", -12}, {"1e6", 1000000}, {"2.5e3", 2500}, {"9007199254740992", 9007199254740992}, {"1.2e+10", 12000000000},
-        {"9223372036854775807", INT64_MAX}, {"-9223372036854775808", INT64_MIN}, {"007", 7},
+    static const struct { const char *text; int64_t want;
+    } good[] = {
+        {"0", 0},
+        {"-12", -12},
+        {"1e6", 1000000},
+        {"2.5e3", 2500},
+        {"9007199254740992", 9007199254740992},
+        {"1.2e+10", 12000000000},
+        {"9223372036854775807", INT64_MAX},
+        {"-9223372036854775808", INT64_MIN},
+        {"007", 7},
     };
-    static const char *const bad[] = {"", "1.5", "1e-1", "2_000", "1e17", "9223372036854775808", "0x10", "nan", "inf", "1e999", "12k", "1 2"};
+    static const char *const bad[] = {"",     "1.5", "1e-1", "2_000", "1e17", "9223372036854775808",
+                                      "0x10", "nan", "inf",  "1e999", "12k",  "1 2"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         int64_t x = 77;
         cr_expect(num_parse_i64(good[i].text, &x) && x == good[i].want, "%s: %lld", good[i].text, (long long)x);
@@ -43,11 +63,14 @@ Test(num, i64_takes_exact_integers_only)
 
 Test(num, text_parses_back_and_is_short)
 {
-    static const struct { double x; const char *want; } rows[] = {
-        {0.1, "0.1"}, {1e-5, "1e-05"}, {2000, "2000"}, {0.002, "0.002"}, {1.0 / 3, "0.3333333333333333"}, {1e300, "1e+300"}, {-2.5, "-2.5"},
+    static const struct { double x; const char *want;
+    } rows[] = {
+        {0.1, "0.1"},      {1e-5, "1e-05"}, {2000, "2000"}, {0.002, "0.002"}, {1.0 / 3, "0.3333333333333333"},
+        {1e300, "1e+300"}, {-2.5, "-2.5"},
     };
     char buf[32];
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) cr_expect_str_eq(num_text(rows[i].x, buf), rows[i].want, "%s", buf);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        cr_expect_str_eq(num_text(rows[i].x, buf), rows[i].want, "%s", buf);
     for (int i = 1; i < 2000; i++) {
         double x = exp(0.37 * i - 300) * (i % 2 ? 1 : -1), back;
         cr_expect(num_parse_f64(num_text(x, buf), &back) && back == x, "%s", buf);
@@ -56,7 +79,8 @@ Test(num, text_parses_back_and_is_short)
 
 Test(num, words_of_divergence)
 {
-    static const char *const yes[] = {"nan", "NaN", "inf", "-inf", "+Inf", "Infinity", "-INFINITY"}, *const no[] = {"", "-", "na", "nans", "1", "infinit"};
+    static const char *const yes[] = {"nan", "NaN", "inf", "-inf", "+Inf", "Infinity", "-INFINITY"},
+                             *const no[] = {"", "-", "na", "nans", "1", "infinit"};
     for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) cr_expect(num_is_nonfinite_word(yes[i]), "%s", yes[i]);
     for (size_t i = 0; i < sizeof no / sizeof *no; i++) cr_expect_not(num_is_nonfinite_word(no[i]), "%s", no[i]);
 }

@@ -66,7 +66,8 @@ Test(yaml, refused_with_line_and_column)
         yaml_doc d;
         err e = {0};
         cr_expect_eq(parse(&d, rows[i].text, &e), ST_INPUT, "%s", rows[i].text);
-        cr_expect(!strncmp(e.msg, rows[i].place, strlen(rows[i].place)), "'%s' does not start with '%s'", e.msg, rows[i].place);
+        cr_expect(!strncmp(e.msg, rows[i].place, strlen(rows[i].place)), "'%s' does not start with '%s'", e.msg,
+                  rows[i].place);
         cr_expect(strstr(e.msg, rows[i].says), "'%s' lacks '%s'", e.msg, rows[i].says);
         cr_expect_null(d.root, "nothing is left behind");
     }
@@ -74,7 +75,8 @@ Test(yaml, refused_with_line_and_column)
 
 Test(yaml, numbers_are_strict)
 {
-    static const char *const bad[] = {"1e-5x", "2_000", "nan", ".nan", "inf", ".inf", "1e999", "0x10", "'1'", "\"2\"", "", "~", "[1]", "{a: 1}", "1:30", "yes"};
+    static const char *const bad[] = {"1e-5x", "2_000", "nan", ".nan", "inf", ".inf",   "1e999", "0x10",
+                                      "'1'",   "\"2\"", "",    "~",    "[1]", "{a: 1}", "1:30",  "yes"};
     yaml_doc d;
     err e = {0};
     double f;
@@ -133,7 +135,8 @@ Test(yaml, load_names_the_file)
 /* Every prefix of a good file, and every single byte changed: an answer or an error, never a crash. */
 Test(yaml, survives_damage)
 {
-    static const char good[] = "base: {lr: 1e-3, name: \"x y\"}\ngrid:\n  seed: [1, 2, 3]\n  width:\n    - 64\n    - 'a'\n? k\n: v\n";
+    static const char good[] =
+        "base: {lr: 1e-3, name: \"x y\"}\ngrid:\n  seed: [1, 2, 3]\n  width:\n    - 64\n    - 'a'\n? k\n: v\n";
     char text[sizeof good];
     yaml_doc d;
     for (size_t n = 0; n < sizeof good; n++)

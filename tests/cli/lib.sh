@@ -5,7 +5,7 @@
 #
 #   run ARGS...                 runs muscale
 #   ok ARGS...                  ... and expects exit 0
-#   bad CODE TEXT ARGS...       ... and expects that exit code, nothing on stdout, one error line on stderr that contains TEXT
+#   bad CODE TEXT ARGS...       ... and expects that exit code, nothing on stdout, one error line with TEXT on stderr
 #   has TEXT | err_has TEXT     stdout | stderr of the last run contains TEXT (fixed string)
 #   hasnt TEXT                  stdout of the last run does not contain it
 #   json FILTER WANT            jq FILTER on stdout prints WANT (skipped without jq)

@@ -20,10 +20,23 @@ static mup_tensor apply(const char *rule, mup_role role, double fan_in, double m
 /* Table 8 of Yang et al. 2022 at m = 4, base fan_in 64. */
 Test(mup, table8_row_by_row)
 {
-    mup_tensor h = apply("mup", MUP_HIDDEN, 256, 4), o = apply("mup", MUP_READOUT, 256, 4), i = apply("mup", MUP_EMBEDDING, 1, 4);
-    NEAR(h.init_std, 1.0 / 16); NEAR(h.lr, base.lr / 4); NEAR(h.eps, base.eps / 4); NEAR(h.weight_decay, 0.4); NEAR(h.forward_mult, 1);
-    NEAR(o.init_std, 1.0 / 8); NEAR(o.lr, base.lr); NEAR(o.eps, base.eps / 4); NEAR(o.weight_decay, 0.1); NEAR(o.forward_mult, 0.25);
-    NEAR(i.init_std, 1); NEAR(i.lr, base.lr); NEAR(i.eps, base.eps / 4); NEAR(i.weight_decay, 0.1); NEAR(i.forward_mult, 1);
+    mup_tensor h = apply("mup", MUP_HIDDEN, 256, 4), o = apply("mup", MUP_READOUT, 256, 4),
+               i = apply("mup", MUP_EMBEDDING, 1, 4);
+    NEAR(h.init_std, 1.0 / 16);
+    NEAR(h.lr, base.lr / 4);
+    NEAR(h.eps, base.eps / 4);
+    NEAR(h.weight_decay, 0.4);
+    NEAR(h.forward_mult, 1);
+    NEAR(o.init_std, 1.0 / 8);
+    NEAR(o.lr, base.lr);
+    NEAR(o.eps, base.eps / 4);
+    NEAR(o.weight_decay, 0.1);
+    NEAR(o.forward_mult, 0.25);
+    NEAR(i.init_std, 1);
+    NEAR(i.lr, base.lr);
+    NEAR(i.eps, base.eps / 4);
+    NEAR(i.weight_decay, 0.1);
+    NEAR(i.forward_mult, 1);
     /* lr * lambda, the rate of forgetting, is the same at every width */
     NEAR(h.lr * h.weight_decay, base.lr * base.weight_decay);
 }
@@ -32,7 +45,8 @@ Test(mup, base_width_is_sp_bit_for_bit)
 {
     static const mup_role roles[] = {MUP_EMBEDDING, MUP_HIDDEN, MUP_READOUT, MUP_GAIN};
     for (size_t k = 0; k < 4; k++) {
-        mup_tensor a = apply("mup", roles[k], 96, 1), b = apply("sp", roles[k], 96, 1), c = apply("mup", roles[k], 192, 2);
+        mup_tensor a = apply("mup", roles[k], 96, 1), b = apply("sp", roles[k], 96, 1),
+                   c = apply("mup", roles[k], 192, 2);
         cr_expect_eq(memcmp(&a, &b, sizeof a), 0, "role %zu", k);
         if (roles[k] != MUP_GAIN) cr_expect_neq(memcmp(&c, &b, sizeof c), 0, "m = 2 must differ, role %zu", k);
     }
@@ -98,8 +112,9 @@ Test(mup, a_tied_embedding_starts_as_a_readout_needs)
     NEAR(t.init_std, 0.02);
 }
 
-/* The theta symmetry (facts, section 2) at the level of the table: Table 3 readout (std/m, lr/m, forward 1) is Table 8's
- * (std, lr, forward 1/m) with theta = m; the product of forward multiplier and std, and of multiplier and lr, must agree. */
+/* The theta symmetry (facts, section 2) at the level of the table: Table 3 readout (std/m, lr/m, forward 1) is Table
+ * 8's (std, lr, forward 1/m) with theta = m; the product of forward multiplier and std, and of multiplier and lr, must
+ * agree. */
 Test(mup, readout_is_not_scaled_twice)
 {
     mup_tensor o = apply("mup", MUP_READOUT, 256, 4);

@@ -157,7 +157,11 @@ Test(data, wide_and_raw_files)
     cr_expect_eq(data_about(s)->train_tokens, 38);
     data_close(s);
     const uint8_t bytes[8] = {1, 0, 2, 0, 3, 0, 255, 1};
-    static const struct { const char *dtype; int64_t n; int32_t most; } rows[] = {{"u8", 8, 255}, {"u16", 4, 511}, {"u32", 2, 3 + (511 << 16)}};
+    static const struct {
+        const char *dtype;
+        int64_t n;
+        int32_t most;
+    } rows[] = {{"u8", 8, 255}, {"u16", 4, 511}, {"u32", 2, 3 + (511 << 16)}};
     scratch_file(path, &d, "raw", bytes, sizeof bytes);
     for (int i = 0; i < 3; i++) {
         EXPECT_OK(data_open(&s, path, rows[i].dtype, &e));
@@ -307,9 +311,11 @@ Test(data, meta_must_agree_with_the_shards)
     shard(path, &d, "val_000000.bin", 0, 9, 2);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char command[256];
-        int len = snprintf(text, sizeof text,
-                           "{\"schema\":\"muscale.data/1\",\"tokenizer\":\"ids\",\"vocab\":1000,\"bytes_per_token\":null,"
-                           "\"train_tokens\":90,\"val_tokens\":9,\"entropy_rate\":null,\"sha256\":\"a%063d\"}", 0);
+        int len = snprintf(
+            text, sizeof text,
+            "{\"schema\":\"muscale.data/1\",\"tokenizer\":\"ids\",\"vocab\":1000,\"bytes_per_token\":null,"
+            "\"train_tokens\":90,\"val_tokens\":9,\"entropy_rate\":null,\"sha256\":\"a%063d\"}",
+            0);
         scratch_file(path, &d, "meta.json", text, (size_t)len);
         snprintf(command, sizeof command, "sed -i '%s' meta.json", rows[i].change);
         cr_assert_eq(scratch_shell(&d, command), 0);

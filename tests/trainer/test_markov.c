@@ -20,7 +20,8 @@ Test(markov, two_states_by_hand)
         cr_assert_eq(markov_from_rows(&m, 2, 1, rows, &e), ST_OK, "%s", e.msg);
         /* Rounding probabilities to 2^-32 moves H by less than 1e-8 */
         cr_expect_lt(fabs(m.stationary[0] - b / (a + b)), 1e-6, "row %zu: %.12g", i, m.stationary[0]);
-        cr_expect_lt(fabs(m.entropy_rate - (b * h2(a) + a * h2(b)) / (a + b)), 1e-7, "row %zu: %.12g", i, m.entropy_rate);
+        cr_expect_lt(fabs(m.entropy_rate - (b * h2(a) + a * h2(b)) / (a + b)), 1e-7, "row %zu: %.12g", i,
+                     m.entropy_rate);
         markov_free(&m);
     }
 }
@@ -127,7 +128,8 @@ Test(markov, long_sample_has_the_promised_entropy)
     }
     /* standard error of -ln p over 2e6 draws: about 1e-3; a wrong stationary distribution is off by tenths */
     cr_expect_lt(fabs(h - m.entropy_rate), 4e-3, "sample %.5f, promised %.5f", h, m.entropy_rate);
-    cr_expect_lt(m.entropy_rate, log((double)V) - 0.5, "%.3f nats: well below ln V, so there is something to learn", m.entropy_rate);
+    cr_expect_lt(m.entropy_rate, log((double)V) - 0.5, "%.3f nats: well below ln V, so there is something to learn",
+                 m.entropy_rate);
     cr_expect_gt(m.entropy_rate, 0.3);
     free(count);
     markov_free(&m);
