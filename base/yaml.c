@@ -251,33 +251,6 @@ const yaml_node *yaml_get(const yaml_node *map, const char *key)
     return NULL;
 }
 
-static const char *shown(const yaml_node *at)
-{
-    return at->kind == YAML_SCALAR ? at->text : at->kind == YAML_SEQ ? "[a list]" : "{a map}";
-}
-
-static bool plain_scalar(const yaml_node *at) { return at->kind == YAML_SCALAR && !at->quoted; }
-
-status yaml_f64(const yaml_doc *doc, const yaml_node *at, const char *key, double *out, err *e)
-{
-    if (plain_scalar(at) && num_parse_f64(at->text, out)) return ST_OK;
-    return yaml_error(doc, at, e, "%s: '%s' is not a finite number; write it like 0.001, 1e-5 or 2000", key, shown(at));
-}
-
-status yaml_i64(const yaml_doc *doc, const yaml_node *at, const char *key, int64_t *out, err *e)
-{
-    if (plain_scalar(at) && num_parse_i64(at->text, out)) return ST_OK;
-    return yaml_error(doc, at, e, "%s: '%s' is not a whole number; write it like 2000 or 1e6", key, shown(at));
-}
-
-status yaml_bool(const yaml_doc *doc, const yaml_node *at, const char *key, bool *out, err *e)
-{
-    bool yes = plain_scalar(at) && !strcmp(at->text, "true"), no = plain_scalar(at) && !strcmp(at->text, "false");
-    if (!yes && !no) return yaml_error(doc, at, e, "%s: '%s' is neither true nor false", key, shown(at));
-    *out = yes;
-    return ST_OK;
-}
-
 status yaml_text(const yaml_doc *doc, const yaml_node *at, const char *key, const char **out, err *e)
 {
     if (at->kind != YAML_SCALAR) return yaml_error(doc, at, e, "%s: a single word or text is needed", key);

@@ -37,9 +37,6 @@ const yaml_node *yaml_get(const yaml_node *map, const char *key); /* NULL when a
 status yaml_error(const yaml_doc *doc, const yaml_node *at, err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Typed scalars; the message names the key. Quoted text is not a number. */
-status yaml_f64(const yaml_doc *doc, const yaml_node *at, const char *key, double *out, err *e);
-status yaml_i64(const yaml_doc *doc, const yaml_node *at, const char *key, int64_t *out, err *e);
-status yaml_bool(const yaml_doc *doc, const yaml_node *at, const char *key, bool *out, err *e); /* true|false */
+/* A single word or text, borrowed from the document; the message names the key. Numbers are read by base/num.h. */
 status yaml_text(const yaml_doc *doc, const yaml_node *at, const char *key, const char **out, err *e);
 #endif

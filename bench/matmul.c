@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "cli/blas_core.h"
+#include "bench/blas_core.h"
 #include "kernels/cpu_level.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"

@@ -14,6 +14,7 @@ static bool use_color(const cli *c)
     return isatty(STDERR_FILENO) && !(no && *no) && !(term && !strcmp(term, "dumb"));
 }
 
+__attribute__((format(printf, 4, 0)))
 static void say(const cli *c, const char *color, const char *label, const char *fmt, va_list ap)
 {
     bool colored = *label && use_color(c);

@@ -136,11 +136,6 @@ void fit_problem_drop(fit_problem *p, size_t term)
     if (t->exponent >= 0) set_fixed(p, t->exponent, 1);
 }
 
-void fit_problem_pin(fit_problem *p, int param, double value)
-{
-    set_fixed(p, param, p->law->params[param].log ? log(value) : value);
-}
-
 void fit_problem_free(fit_problem *p)
 {
     for (size_t c = 0; c < FIT_MAX_COLS; c++) free(p->z[c]);

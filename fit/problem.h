@@ -31,8 +31,6 @@ typedef struct fit_problem {
 status fit_problem_init(fit_problem *p, const fit_data *data, const fit_opts *o, err *e);
 /* Without the term: its amplitude is 0, its exponent leaves phi. */
 void fit_problem_drop(fit_problem *p, size_t term);
-/* With the parameter pinned at a natural value; only where centring does not mix it (no amplitude of a column). */
-void fit_problem_pin(fit_problem *p, int param, double value);
 void fit_problem_free(fit_problem *p);
 
 /* F; grad[n_free] and hess[n_free][n_free] where not NULL. Never NaN: +INFINITY where the law overflows. */

@@ -25,7 +25,7 @@ static page_block *add(page *p, page_kind kind)
     return &more[p->n++];
 }
 
-static void words(page *p, text *t, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void words(page *p, text *t, const char *fmt, va_list ap)
 {
     va_list again;
     va_copy(again, ap);

@@ -32,7 +32,6 @@ struct store_run {
 
 const store_look *store_run_look(const store_run *run) { return &run->look; }
 const char *store_run_note(const store_run *run) { return run->note; }
-const char *store_run_id(const store_run *run) { return run->id; }
 
 const train_row *store_run_last_row(const store_run *run) { return &run->last; }
 

@@ -58,7 +58,6 @@ typedef struct store_run store_run;
 status store_run_open(store_run **out, const store_opts *o, err *e);
 const store_look *store_run_look(const store_run *run); /* as found at open */
 const char *store_run_note(const store_run *run);       /* what was recovered, "" if nothing: for a warning */
-const char *store_run_id(const store_run *run);
 const train_row *store_run_last_row(const store_run *run); /* of this process; step 0 before the first */
 
 /* For train_job.observer (train_job.wall_before = store_run_look(run)->wall_s); valid until store_run_close. Its `start` slot writes the start record, or the resume record when

@@ -107,8 +107,6 @@ status flops_rule_find(flops_rule *out, const char *name, err *e)
     return err_set(e, ST_INPUT, "flops_rule: '%s' is unknown; use 6N or exact", name);
 }
 
-const char *flops_rule_name(flops_rule r) { return (unsigned)r <= FLOPS_EXACT ? rule_names[r] : "?"; }
-
 double shape_flops_per_token(const shape *s, flops_rule r)
 {
     if (r == FLOPS_6N) return 6.0 * (double)shape_count(s).n_params_total;

@@ -48,7 +48,6 @@ shape_counts shape_count(const shape *s);
  * counted, the input table not (a lookup), causal attention counted once (T/2 keys on average). */
 typedef enum flops_rule { FLOPS_6N, FLOPS_EXACT } flops_rule;
 status flops_rule_find(flops_rule *out, const char *name, err *e);
-const char *flops_rule_name(flops_rule r);
 double shape_flops_per_token(const shape *s, flops_rule r);
 #ifdef __cplusplus
 }

@@ -248,7 +248,9 @@ static void write_run(const char *name, const char *config, const char *predicti
     store_opts o = {.dir = path, .config = &c, .prediction = prediction ? predicted : NULL, .threads = 1};
     cr_assert_eq(store_run_open(&run, &o, &e), ST_OK, "%s", e.msg);
     train_observer ob = store_run_observer(run);
-    train_start start = {.config = &c, .id = store_run_id(run), .data = &data, .counts = shape_count(&c.shape), .flops_per_token = 1, .device = "test", .bank_size = 1};
+    char id[17];
+    config_id(id, &c);
+    train_start start = {.config = &c, .id = id, .data = &data, .counts = shape_count(&c.shape), .flops_per_token = 1, .device = "test", .bank_size = 1};
     cr_assert_eq(ob.start(ob.self, &start, &e), ST_OK, "%s", e.msg);
     if (how != RUN_PARTIAL) {
         train_row row = {.step = 10, .tokens = 20480, .loss = 3, .lr = c.base.lr, .grad_norm = 1};

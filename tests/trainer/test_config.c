@@ -97,6 +97,22 @@ Test(config, refused_lines_name_place_and_remedy)
     }
 }
 
+Test(config, numbers_are_strict)
+{
+    static const char *const bad[] = {"1e-5x", "2_000", "nan", ".nan", "inf", ".inf", "1e999", "0x10", "'1'", "\"2\"", "",
+                                      "~", "[1]", "{a: 1}", "1:30", "yes"};
+    static const char *const keys[] = {"lr", "tokens", "seed", "tied_head"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+            trainer_config c;
+            err e = {0};
+            char text[64];
+            snprintf(text, sizeof text, "%s: %s\n", keys[k], bad[i]);
+            cr_expect_eq(load_text(&c, text, &e), ST_INPUT, "%s", text);
+            expect_has(e.msg, keys[k]);
+        }
+}
+
 Test(config, a_refused_value_leaves_the_old_one)
 {
     trainer_config c = small(), before = c;
