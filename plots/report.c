@@ -34,7 +34,7 @@ static status add_figure(maker *m, const char *kind, err *e)
         if (!strncmp(reason, "figure ", 7) && strlen(reason) > n) reason += n;
         text_add(&m->left_out, "%s\t%s\n", f->title, reason);
         m->out->n_left_out++;
-        if (s == ST_SYSTEM && !m->out->trouble[0]) snprintf(m->out->trouble, sizeof m->out->trouble, "%s", why.msg);
+        if (s == ST_SYSTEM && !m->out->trouble[0]) snprintf(m->out->trouble, sizeof m->out->trouble, "%.*s", (int)sizeof m->out->trouble - 1, why.msg);
         s = ST_OK;
     } else if (e) *e = why;
     text_free(&caption);
