@@ -180,6 +180,10 @@ Test(predict, intervals_nest_and_widen)
     cr_assert_float_eq(r.ci_n.lo / r.ci_n.hi, 1, 1e-9, "E does not move the optimum");
     cr_assert_float_eq(r.extrapolation_decades, 2, 1e-9, "C 1e20 against 1e18");
     cr_assert_float_eq(r.decades[PREDICT_N], log10(8.53477), 1e-5);
+    predict_law few = law; /* two degrees of freedom: t is 4.30 where the normal has 1.96 */
+    few.n_points = 7;
+    cr_assert_eq(predict_run(&calm, &few, &six_nd, &a, 1, &e), ST_OK, "%s", e.msg);
+    cr_assert_float_eq((calm.pi_loss.hi - calm.pi_loss.lo) / 2 / (4.303 * .003 * r.at.loss * sqrt(7. / 2)), 1, 0.12);
     law.residual_sd = 0; /* twin: without noise the run's interval is the mean's */
     cr_assert_eq(predict_run(&calm, &law, &six_nd, &a, 1, &e), ST_OK);
     cr_assert_float_eq(calm.pi_loss.hi, calm.ci_loss.hi, 1e-4);
