@@ -1,6 +1,7 @@
 /* One level's column: the definitions, overridden where this level does better. */
 #include "kernels/fast/vec.h"
 #include "kernels/fast/gemm.h"
+#include "kernels/fast/linear.h"
 #include "kernels/fast/pointwise.h"
 #include "kernels/fast/attention.h"
 
