@@ -273,6 +273,7 @@ typedef struct job {
     bank_step_out *out;
     double *seq_loss;             /* eval: [R][n_seq] */
     size_t n_seq, chunks;
+    size_t whole;                 /* step: replicas that one worker does alone */
 } job;
 
 static void fail(worker *w, status s)
@@ -340,14 +341,11 @@ static status finish(const job *j, worker *w, size_t r)
     return s;
 }
 
-/* One shard of one replica. Shards enter the sum in their order whoever computes them: the pool hands items out in order, so
- * the shard waited for is finished or being computed. */
-static void step_item(void *self, size_t item, int index)
+/* One shard of one replica. Shards enter the sum in their order whoever computes them. */
+static void step_shard(const job *j, worker *w, size_t r, size_t shard)
 {
-    const job *j = self;
     bank *b = j->b;
-    worker *w = &b->workers[index];
-    const size_t r = b->live[item / b->o.shards], shard = item % b->o.shards, P = b->z.stride;
+    const size_t P = b->z.stride;
     replica *rep = &b->reps[r];
     real *grad = shard ? w->shard_grad : b->grads + r * P;
     status s = shard_gradient(b, w, r, shard, grad, j->tokens[r]);
@@ -356,6 +354,21 @@ static void step_item(void *self, size_t item, int index)
     if (!s && shard + 1 == b->o.shards) s = finish(j, w, r);
     if (s) fail(w, s);
     atomic_store(&rep->shards_done, shard + 1);
+}
+
+/* Items: first whole replicas, as many as divide evenly among the workers (weights packed once, nobody waits), then the shards of the
+ * rest. The pool hands items out in order, so a shard that is waited for is finished or being computed. */
+static void step_item(void *self, size_t item, int index)
+{
+    const job *j = self;
+    bank *b = j->b;
+    const size_t S = b->o.shards;
+    if (item < j->whole) {
+        for (size_t shard = 0; shard < S; shard++) step_shard(j, &b->workers[index], b->live[item], shard);
+    } else {
+        item -= j->whole;
+        step_shard(j, &b->workers[index], b->live[j->whole + item / S], item % S);
+    }
 }
 
 static size_t begin(bank *b, const bool *active)
@@ -407,7 +420,8 @@ status bank_step(bank *b, bank_step_out *out, const int32_t *const *tokens, cons
         if (s) return s;
     }
     job j = {.b = b, .tokens = tokens, .lr_factor = lr_factor, .step = step, .out = out};
-    pool_run(b->pool, step_item, &j, n * b->o.shards);
+    j.whole = n / (size_t)b->o.threads * (size_t)b->o.threads;
+    pool_run(b->pool, step_item, &j, j.whole + (n - j.whole) * b->o.shards);
     return end(b, e);
 }
 
