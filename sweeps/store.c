@@ -56,6 +56,17 @@ static void sweep_temporaries(const char *dir)
     if (d) closedir(d);
 }
 
+static void one_line(char *out, size_t size, const char *lines)
+{
+    for (size_t at = 0; lines && *lines && at + 1 < size;) {
+        size_t n = strcspn(lines, "\n");
+        int wrote = snprintf(out + at, size - at, "%s%.*s", at ? ", " : "", (int)n, lines);
+        at += wrote > 0 ? (size_t)wrote : size;
+        if (at + 1 >= size) memcpy(out + size - 4, "...", 4);
+        lines += n + (lines[n] == '\n');
+    }
+}
+
 static status other_config(const store_run *run, const run_record *r, err *e)
 {
     const char *theirs = attrs_text(&r->group[RUN_CONFIG], "canonical");
@@ -64,10 +75,10 @@ static status other_config(const store_run *run, const run_record *r, err *e)
     status s = ST_OK;
     if (!ours) s = err_set(e, ST_NOMEM, "%s: no memory to compare configs", run->dir);
     else if (!theirs || strcmp(theirs, ours)) {
-        for (char *p = diff; p && *p; p++)
-            if (*p == '\n') *p = p[1] ? ',' : 0;
+        char shown[720] = "the difference is not recorded"; /* the remedy behind it must still fit the message */
+        one_line(shown, sizeof shown, diff);
         s = err_set(e, ST_INPUT, "%s: holds a run of another config (%s): %s; use another directory, or the config in %s/config.yaml",
-                    run->dir, attrs_text(&r->group[RUN_ROOT], "run_id"), diff && *diff ? diff : "the difference is not recorded", run->dir);
+                    run->dir, attrs_text(&r->group[RUN_ROOT], "run_id"), shown, run->dir);
     }
     free(diff);
     free(ours);
@@ -115,12 +126,33 @@ static status check_existing(store_run *run, const store_opts *o, const run_reco
     return ST_OK;
 }
 
+/* A kill tears the last line. Damage with records behind it is something else: they are put aside, not thrown away. */
+static status keep_damaged(store_run *run, size_t from, bool *kept, err *e)
+{
+    char path[IO_PATH_MAX], *all;
+    size_t n;
+    status s = io_join(path, run->dir, "journal.damaged", e);
+    if (!s) s = io_read_file(&all, &n, run->journal_path, SIZE_MAX / 2, e); /* it was read whole already */
+    if (s) return s;
+    const char *line = n > from ? memchr(all + from, '\n', n - from) : NULL;
+    *kept = line && line + 1 < all + n;
+    if (*kept) s = io_publish(path, all + from, n - from, e);
+    free(all);
+    return s;
+}
+
 static status open_journal(store_run *run, const run_record *r, err *e)
 {
-    char text[160];
+    char text[200];
     size_t keep = r ? r->journal_bytes : 0;
+    bool kept = false;
     if (r && r->torn_bytes) {
-        snprintf(text, sizeof text, "journal.jsonl: cut a torn tail of %zu bytes at byte %zu", r->torn_bytes, keep);
+        status s = keep_damaged(run, keep, &kept, e);
+        if (s) return s;
+        if (kept)
+            snprintf(text, sizeof text, "journal.jsonl: damaged at byte %zu; the %zu bytes from there are now in journal.damaged, and the record may lack steps",
+                     keep, r->torn_bytes);
+        else snprintf(text, sizeof text, "journal.jsonl: cut a torn tail of %zu bytes at byte %zu", r->torn_bytes, keep);
         add_note(run, text);
     }
     return journal_open(&run->journal, run->journal_path, keep, e);
@@ -138,6 +170,28 @@ static status publish_config(const store_run *run, err *e)
     return s;
 }
 
+/* A finished run whose journal was damaged later: run.h5 has it whole. *r is replaced then. */
+static status believe_h5(store_run *run, run_record *r, err *e)
+{
+    char text[200];
+    run_record whole;
+    if (!io_exists(run->h5_path) || run_read_h5(&whole, run->h5_path, RUN_HEADER, NULL)) return ST_OK;
+    const char *theirs = attrs_text(&whole.group[RUN_CONFIG], "canonical");
+    char *ours = config_canonical(&run->config);
+    bool same = theirs && ours && !strcmp(theirs, ours);
+    status s = ours ? ST_OK : err_set(e, ST_NOMEM, "%s: no memory to compare configs", run->dir);
+    free(ours);
+    if (!same || !run_is_final(&whole)) {
+        run_free(&whole);
+        return s;
+    }
+    snprintf(text, sizeof text, "journal.jsonl: damaged at byte %zu; run.h5 holds the whole run", r->journal_bytes);
+    add_note(run, text);
+    run_free(r);
+    *r = whole;
+    return ST_OK;
+}
+
 /* Under ownership. */
 static status settle(store_run *run, const store_opts *o, err *e)
 {
@@ -148,6 +202,7 @@ static status settle(store_run *run, const store_opts *o, err *e)
     if (io_exists(run->journal_path)) {
         s = run_read_journal(&r, run->journal_path, e);
         have = !s;
+        if (have && !run_is_final(&r) && r.torn_bytes) s = believe_h5(run, &r, e);
     } else if (io_exists(run->h5_path)) {
         s = run_read_h5(&r, run->h5_path, RUN_HEADER, e);
         have = !s;

@@ -53,6 +53,7 @@ same "$out" ""
 t "another config is refused with the difference"
 bad 3 "lr: 0.01 -> 0.02" train t.yaml lr=0.02 -o r
 bad 3 "seed: 0 -> 1" train t.yaml seed=1 -o r --resume
+bad 3 "): lr: 0.01 -> 0.02, seed: 0 -> 1; use another" train t.yaml seed=1 lr=0.02 -o r --resume
 ok train t.yaml log_every=7 threads=2 -o r
 err_has "nothing to do"
 
@@ -87,6 +88,22 @@ printf '{"k":"train","step":41,"lo' >>torn/journal.jsonl
 ok train t.yaml -o torn --resume
 err_has "warning: journal.jsonl: cut a torn tail of 26 bytes"
 has "  done  torn"
+
+t "damage before the tail is no torn tail: what follows is put aside, a finished run is left alone"
+cp -r r hurt
+sed -i '4s/loss/lozz/' hurt/journal.jsonl
+cp -r hurt whole
+rm hurt/run.h5
+ok train t.yaml -o hurt --resume
+err_has "warning: journal.jsonl: damaged at byte"
+err_has "journal.damaged"
+same "$(head -n 3 r/journal.jsonl | cat - hurt/journal.damaged | sed 's/lozz/loss/' | cmp - r/journal.jsonl && echo same)" same "what was cut"
+has "  done  hurt"
+ok train t.yaml -o whole --resume
+err_has "run.h5 holds the whole run"
+err_has "nothing to do"
+same "$(cmp whole/run.h5 r/run.h5 && echo same)" same "run.h5"
+same "$(ls whole/journal.damaged 2>/dev/null)" "" "nothing was cut"
 
 t "a corrupt newest checkpoint: the older one, with a warning; none valid: 1"
 cp -r r bad
