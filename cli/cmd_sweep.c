@@ -6,6 +6,7 @@
 
 #include "base/num.h"
 #include "cli/cli.h"
+#include "kernels/kernels.h"
 #include "sweeps/campaign.h"
 #include "sweeps/launch_local.h"
 #include "sweeps/plan.h"
@@ -220,11 +221,22 @@ static void print_result(const cli *c, const char *campaign, const sweep_progres
     putchar('\n');
 }
 
+/* Said once, before anything is made on disk; a plan for another machine may name any backend. */
+static status check_backends(const sweep_plan *p, err *e)
+{
+    const k_ops *there;
+    status st = ST_OK;
+    for (size_t i = 0; i < p->n_runs && !st; i++)
+        if (!i || strcmp(p->runs[i].config.backend, p->runs[i - 1].config.backend)) st = k_backend(&there, p->runs[i].config.backend, e);
+    return st;
+}
+
 static status launch(cli *c, const settings *x, const sweep_spec *s, const sweep_plan *p, err *e)
 {
     char note[512];
     sweep_progress result;
-    status st = campaign_open(x->out, s, p, x->amend, note, e);
+    status st = check_backends(p, e);
+    if (!st) st = campaign_open(x->out, s, p, x->amend, note, e);
     if (st) return st;
     if (*note) cli_note(c, "%s", note);
     screen view = {.c = c, .tty = isatty(STDERR_FILENO) && c->verbosity < 1};
@@ -247,11 +259,11 @@ static status launch(cli *c, const settings *x, const sweep_spec *s, const sweep
     err why = {0};
     status collected = campaign_collect(&counts, x->out, &why);
     if (!collected && counts.n_damaged) cli_warn(c, "%s", counts.note);
-    print_result(c, x->out, &result);
     if (collected && !st) {
         *e = why;
-        return collected;
+        st = collected;
     }
+    if (!c->json || !st || st == ST_PARTIAL) print_result(c, x->out, &result);
     return st;
 }
 
@@ -400,5 +412,7 @@ int cmd_sweep(cli *c, int argc, char **argv)
     if (!st) st = cli_parse(c, opts, options(opts, &x, sub ? sub->bit : ~0u), argc, argv, &x.rest, &e);
     if (!st && !c->show_help) st = sub ? sub->run(c, &x, &e) : unknown_sub(NULL, &e);
     free(x.rest.items);
-    return st ? cli_usage(c, "sweep", &e) : 0;
+    cli plain = *c;
+    if (st == ST_PARTIAL) plain.json = false; /* the object with the counts is out already, and there is only one */
+    return st ? cli_usage(&plain, "sweep", &e) : 0;
 }

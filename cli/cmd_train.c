@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "kernels/kernels.h"
 #include "sweeps/store.h"
 
 typedef struct request {
@@ -58,6 +59,8 @@ static status load_config(trainer_config *k, const request *q, err *e)
     }
     if (s) return s;
     if ((s = config_resolve(k, e))) return err_prefix(e, "%s", path);
+    const k_ops *there;
+    if ((s = k_backend(&there, k->backend, e))) return s; /* before anything is made on disk */
     return *k->data ? ST_OK : err_set(e, ST_INPUT, "%s: data is missing: a directory made by `muscale data pack`", path);
 }
 
@@ -126,7 +129,7 @@ static void on_progress(void *self, double done, double total)
 
 /* --- the result ---------------------------------------------------------------------------------------------- */
 
-static json_t *real(double x) { return isfinite(x) ? json_real(x) : json_null(); }
+static json_t *finite_json(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 
 static json_t *text(const char *t) { return t && *t ? json_string(t) : json_null(); }
 
@@ -136,12 +139,12 @@ static json_t *result_json(const run_record *r, const char *dir, bool already)
     return json_pack("{s:s,s:o,s:s,s:s,s:b,s:I,s:I,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:o,s:o,s:o,s:I,s:o}", "schema", "muscale.train/1", "run_id",
                      text(attrs_text(root, "run_id")), "dir", dir, "status", run_status_text(r), "already_finished", already, "step",
                      (json_int_t)attrs_i64(sum, "step", 0), "tokens", (json_int_t)attrs_i64(sum, "tokens", 0), "final_val_loss",
-                     real(attrs_f64(sum, "final_val_loss")), "final_val_loss_se", real(attrs_f64(sum, "final_val_loss_se")),
-                     "best_val_loss", real(attrs_f64(sum, "best_val_loss")), "final_train_loss_ema",
-                     real(attrs_f64(sum, "final_train_loss_ema")), "diverged_at", (json_int_t)attrs_i64(sum, "diverged_at", -1),
+                     finite_json(attrs_f64(sum, "final_val_loss")), "final_val_loss_se", finite_json(attrs_f64(sum, "final_val_loss_se")),
+                     "best_val_loss", finite_json(attrs_f64(sum, "best_val_loss")), "final_train_loss_ema",
+                     finite_json(attrs_f64(sum, "final_train_loss_ema")), "diverged_at", (json_int_t)attrs_i64(sum, "diverged_at", -1),
                      "n_params_total", (json_int_t)attrs_i64(model, "n_params_total", 0), "n_params_non_embed",
-                     (json_int_t)attrs_i64(model, "n_params_non_embed", 0), "flops", real(attrs_f64(sum, "flops")), "flops_rule",
-                     text(attrs_text(model, "flops_rule")), "wall_s", real(attrs_f64(sum, "wall_s")), "restarts",
+                     (json_int_t)attrs_i64(model, "n_params_non_embed", 0), "flops", finite_json(attrs_f64(sum, "flops")), "flops_rule",
+                     text(attrs_text(model, "flops_rule")), "wall_s", finite_json(attrs_f64(sum, "wall_s")), "restarts",
                      (json_int_t)attrs_i64(&r->group[RUN_ENV], "restarts", 0), "prediction_sha256", text(attrs_text(root, "prediction_sha256")));
 }
 

@@ -393,8 +393,8 @@ status sweep_launch_local(sweep_progress *out, const sweep_plan *p, const sweep_
         count(&l, out);
     }
     if (!st && out->failed)
-        st = err_set(e, ST_PARTIAL, "%s: %zu of %zu runs failed; the others are done; run again to try them once more",
-                     o->campaign, out->failed, out->total);
+        st = err_set(e, ST_PARTIAL, "%s: %zu of %zu runs failed%s; run again to try them once more",
+                     o->campaign, out->failed, out->total, out->done + out->diverged ? "; the others are done" : "");
     free(l.jobs);
     free(l.seats);
     free(l.bank_size);
