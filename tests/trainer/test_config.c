@@ -132,7 +132,7 @@ static const char *const other_value[][2] = {
     {"grad_accum", "2"}, {"shards", "4"}, {"seed", "1"}, {"tokens", "12800"}, {"warmup_tokens", "0"},
     {"schedule", "cosine"}, {"min_lr_ratio", "0.2"}, {"decay_fraction", "0.3"}, {"decay_shape", "linear"},
     {"val_tokens", "2048"}, {"val_every", "10"}, {"blowup_nats", "1"}, {"flops_rule", "6N"},
-    {"log_every", "1"}, {"ckpt_every", "5"}, {"threads", "3"}, {"backend", "other"},
+    {"log_every", "1"}, {"ckpt_every", "5"}, {"threads", "3"}, {"backend", "cuda"},
 };
 
 Test(config, every_key_that_changes_results_changes_the_id_and_no_other)
