@@ -1,5 +1,5 @@
-/* Rates of the matrix products at trainer shapes, this level's kernels beside CBLAS: GFLOP/s per CPU second, one thread.
- *   bench/matmul [rows] */
+/* Rates of the matrix products at trainer shapes, this level's kernels beside CBLAS: GFLOP/s per CPU second, one
+ * thread. bench/matmul [rows] */
 #include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +9,6 @@
 #include "kernels/cpu_level.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"
-
-void openblas_set_num_threads(int);
 
 static double cpu_now(void)
 {
@@ -56,10 +54,11 @@ static double rate(const data *d, op o, const k_ops *ours)
 
 int main(int argc, char **argv)
 {
-    static const size_t shapes[][2] = {{64, 192}, {64, 64}, {64, 256}, {256, 64}, {128, 128}, {128, 512}, {512, 128}, {256, 256},
-                                       {256, 1024}, {1024, 256}, {64, 4096}, {128, 4096}, {256, 4096}};
+    static const size_t shapes[][2] = {{64, 192},  {64, 64},    {64, 256},  {256, 64},   {128, 128},
+                                       {128, 512}, {512, 128},  {256, 256}, {256, 1024}, {1024, 256},
+                                       {64, 4096}, {128, 4096}, {256, 4096}};
     blas_core_fit(argv);
-    openblas_set_num_threads(1);
+    k_blas_one_thread();
     const size_t rows = argc > 1 ? (size_t)atoi(argv[1]) : 256;
     const k_ops *ops = NULL;
     err e = {0};
@@ -67,12 +66,17 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench/matmul: %s\n", e.msg);
         return 1;
     }
-    printf("%s, BLAS %s, %zu rows; best of 7, GFLOP/s per CPU second\n   in   out    fwd  cblas  dgrad  cblas  wgrad  cblas\n", ops->level,
-           k_blas_core_name(), rows);
+    printf("%s, BLAS %s, %zu rows; best of 7, GFLOP/s per CPU second\n   in   out    fwd  cblas  dgrad  cblas  wgrad "
+           " cblas\n",
+           ops->level, k_blas_core_name(), rows);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const size_t in = shapes[i][0], out = shapes[i][1], np = ops->pack_len ? ops->pack_len(out, in) : 0;
-        data d = {.s = {1, rows, in, out, in, out + 16}, .x = fill(rows * in, 7), .w = fill(in * out, 5), .y = fill(rows * (out + 16), 3),
-                  .packed = np ? fill(np, 5) : NULL, .dw = fill(in * out, 11)};
+        data d = {.s = {1, rows, in, out, in, out + 16},
+                  .x = fill(rows * in, 7),
+                  .w = fill(in * out, 5),
+                  .y = fill(rows * (out + 16), 3),
+                  .packed = np ? fill(np, 5) : NULL,
+                  .dw = fill(in * out, 11)};
         if (ops->ctx_new(&d.ctx, ops->mm_scratch(&d.s), &e)) return 1;
         printf("%5zu %5zu", in, out);
         for (op o = FWD; o < N_OPS; o++) printf(" %6.1f %6.1f", rate(&d, o, np ? ops : NULL), rate(&d, o, NULL));

@@ -1,6 +1,7 @@
-/* Training step (forward, loss, backward, AdamW; fp32, one thread) in useful FLOP/s over the single-thread sgemm peak of the same
- * BLAS, measured in turns with it. CPU seconds of the thread, so that other programs on the machine do not count; wall beside it.
- *   bench/step [rounds [shape number, 0 .. 5]]     one shape alone: no tables of workers and memory; 6: only those */
+/* Training step (forward, loss, backward, AdamW; fp32, one thread) in useful FLOP/s over the single-thread sgemm peak
+ * of the same BLAS, measured in turns with it. CPU seconds of the thread, so that other programs on the machine do
+ * not count; wall beside it. bench/step [rounds [shape number, 0 .. 5]]     one shape alone: no tables of workers and
+ * memory; 6: only those */
 #include <cblas.h>
 #include <inttypes.h>
 #include <math.h>
@@ -14,8 +15,6 @@
 #include "bench/blas_core.h"
 #include "kernels/cpu_level.h"
 #include "trainer/bank.h"
-
-void openblas_set_num_threads(int);
 
 enum { BATCH = 16, T = 128, MAX_ROUNDS = 101, PEAK_N = 2048 };
 
@@ -59,9 +58,17 @@ static void *must(void *p)
 
 static shape shape_of(int i)
 {
-    return (shape){.vocab = shapes[i].vocab, .d_model = shapes[i].d, .n_layer = shapes[i].layers, .n_head = shapes[i].d / shapes[i].head_dim,
-                   .n_kv_head = shapes[i].d / shapes[i].head_dim, .head_dim = shapes[i].head_dim, .d_ff = 4 * shapes[i].d, .seq_len = T,
-                   .act = ACT_GELU, .tied_head = true, .rope_theta = 10000};
+    return (shape){.vocab = shapes[i].vocab,
+                   .d_model = shapes[i].d,
+                   .n_layer = shapes[i].layers,
+                   .n_head = shapes[i].d / shapes[i].head_dim,
+                   .n_kv_head = shapes[i].d / shapes[i].head_dim,
+                   .head_dim = shapes[i].head_dim,
+                   .d_ff = 4 * shapes[i].d,
+                   .seq_len = T,
+                   .act = ACT_GELU,
+                   .tied_head = true,
+                   .rope_theta = 10000};
 }
 
 typedef struct subject { bank *b; size_t R; uint64_t step; int32_t *tokens; double flops; } subject;
@@ -74,8 +81,14 @@ static subject subject_new(shape s, size_t R, int threads)
     if (bank_new(&x.b, &o, &e)) die(&e);
     const size_t n = shape_tensors(&s, NULL, 0);
     mup_tensor *t = must(calloc(n, sizeof *t));
-    for (size_t i = 0; i < n; i++) t[i] = (mup_tensor){.init_std = 0.02, .forward_mult = 1, .lr = 1e-3, .eps = 1e-8, .weight_decay = 0.1};
-    bank_hparams h = {.tensors = t, .model = {1, 1 / sqrt((double)s.head_dim), 1, 1}, .beta1 = 0.9, .beta2 = 0.95, .clip_norm = 1, .seed = 1};
+    for (size_t i = 0; i < n; i++)
+        t[i] = (mup_tensor){.init_std = 0.02, .forward_mult = 1, .lr = 1e-3, .eps = 1e-8, .weight_decay = 0.1};
+    bank_hparams h = {.tensors = t,
+                      .model = {1, 1 / sqrt((double)s.head_dim), 1, 1},
+                      .beta1 = 0.9,
+                      .beta2 = 0.95,
+                      .clip_norm = 1,
+                      .seed = 1};
     for (size_t r = 0; r < R; r++)
         if (bank_set_replica(x.b, r, &h, &e)) die(&e);
     free(t);
@@ -124,14 +137,16 @@ static double rate(subject *x, double seconds, double *wall)
 static double peak(const float *a, const float *b, float *c)
 {
     const double c0 = cpu_now();
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, PEAK_N, PEAK_N, PEAK_N, 1, a, PEAK_N, b, PEAK_N, 0, c, PEAK_N);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, PEAK_N, PEAK_N, PEAK_N, 1, a, PEAK_N, b, PEAK_N, 0, c,
+                PEAK_N);
     return 2.0 * PEAK_N * PEAK_N * PEAK_N / (cpu_now() - c0);
 }
 
 static void ratios(int rounds, int from, int to)
 {
     static const size_t n = (size_t)PEAK_N * PEAK_N;
-    float *a = must(aligned_alloc(64, n * sizeof *a)), *b = must(aligned_alloc(64, n * sizeof *b)), *c = must(aligned_alloc(64, n * sizeof *c));
+    float *a = must(aligned_alloc(64, n * sizeof *a)), *b = must(aligned_alloc(64, n * sizeof *b)),
+          *c = must(aligned_alloc(64, n * sizeof *c));
     subject x[N_SHAPES];
     double p[MAX_ROUNDS], ratio[N_SHAPES][MAX_ROUNDS], by_wall[N_SHAPES][MAX_ROUNDS], gf[N_SHAPES][MAX_ROUNDS];
     for (size_t i = 0; i < n; i++) a[i] = (float)(i % 7) * 0.1f, b[i] = (float)(i % 5) * 0.1f;
@@ -142,7 +157,12 @@ static void ratios(int rounds, int from, int to)
     }
     peak(a, b, c);
     printf("device %s; sgemm peak: %d^3, one thread, the same BLAS\n", bank_device_name(x[from].b), PEAK_N);
-    printf("useful FLOPs per token: 6*(12*L*d^2 + V*d) + 6*L*T*d (head counted, table lookup not, causal attention once), B %d, T %d, GELU 4d, tied\n",
+    k_level level;
+    if (!k_level_chosen(&level, NULL) && *k_blas_core_name() && !k_blas_core_fits(k_blas_core_name(), level))
+        printf("note: the BLAS core is below the level in use, so the ratios flatter: unset OPENBLAS_CORETYPE, or "
+               "set MUSCALE_CPU to match\n");
+    printf("useful FLOPs per token: 6*(12*L*d^2 + V*d) + 6*L*T*d (head counted, table lookup not, causal attention "
+           "once), B %d, T %d, GELU 4d, tied\n",
            BATCH, T);
     for (int k = 0; k < rounds; k++)
         for (int i = from; i < to; i++) {
@@ -155,9 +175,11 @@ static void ratios(int rounds, int from, int to)
     printf("sgemm peak %.1f GFLOP/s (median of %d)\n", median(p, rounds), rounds);
     for (int i = from; i < to; i++) {
         const double m = median(ratio[i], rounds), tok = median(by_wall[i], rounds) * 1e9 / x[i].flops * BATCH * T;
-        printf("L%" PRId64 " d%-3" PRId64 " V%-4" PRId64 " %6.1f GFLOP/s  ratio %.3f [%.3f, %.3f]  required %.2f %s  wall %.1f GFLOP/s %.0f tokens/s\n",
-               shapes[i].layers, shapes[i].d, shapes[i].vocab, median(gf[i], rounds), m, ratio[i][0], ratio[i][rounds - 1], shapes[i].required,
-               m >= shapes[i].required ? "ok" : "BELOW", median(by_wall[i], rounds), tok);
+        printf("L%" PRId64 " d%-3" PRId64 " V%-4" PRId64
+               " %6.1f GFLOP/s  ratio %.3f [%.3f, %.3f]  required %.2f %s  wall %.1f GFLOP/s %.0f tokens/s\n",
+               shapes[i].layers, shapes[i].d, shapes[i].vocab, median(gf[i], rounds), m, ratio[i][0],
+               ratio[i][rounds - 1], shapes[i].required, m >= shapes[i].required ? "ok" : "BELOW",
+               median(by_wall[i], rounds), tok);
         subject_free(&x[i]);
     }
     free(a);
@@ -172,8 +194,9 @@ static double process_cpu(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* Two workers on a bank of two against one, in turns. By the wall, which needs both processors to be free; beside it twice the ratio
- * of CPU seconds per token: what the wall would show if nobody else computed and the halves were equal. */
+/* Two workers on a bank of two against one, in turns. By the wall, which needs both processors to be free; beside it
+ * twice the ratio of CPU seconds per token: what the wall would show if nobody else computed and the halves were
+ * equal. */
 static void workers(int rounds)
 {
     for (int i = 0; i < 3; i++) {
@@ -191,8 +214,10 @@ static void workers(int rounds)
             cost[k] = 2 * c1 / ((process_cpu() - c0) / ((double)two.step - s2));
         }
         const double m = median(gain, rounds);
-        printf("bank of 2, L%" PRId64 " d%" PRId64 ": two workers give %.2fx the tokens/s of one [%.2f, %.2f]  required 1.9 %s; by CPU seconds %.2fx\n",
-               shapes[i].layers, shapes[i].d, m, gain[0], gain[rounds - 1], m >= 1.9 ? "ok" : "BELOW", median(cost, rounds));
+        printf("bank of 2, L%" PRId64 " d%" PRId64
+               ": two workers give %.2fx the tokens/s of one [%.2f, %.2f]  required 1.9 %s; by CPU seconds %.2fx\n",
+               shapes[i].layers, shapes[i].d, m, gain[0], gain[rounds - 1], m >= 1.9 ? "ok" : "BELOW",
+               median(cost, rounds));
         subject_free(&one);
         subject_free(&two);
     }
@@ -212,12 +237,14 @@ static void memory(void)
     for (int i = 2; i < N_SHAPES; i += 3)
         for (size_t R = 1; R <= 4; R += 3) {
             shape s = shape_of(i);
-            const bank_opts o = {.shape = s, .n_replicas = R, .batch = BATCH, .shards = 2, .threads = 1, .backend = "cpu"};
+            const bank_opts o = {
+                .shape = s, .n_replicas = R, .batch = BATCH, .shards = 2, .threads = 1, .backend = "cpu"};
             const double before = resident_mb(), needed = (double)bank_bytes_needed(&o) / 1e6;
             subject x = subject_new(s, R, 1);
             step(&x);
             const double used = resident_mb() - before, state = 16e-6 * (double)(R * bank_stride(x.b));
-            printf("memory L%" PRId64 " d%" PRId64 " V%" PRId64 " R%zu: needed %.1f MB (parameters, gradients, moments %.1f), resident %.1f MB, ratio %.2f\n",
+            printf("memory L%" PRId64 " d%" PRId64 " V%" PRId64
+                   " R%zu: needed %.1f MB (parameters, gradients, moments %.1f), resident %.1f MB, ratio %.2f\n",
                    shapes[i].layers, shapes[i].d, shapes[i].vocab, R, needed, state, used, used / needed);
             subject_free(&x);
         }
@@ -226,7 +253,7 @@ static void memory(void)
 int main(int argc, char **argv)
 {
     blas_core_fit(argv);
-    openblas_set_num_threads(1);
+    k_blas_one_thread();
     int rounds = argc > 1 ? atoi(argv[1]) : 7;
     if (rounds < 1 || rounds > MAX_ROUNDS) rounds = 7;
     const int only = argc > 2 ? atoi(argv[2]) : -1;

@@ -16,7 +16,8 @@ status k_adamw_cpu(k_ctx *ctx, k_arr p, k_arr m, k_arr v, k_in g, const k_adam *
     for (size_t r = 0; r < R; r++) {
         real *pr = p.p + r * p.stride, *mr = m.p + r * m.stride, *vr = v.p + r * v.stride;
         const real *gr = g.p + r * g.stride;
-        const real b1 = (real)h[r].beta1, b2 = (real)h[r].beta2, c1 = (real)(1 - h[r].beta1), c2 = (real)(1 - h[r].beta2);
+        const real b1 = (real)h[r].beta1, b2 = (real)h[r].beta2, c1 = (real)(1 - h[r].beta1),
+                   c2 = (real)(1 - h[r].beta2);
         const real lr = (real)(h[r].lr / h[r].correct1), k2 = (real)(1 / sqrt(h[r].correct2)), eps = (real)h[r].eps;
         const real keep = (real)(1 - h[r].decay), scale = (real)h[r].grad_scale;
         for (size_t i = 0; i < n; i++) {

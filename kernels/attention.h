@@ -1,11 +1,11 @@
-/* Attention behind one interface; `kind` chooses the variant. K_ATTN_CAUSAL: softmax over keys 0..t; scores above the diagonal
- * are never formed. Query head h uses key-value head h / (n_head / n_kv_head) (GQA, Ainslie et al. 2023, arXiv:2305.13245).
- *   q (B*T rows, n_head * head_dim), k, v (B*T rows, n_kv_head * head_dim): row stride ld each (they may be columns of one buffer)
- *   o (B*T, n_head * head_dim) row stride ldo; lse (B, n_head, T) = log sum exp of the scaled scores, kept for bwd
- *   fwd: s_j = scale * q.k_j, p = softmax(s), o = sum_j p_j v_j
- *   bwd: dq, dk, dv are `=`: all rows are written; row stride ld; dout and o row stride ldo.
- *        p is recomputed from lse, D = dout.o, ds_j = p_j (dout.v_j - D) (Dao et al. 2022, arXiv:2205.14135, Alg. 4)
- * attn_scratch: bytes of scratch a context must have for this op. */
+/* Attention behind one interface; `kind` chooses the variant. K_ATTN_CAUSAL: softmax over keys 0..t; scores above the
+ * diagonal are never formed. Query head h uses key-value head h / (n_head / n_kv_head) (GQA, Ainslie et al. 2023,
+ * arXiv:2305.13245). q (B*T rows, n_head * head_dim), k, v (B*T rows, n_kv_head * head_dim): row stride ld each (they
+ * may be columns of one buffer) o (B*T, n_head * head_dim) row stride ldo; lse (B, n_head, T) = log sum exp of the
+ * scaled scores, kept for bwd fwd: s_j = scale * q.k_j, p = softmax(s), o = sum_j p_j v_j bwd: dq, dk, dv are `=`:
+ * all rows are written; row stride ld; dout and o row stride ldo. p is recomputed from lse, D = dout.o, ds_j = p_j
+ * (dout.v_j - D) (Dao et al. 2022, arXiv:2205.14135, Alg. 4) attn_scratch: bytes of scratch a context must have for
+ * this op. */
 #ifndef KERNELS_ATTENTION_H
 #define KERNELS_ATTENTION_H
 #include "kernels/kernels.h"

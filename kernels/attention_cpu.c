@@ -15,7 +15,8 @@ static real dot(const real *a, const real *b, size_t n)
 }
 
 /* One query row: keys and values 0..t of its head. Returns the row's lse. */
-static real row_fwd(real *o, real *p, const real *q, const real *k, const real *v, real scale, size_t t, const k_attn *s)
+static real row_fwd(real *o, real *p, const real *q, const real *k, const real *v, real scale, size_t t,
+                    const k_attn *s)
 {
     const size_t D = s->head_dim;
     real max = (real)-INFINITY, sum = 0;
@@ -30,7 +31,8 @@ static real row_fwd(real *o, real *p, const real *q, const real *k, const real *
     return max + (real)log((double)sum);
 }
 
-status k_attn_fwd_cpu(k_ctx *ctx, k_arr o, k_arr lse, k_in q, k_in k, k_in v, const real *scale, const k_attn *s, err *e)
+status k_attn_fwd_cpu(k_ctx *ctx, k_arr o, k_arr lse, k_in q, k_in k, k_in v, const real *scale, const k_attn *s,
+                      err *e)
 {
     (void)e;
     const size_t D = s->head_dim, group = s->n_head / s->n_kv_head;
@@ -84,11 +86,16 @@ status k_attn_bwd_cpu(k_ctx *ctx, k_arr dq, k_arr dk, k_arr dv, k_in dout, k_in 
                 for (size_t t = 0; t < s->T; t++) {
                     const size_t first = b * s->T * s->ld + h / group * D; /* key and value rows of this head */
                     const size_t at = (b * s->T + t) * s->ld + h * D, out = (b * s->T + t) * s->ldo + h * D;
-                    const row w = {.dq = dq.p + r * dq.stride + at, .dk = dk.p + r * dk.stride + first,
-                                   .dv = dv.p + r * dv.stride + first, .dout = dout.p + r * dout.stride + out,
-                                   .q = q.p + r * q.stride + at, .k = k.p + r * k.stride + first,
-                                   .v = v.p + r * v.stride + first, .o = o.p + r * o.stride + out,
-                                   .lse = lse.p[r * lse.stride + (b * s->n_head + h) * s->T + t], .scale = k_scalar(scale, r)};
+                    const row w = {.dq = dq.p + r * dq.stride + at,
+                                   .dk = dk.p + r * dk.stride + first,
+                                   .dv = dv.p + r * dv.stride + first,
+                                   .dout = dout.p + r * dout.stride + out,
+                                   .q = q.p + r * q.stride + at,
+                                   .k = k.p + r * k.stride + first,
+                                   .v = v.p + r * v.stride + first,
+                                   .o = o.p + r * o.stride + out,
+                                   .lse = lse.p[r * lse.stride + (b * s->n_head + h) * s->T + t],
+                                   .scale = k_scalar(scale, r)};
                     row_bwd(&w, t, s);
                 }
     }

@@ -4,5 +4,7 @@
 status k_backend_cuda(const k_ops **out, err *e)
 {
     (void)out;
-    return err_set(e, ST_DEVICE, "backend 'cuda': this muscale was built without CUDA; use backend=cpu, or configure with --enable-cuda");
+    return err_set(
+        e, ST_DEVICE,
+        "backend 'cuda': this muscale was built without CUDA; use backend=cpu, or configure with --enable-cuda");
 }

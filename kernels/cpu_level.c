@@ -5,6 +5,9 @@
 
 #include "config.h"
 
+#ifdef HAVE_OPENBLAS_SET_NUM_THREADS
+void openblas_set_num_threads(int); /* only OpenBLAS's own cblas.h declares these */
+#endif
 #ifdef HAVE_OPENBLAS_GET_CORENAME
 char *openblas_get_corename(void);
 #endif
@@ -24,9 +27,11 @@ k_level k_level_detect(void)
 #if defined __x86_64__ && defined __GNUC__
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt")) return K_GENERIC;
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2")) return K_V2;
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512cd") ||
-        !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2"))
+        return K_V2;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512cd") || !__builtin_cpu_supports("avx512dq") ||
+        !__builtin_cpu_supports("avx512vl"))
         return K_V3;
     return K_V4;
 #else
@@ -55,10 +60,12 @@ status k_level_chosen(k_level *out, err *e)
 
 int k_blas_core_fits(const char *name, k_level l)
 {
-    static const char *const old[] = {"Prescott", "Core2", "Penryn", "Dunnington", "Atom", "Opteron", "Opteron_SSE3", "Barcelona",
-                                      "Katmai", "Coppermine", "Northwood", "Banias", "Athlon", "Bobcat", "Nano", "Generic"};
+    static const char *const old[] = {"Prescott",     "Core2",     "Penryn", "Dunnington", "Atom",      "Opteron",
+                                      "Opteron_SSE3", "Barcelona", "Katmai", "Coppermine", "Northwood", "Banias",
+                                      "Athlon",       "Bobcat",    "Nano",   "Generic"};
     static const char *const v2[] = {"Nehalem"};
-    static const char *const v3[] = {"Sandybridge", "Haswell", "Zen", "Excavator", "Steamroller", "Piledriver", "Bulldozer"};
+    static const char *const v3[] = {"Sandybridge", "Haswell",    "Zen",      "Excavator",
+                                     "Steamroller", "Piledriver", "Bulldozer"};
     if (l >= K_V2)
         for (size_t i = 0; i < sizeof old / sizeof *old; i++)
             if (!strcmp(name, old[i])) return 0;
@@ -77,5 +84,12 @@ const char *k_blas_core_name(void)
     return openblas_get_corename();
 #else
     return "";
+#endif
+}
+
+void k_blas_one_thread(void)
+{
+#ifdef HAVE_OPENBLAS_SET_NUM_THREADS
+    openblas_set_num_threads(1);
 #endif
 }

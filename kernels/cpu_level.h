@@ -13,12 +13,13 @@ k_level k_level_detect(void);        /* the highest this processor (and kernel) 
 /* Detected, or MUSCALE_CPU=generic|v2|v3|v4. ST_INPUT: an unknown word, or more than the processor has. */
 status k_level_chosen(k_level *out, err *e);
 
-/* OPENBLAS_CORETYPE that uses the level fully, NULL when nothing needs saying. OpenBLAS picks by model number, so a processor
- * newer than the library falls back to AVX2 code; with the right core the same library is twice as fast. */
+/* OPENBLAS_CORETYPE that uses the level fully, NULL when nothing needs saying. OpenBLAS picks by model number, so a
+ * processor newer than the library falls back to AVX2 code; with the right core the same library is twice as fast. */
 const char *k_blas_core_for_level(k_level l);
 /* Whether OpenBLAS core `name` (openblas_get_corename) uses at least this level. Unknown names: yes. */
 int k_blas_core_fits(const char *name, k_level l);
 const char *k_blas_core_name(void); /* of the library at hand; "" when it is no OpenBLAS */
+void k_blas_one_thread(void);        /* for the whole process */
 #ifdef __cplusplus
 }
 #endif

@@ -25,7 +25,8 @@ status k_gelu_bwd_cpu(k_ctx *ctx, k_arr du, k_in dy, k_in coef, const k_rows *s,
     for (size_t r = 0; r < s->R; r++)
         for (size_t i = 0; i < s->n; i++)
             for (size_t c = 0; c < s->c; c++)
-                du.p[r * du.stride + i * s->ld + c] = dy.p[r * dy.stride + i * s->ld + c] * coef.p[r * coef.stride + i * s->ld + c];
+                du.p[r * du.stride + i * s->ld + c] =
+                    dy.p[r * dy.stride + i * s->ld + c] * coef.p[r * coef.stride + i * s->ld + c];
     return ST_OK;
 }
 

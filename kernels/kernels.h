@@ -1,15 +1,15 @@
-/* Tensor operations on banks: the ops table that a backend fills. One column per backend; the rest of the program asks for
- * a backend by name (k_backend) and never sees which one it got.
+/* Tensor operations on banks: the ops table that a backend fills. One column per backend; the rest of the program
+ * asks for a backend by name (k_backend) and never sees which one it got.
  *
- * Sizes. Every op acts on R replicas at once. An operand is a pointer and a replica stride in elements: replica r's data
- * start at p + r * stride. Stride 0 shares one copy (inputs only). Inside a replica, matrices are flat, row-major; `ld...` is
- * the row stride in elements. B sequences, T positions, n = B*T rows, c channels, V vocabulary, as in llm.c.
- * Per-replica scalars (`alpha`, `scale`) are arrays [R], NULL = 1 for all.
+ * Sizes. Every op acts on R replicas at once. An operand is a pointer and a replica stride in elements: replica r's
+ * data start at p + r * stride. Stride 0 shares one copy (inputs only). Inside a replica, matrices are flat,
+ * row-major; `ld...` is the row stride in elements. B sequences, T positions, n = B*T rows, c channels, V vocabulary,
+ * as in llm.c. Per-replica scalars (`alpha`, `scale`) are arrays [R], NULL = 1 for all.
  *
- * One rule of accumulation: gradients of parameters are `+=`; everything else is `=`, except where an argument `acc` says
- * "add to what is there" (the residual stream and its gradient).
- * Aliasing: outputs overlap no other operand unless the op's header allows it. Buffers start on 64-byte boundaries.
- * Every pointer lives in this backend's memory. Equal arguments give equal bits: no op depends on the number of threads. */
+ * One rule of accumulation: gradients of parameters are `+=`; everything else is `=`, except where an argument `acc`
+ * says "add to what is there" (the residual stream and its gradient). Aliasing: outputs overlap no other operand
+ * unless the op's header allows it. Buffers start on 64-byte boundaries. Every pointer lives in this backend's
+ * memory. Equal arguments give equal bits: no op depends on the number of threads. */
 #ifndef KERNELS_KERNELS_H
 #define KERNELS_KERNELS_H
 #include <stdbool.h>
@@ -83,7 +83,8 @@ struct k_ops {
     status (*gelu_bwd)(k_ctx *, k_arr du, k_in dy, k_in coef, const k_rows *, err *);
     status (*swiglu_fwd)(k_ctx *, k_arr y, k_arr u, const k_rows *, err *);
     status (*swiglu_bwd)(k_ctx *, k_arr du, k_in dy, k_in coef, const k_rows *, err *);
-    status (*xent)(k_ctx *, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, double dscale, const k_rows *, err *);
+    status (*xent)(k_ctx *, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, double dscale,
+                   const k_rows *, err *);
     status (*adamw)(k_ctx *, k_arr p, k_arr m, k_arr v, k_in g, const k_adam *, size_t R, size_t n, err *);
     status (*sumsq)(k_ctx *, double *out, k_in x, size_t R, size_t n, err *);
     status (*add)(k_ctx *, k_arr y, k_in x, size_t R, size_t n, err *);
@@ -93,7 +94,8 @@ struct k_ops {
     size_t (*pack_len)(size_t out, size_t in); /* reals that `pack` writes; a backend has both or neither */
     status (*pack)(k_ctx *, k_arr packed, k_in w, size_t R, size_t out, size_t in, err *);
     status (*matmul_gelu_fwd)(k_ctx *, k_arr y, k_arr coef, k_in x, k_weight w, const real *alpha, const k_mm *, err *);
-    status (*matmul_dgrad_mul)(k_ctx *, k_arr dx, k_in dy, k_weight w, k_in coef, const real *alpha, const k_mm *, err *);
+    status (*matmul_dgrad_mul)(k_ctx *, k_arr dx, k_in dy, k_weight w, k_in coef, const real *alpha, const k_mm *,
+                               err *);
 };
 
 /* "cpu" (the level of this machine, or MUSCALE_CPU) or "cuda". ST_DEVICE: unknown, or not in this build. */

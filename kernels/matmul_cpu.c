@@ -24,7 +24,8 @@ status k_matmul_dgrad_cpu(k_ctx *ctx, k_arr dx, k_in dy, k_weight w, const real 
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
         GEMM(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s->n, (int)s->in, (int)s->out, k_scalar(alpha, r),
-             dy.p + r * dy.stride, (int)s->ldy, w.w.p + r * w.w.stride, (int)s->in, acc, dx.p + r * dx.stride, (int)s->ldx);
+             dy.p + r * dy.stride, (int)s->ldy, w.w.p + r * w.w.stride, (int)s->in, acc, dx.p + r * dx.stride,
+             (int)s->ldx);
     return ST_OK;
 }
 

@@ -78,7 +78,8 @@ status pool_new(pool **out, int threads, err *e)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->done, NULL);
-    /* Signals are the main thread's: a worker that took SIGTERM's handler would be as good, but EINTR surprises libraries. */
+    /* Signals are the main thread's: a worker that took SIGTERM's handler would be as good, but EINTR surprises
+     * libraries. */
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);

@@ -5,5 +5,6 @@
 #ifndef KERNELS_XENT_H
 #define KERNELS_XENT_H
 #include "kernels/kernels.h"
-status k_xent_cpu(k_ctx *, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, double dscale, const k_rows *s, err *);
+status k_xent_cpu(k_ctx *, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, double dscale,
+                  const k_rows *s, err *);
 #endif

@@ -15,7 +15,8 @@ static double row_xent(real *l, size_t V, size_t target, double dscale)
     return loss;
 }
 
-status k_xent_cpu(k_ctx *ctx, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, double dscale, const k_rows *s, err *e)
+status k_xent_cpu(k_ctx *ctx, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, double dscale,
+                  const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)

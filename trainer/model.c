@@ -22,7 +22,10 @@ typedef struct run {
 } run;
 
 static k_arr act(const run *w, size_t offset) { return k_at(w->io->acts, offset); }
-static k_arr act_l(const run *w, size_t offset, int64_t l) { return k_at(w->io->acts, offset + (size_t)l * w->at.layer); }
+static k_arr act_l(const run *w, size_t offset, int64_t l)
+{
+    return k_at(w->io->acts, offset + (size_t)l * w->at.layer);
+}
 static k_in cact(const run *w, size_t offset) { return k_const(act(w, offset)); }
 static k_in cact_l(const run *w, size_t offset, int64_t l) { return k_const(act_l(w, offset, l)); }
 static const real *mult(const run *w, size_t i) { return w->io->mults + i * w->io->ld_mults; }
@@ -53,8 +56,15 @@ static k_heads heads(const run *w)
 static k_attn attn(const run *w)
 {
     const shape *s = &w->m->s;
-    return (k_attn){.kind = K_ATTN_CAUSAL, .R = w->R, .B = w->io->n_seq, .T = w->m->T, .n_head = (size_t)s->n_head,
-                    .n_kv_head = (size_t)s->n_kv_head, .head_dim = (size_t)s->head_dim, .ld = w->m->ld_qkv, .ldo = w->m->q};
+    return (k_attn){.kind = K_ATTN_CAUSAL,
+                    .R = w->R,
+                    .B = w->io->n_seq,
+                    .T = w->m->T,
+                    .n_head = (size_t)s->n_head,
+                    .n_kv_head = (size_t)s->n_kv_head,
+                    .head_dim = (size_t)s->head_dim,
+                    .ld = w->m->ld_qkv,
+                    .ldo = w->m->q};
 }
 
 /* The input of a matrix after a norm: the normalised rows, times the gain where the shape has one. */
@@ -103,7 +113,8 @@ static status parts_fwd(const run *w, k_arr y, k_in x, const part *p, size_t n_p
     for (size_t i = 0; i < n_parts; i++) {
         k_mm s = mm(w, w->m->d, p[i].width);
         s.ldy = ldy;
-        TRY(w->ops->matmul_fwd(w->ctx, k_at(y, p[i].column), x, weight(w, p[i].tensor), mult(w, p[i].tensor), false, &s, w->e));
+        TRY(w->ops->matmul_fwd(w->ctx, k_at(y, p[i].column), x, weight(w, p[i].tensor), mult(w, p[i].tensor), false,
+                               &s, w->e));
     }
     return ST_OK;
 }
@@ -136,8 +147,8 @@ static status attn_branch(const run *w, int64_t l)
     if (m->s.qk_norm) TRY(w->ops->qknorm_fwd(w->ctx, qkv, act_l(w, at->rq, l), MODEL_NORM_EPS, &hs, w->e));
     TRY(w->ops->rope_fwd(w->ctx, qkv, w->io->consts, &hs, w->e));
     const k_in q = k_const(qkv);
-    TRY(w->ops->attn_fwd(w->ctx, act_l(w, at->att, l), act_l(w, at->lse, l), q, k_in_at(q, m->q), k_in_at(q, m->q + m->kv),
-                         mult(w, m->n_tensors + 1), &as, w->e));
+    TRY(w->ops->attn_fwd(w->ctx, act_l(w, at->att, l), act_l(w, at->lse, l), q, k_in_at(q, m->q),
+                         k_in_at(q, m->q + m->kv), mult(w, m->n_tensors + 1), &as, w->e));
     const k_mm s = mm(w, m->q, m->d);
     const size_t t = m->layers[l].attn_out;
     return w->ops->matmul_fwd(w->ctx, act(w, at->x), cact_l(w, at->att, l), weight(w, t), mult(w, t), true, &s, w->e);
@@ -181,8 +192,8 @@ static status forward(const run *w)
     return w->ops->rmsnorm_fwd(w->ctx, act(w, w->at.hf), act(w, w->at.rf), cact(w, w->at.x), &ns, w->e);
 }
 
-/* Logits, loss and (training) the gradient of the head and of hf, a block of rows at a time: all logits at once would be the
- * largest buffer of the model. */
+/* Logits, loss and (training) the gradient of the head and of hf, a block of rows at a time: all logits at once would
+ * be the largest buffer of the model. */
 static status head(const run *w)
 {
     const model *m = w->m;
@@ -203,7 +214,8 @@ static status head(const run *w)
         TRY(w->ops->xent(w->ctx, w->io->row_loss + i, w->n, logits, targets, w->dscale, &rs, w->e));
         if (w->dscale == 0) continue;
         TRY(w->ops->matmul_wgrad(w->ctx, grad(w, m->head), k_const(logits), hi, alpha, &s, w->e));
-        TRY(w->ops->matmul_dgrad(w->ctx, k_at(act(w, w->at.dh), i * m->d), k_const(logits), weight(w, m->head), alpha, false, &s, w->e));
+        TRY(w->ops->matmul_dgrad(w->ctx, k_at(act(w, w->at.dh), i * m->d), k_const(logits), weight(w, m->head), alpha,
+                                 false, &s, w->e));
     }
     return ST_OK;
 }
@@ -259,7 +271,8 @@ static status attn_bwd(const run *w, int64_t l)
     TRY(w->ops->matmul_dgrad(w->ctx, datt, dx, weight(w, t), mult(w, t), false, &s, w->e));
     TRY(w->ops->attn_bwd(w->ctx, dqkv, k_at(dqkv, m->q), k_at(dqkv, m->q + m->kv), k_const(datt), q, k_in_at(q, m->q),
                          k_in_at(q, m->q + m->kv), att, cact_l(w, at->lse, l), mult(w, m->n_tensors + 1), &as, w->e));
-    if (m->s.qk_norm) TRY(w->ops->qknorm_bwd(w->ctx, dqkv, q, cact_l(w, at->rq, l), &hs, w->e)); /* after RoPE: see qknorm.h */
+    if (m->s.qk_norm)
+        TRY(w->ops->qknorm_bwd(w->ctx, dqkv, q, cact_l(w, at->rq, l), &hs, w->e)); /* after RoPE: see qknorm.h */
     TRY(w->ops->rope_bwd(w->ctx, dqkv, w->io->consts, &hs, w->e));
     const k_in h1 = cact_l(w, at->h1, l);
     TRY(normed(w, &h, h1, m->layers[l].attn_norm));
@@ -294,7 +307,8 @@ status model_eval(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *
     return ST_OK;
 }
 
-status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, k_arr grads, double dscale, err *e)
+status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, k_arr grads, double dscale,
+                      err *e)
 {
     run w = begin(m, ops, ctx, io, true, e);
     w.grads = grads;
@@ -326,8 +340,8 @@ status model_pack(const model *m, const k_ops *ops, k_ctx *ctx, k_arr packed, k_
 {
     for (size_t t = 0; t < m->n_tensors; t++)
         if (packs(m, t))
-            TRY(ops->pack(ctx, k_at(packed, m->pack_at[t]), k_in_at(params, m->tensors[t].offset), R, (size_t)m->tensors[t].rows,
-                          (size_t)m->tensors[t].cols, e));
+            TRY(ops->pack(ctx, k_at(packed, m->pack_at[t]), k_in_at(params, m->tensors[t].offset), R,
+                          (size_t)m->tensors[t].rows, (size_t)m->tensors[t].cols, e));
     return ST_OK;
 }
 

@@ -1,5 +1,6 @@
-/* The transformer of doc/model.md as a sequence of kernel ops on a bank: forward, and forward with backward. Allocates
- * nothing while it runs and knows no batch: the bank gives it a few sequences at a time (a micro-batch) and the buffers. */
+/* The transformer of doc/model.md as a sequence of kernel ops on a bank: forward, and forward with backward.
+ * Allocates nothing while it runs and knows no batch: the bank gives it a few sequences at a time (a micro-batch) and
+ * the buffers. */
 #ifndef TRAINER_MODEL_H
 #define TRAINER_MODEL_H
 #include "kernels/kernels.h"
@@ -12,13 +13,14 @@ typedef struct model model; /* the plan of one shape: where tensors and activati
 status model_new(model **out, const shape *s, err *e);
 void model_free(model *m);
 
-/* Multipliers of one replica: [model_n_mults], entry i at out[i * ld]. From the parametrisation: embed_mult on the embedding,
- * forward_mult of each hidden matrix (times residual_mult where it ends a branch), logit_mult on the logits, attn_scale. */
+/* Multipliers of one replica: [model_n_mults], entry i at out[i * ld]. From the parametrisation: embed_mult on the
+ * embedding, forward_mult of each hidden matrix (times residual_mult where it ends a branch), logit_mult on the
+ * logits, attn_scale. */
 size_t model_n_mults(const model *m);
 void model_mults(const model *m, real *out, size_t ld, const mup_tensor *tensors, const mup_model *mult);
 
-/* Sequences that go through the model together. A pure function of shape and `seqs` (those of a shard), so that results do
- * not depend on who computes. */
+/* Sequences that go through the model together. A pure function of shape and `seqs` (those of a shard), so that
+ * results do not depend on who computes. */
 size_t model_micro(const model *m, size_t seqs);
 
 size_t model_act_len(const model *m, size_t n_seq, bool train);  /* reals per replica */
@@ -45,7 +47,8 @@ typedef struct model_io {
 status model_eval(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, err *e);
 
 /* grads += d(dscale * sum over rows of row_loss)/d params. For a batch mean, dscale = 1 / (batch * seq_len). */
-status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, k_arr grads, double dscale, err *e);
+status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, k_arr grads, double dscale,
+                      err *e);
 #ifdef __cplusplus
 }
 #endif

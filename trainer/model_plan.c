@@ -29,10 +29,15 @@ static size_t find(const model *m, int64_t at, const char *suffix)
 static void place(model *m)
 {
     for (int64_t l = 0; l < m->s.n_layer; l++)
-        m->layers[l] = (layer){
-            .attn_norm = find(m, l, "attn.norm"), .q = find(m, l, "attn.q"), .k = find(m, l, "attn.k"), .v = find(m, l, "attn.v"),
-            .attn_out = find(m, l, "attn.out"), .ffn_norm = find(m, l, "ffn.norm"), .ffn_in = find(m, l, "ffn.in"),
-            .ffn_gate = find(m, l, "ffn.gate"), .ffn_out = find(m, l, "ffn.out")};
+        m->layers[l] = (layer){.attn_norm = find(m, l, "attn.norm"),
+                               .q = find(m, l, "attn.q"),
+                               .k = find(m, l, "attn.k"),
+                               .v = find(m, l, "attn.v"),
+                               .attn_out = find(m, l, "attn.out"),
+                               .ffn_norm = find(m, l, "ffn.norm"),
+                               .ffn_in = find(m, l, "ffn.in"),
+                               .ffn_gate = find(m, l, "ffn.gate"),
+                               .ffn_out = find(m, l, "ffn.out")};
     m->embed = find(m, -1, "embed");
     m->final_norm = find(m, -1, "final.norm");
     m->head = m->s.tied_head ? m->embed : find(m, -1, "head");
@@ -97,7 +102,9 @@ void model_mults(const model *m, real *out, size_t ld, const mup_tensor *tensors
 
 size_t model_micro(const model *m, size_t seqs)
 {
-    enum { ROWS = 256 }; /* enough rows to use a packed weight well, few enough for a layer's activations to stay in the L2 */
+    enum {
+        ROWS = 256
+    }; /* enough rows to use a packed weight well, few enough for a layer's activations to stay in the L2 */
     const size_t n = ROWS / m->T;
     return n < 1 ? 1 : min(n, seqs);
 }

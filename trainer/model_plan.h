@@ -3,7 +3,9 @@
 #define TRAINER_MODEL_PLAN_H
 #include "trainer/model.h"
 
-typedef struct layer { size_t attn_norm, q, k, v, attn_out, ffn_norm, ffn_in, ffn_gate, ffn_out; } layer; /* tensor numbers */
+typedef struct layer {
+    size_t attn_norm, q, k, v, attn_out, ffn_norm, ffn_in, ffn_gate, ffn_out;
+} layer; /* tensor numbers */
 
 struct model {
     shape s;
@@ -20,7 +22,8 @@ struct model {
 
 /* Where activations lie in a replica's arena, in reals. Per-layer buffers repeat every `layer` reals. */
 typedef struct layout {
-    size_t x, h1, r1, qkv, rq, att, lse, h2, r2, u, g; /* h: normalised, r: 1/rms; u: after the activation its derivative */
+    size_t x, h1, r1, qkv, rq, att, lse, h2, r2, u,
+        g; /* h: normalised, r: 1/rms; u: after the activation its derivative */
     size_t layer;                                      /* 0 in eval: layers share */
     size_t hf, rf, hg, logits;                         /* hg: h times gain */
     size_t dx, dh, dqkv, datt, du;                     /* backward */

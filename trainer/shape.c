@@ -20,7 +20,8 @@ status shape_check(const shape *s, err *e)
         int64_t x;
         memcpy(&x, (const char *)s + limits[i].offset, sizeof x);
         if (x < 1 || x > limits[i].max)
-            return err_set(e, ST_INPUT, "%s: %" PRId64 " is out of range; use 1 to %" PRId64, limits[i].key, x, limits[i].max);
+            return err_set(e, ST_INPUT, "%s: %" PRId64 " is out of range; use 1 to %" PRId64, limits[i].key, x,
+                           limits[i].max);
     }
     if (s->d_model != s->n_head * s->head_dim)
         return err_set(e, ST_INPUT, "d_model: %" PRId64 " is not n_head * head_dim = %" PRId64 " * %" PRId64
@@ -29,11 +30,14 @@ status shape_check(const shape *s, err *e)
         return err_set(e, ST_INPUT, "n_kv_head: %" PRId64 " does not divide n_head = %" PRId64 "; use a divisor",
                        s->n_kv_head, s->n_head);
     if (s->head_dim % 2)
-        return err_set(e, ST_INPUT, "head_dim: %" PRId64 " is odd, rotary positions turn pairs; make it even", s->head_dim);
-    if (s->vocab < 2) return err_set(e, ST_INPUT, "vocab: %" PRId64 " leaves nothing to predict; use at least 2", s->vocab);
+        return err_set(e, ST_INPUT, "head_dim: %" PRId64 " is odd, rotary positions turn pairs; make it even",
+                       s->head_dim);
+    if (s->vocab < 2)
+        return err_set(e, ST_INPUT, "vocab: %" PRId64 " leaves nothing to predict; use at least 2", s->vocab);
     if (!(s->rope_theta > 1 && s->rope_theta < 1e12))
         return err_set(e, ST_INPUT, "rope_theta: %g is out of range; use more than 1, commonly 10000", s->rope_theta);
-    if (s->act != ACT_GELU && s->act != ACT_SWIGLU) return err_set(e, ST_INPUT, "activation: %d is neither gelu nor swiglu", (int)s->act);
+    if (s->act != ACT_GELU && s->act != ACT_SWIGLU)
+        return err_set(e, ST_INPUT, "activation: %d is neither gelu nor swiglu", (int)s->act);
     return ST_OK;
 }
 

@@ -1,7 +1,7 @@
-/* Causal attention in register tiles, after Dao et al. 2022 (arXiv:2205.14135): a block of query rows at a time, scores never leave
- * the caches. Per head, rows are first copied together and padded (q, k, v, dout to whole vectors; k and v also transposed into
- * panels of NR keys), so that every product below is `micro` of gemm.h. Key panels wholly above the diagonal are skipped; the panel
- * on it is halved where half suffices. */
+/* Causal attention in register tiles, after Dao et al. 2022 (arXiv:2205.14135): a block of query rows at a time,
+ * scores never leave the caches. Per head, rows are first copied together and padded (q, k, v, dout to whole vectors;
+ * k and v also transposed into panels of NR keys), so that every product below is `micro` of gemm.h. Key panels
+ * wholly above the diagonal are skipped; the panel on it is halved where half suffices. */
 
 enum { QB = 64 / MR * MR }; /* query rows of a backward block: P and dS of the block are QB * T floats each */
 
@@ -33,7 +33,8 @@ static float *carve(float **at, size_t n)
 static void gather(float *dst, const float *src, size_t ld_src, const dims *d)
 {
     for (size_t t = 0; t < d->T; t++, dst += d->Dp, src += ld_src)
-        for (size_t c = 0; c < d->Dp; c += VL) st(dst + c, c + VL <= d->D ? ld(src + c) : ld_part(src + c, d->D - c, 0));
+        for (size_t c = 0; c < d->Dp; c += VL)
+            st(dst + c, c + VL <= d->D ? ld(src + c) : ld_part(src + c, d->D - c, 0));
     memset(dst, 0, (d->Tp - d->T) * d->Dp * sizeof *dst);
 }
 
@@ -47,7 +48,8 @@ static void to_panels(float *dst, const float *rows, const dims *d)
             if (j + VL <= d->Tp) {
                 transpose(at + c * NR, NR, rows + j * d->Dp + c, d->Dp);
             } else {
-                for (size_t i = 0; i < VL; i++) st(pad + i * VL, j + i < d->Tp ? ld(rows + (j + i) * d->Dp + c) : (vec){0});
+                for (size_t i = 0; i < VL; i++)
+                    st(pad + i * VL, j + i < d->Tp ? ld(rows + (j + i) * d->Dp + c) : (vec){0});
                 transpose(at + c * NR, NR, pad, VL);
             }
         }
@@ -55,7 +57,8 @@ static void to_panels(float *dst, const float *rows, const dims *d)
 }
 
 /* out (MR, NR or its half) = scale * rows of a (row stride lda) times one panel. */
-INLINE void score_tile(const int nv, float *out, size_t ldo, const float *a, size_t lda, const float *panel, size_t K, const volatile float *scale)
+INLINE void score_tile(const int nv, float *out, size_t ldo, const float *a, size_t lda, const float *panel, size_t K,
+                       const volatile float *scale)
 {
     vec acc[MR][NV];
     micro(MR, nv, acc, a, lda, 1, panel, NR, K);
@@ -103,8 +106,8 @@ INLINE float softmax_row(float *s, size_t t, size_t n, float *lse)
 }
 
 /* out (rows of D, row stride ldo, `rows` of them) = factor[i] * (a . b); a (MR rows, row stride lda), b (K, Dp). */
-INLINE void product_tile(const int nv, float *out, size_t ldo, size_t rows, size_t width, const float *a, size_t lda, const float *b, size_t ldb,
-                         size_t K, const float *factor)
+INLINE void product_tile(const int nv, float *out, size_t ldo, size_t rows, size_t width, const float *a, size_t lda,
+                         const float *b, size_t ldb, size_t K, const float *factor)
 {
     vec acc[MR][NV];
     micro(MR, nv, acc, a, lda, 1, b, ldb, K);
@@ -123,7 +126,8 @@ INLINE void product_tile(const int nv, float *out, size_t ldo, size_t rows, size
     }
 }
 
-static void product(float *out, size_t ldo, size_t rows, const float *a, size_t lda, const float *b, size_t K, const float *factor, const dims *d)
+static void product(float *out, size_t ldo, size_t rows, const float *a, size_t lda, const float *b, size_t K,
+                    const float *factor, const dims *d)
 {
     for (size_t c = 0; c < d->D; c += NR) {
         const size_t width = d->D - c < NR ? d->D - c : NR;
@@ -132,7 +136,8 @@ static void product(float *out, size_t ldo, size_t rows, const float *a, size_t 
     }
 }
 
-static void head_fwd(float *o, size_t ldo, float *lse, const float *q, const float *kt, const float *v, float *s, float scale, const dims *d)
+static void head_fwd(float *o, size_t ldo, float *lse, const float *q, const float *kt, const float *v, float *s,
+                     float scale, const dims *d)
 {
     for (size_t t = 0; t < d->T; t += MR) {
         const size_t rows = d->T - t < MR ? d->T - t : MR, n = t + MR;
@@ -143,13 +148,15 @@ static void head_fwd(float *o, size_t ldo, float *lse, const float *q, const flo
     }
 }
 
-static status attn_fwd(k_ctx *ctx, k_arr o, k_arr lse, k_in q, k_in k, k_in v, const real *scale, const k_attn *s, err *e)
+static status attn_fwd(k_ctx *ctx, k_arr o, k_arr lse, k_in q, k_in k, k_in v, const real *scale, const k_attn *s,
+                       err *e)
 {
     (void)e;
     const dims d = dims_of(s);
     const size_t D = s->head_dim, group = s->n_head / s->n_kv_head;
     float *at = (float *)ctx->scratch;
-    float *kt = carve(&at, d.Tk * d.Dp), *qp = carve(&at, d.Tp * d.Dp), *vp = carve(&at, d.Tp * d.Dp), *sp = carve(&at, QB * d.Tk);
+    float *kt = carve(&at, d.Tk * d.Dp), *qp = carve(&at, d.Tp * d.Dp), *vp = carve(&at, d.Tp * d.Dp),
+          *sp = carve(&at, QB * d.Tk);
     for (size_t r = 0; r < s->R; r++)
         for (size_t b = 0; b < s->B; b++)
             for (size_t h = 0; h < s->n_head; h++) {
@@ -160,8 +167,8 @@ static status attn_fwd(k_ctx *ctx, k_arr o, k_arr lse, k_in q, k_in k, k_in v, c
                     gather(vp, v.p + r * v.stride + row + h / group * D, s->ld, &d);
                 }
                 gather(qp, q.p + r * q.stride + row + h * D, s->ld, &d);
-                head_fwd(o.p + r * o.stride + b * s->T * s->ldo + h * D, s->ldo, lse.p + r * lse.stride + (b * s->n_head + h) * s->T, qp, kt, vp,
-                         sp, k_scalar(scale, r), &d);
+                head_fwd(o.p + r * o.stride + b * s->T * s->ldo + h * D, s->ldo,
+                         lse.p + r * lse.stride + (b * s->n_head + h) * s->T, qp, kt, vp, sp, k_scalar(scale, r), &d);
             }
     return ST_OK;
 }
@@ -253,15 +260,17 @@ static void scatter(float *dst, size_t ld_dst, const float *rows, const dims *d)
     for (size_t t = 0; t < d->T; t++) memcpy(dst + t * ld_dst, rows + t * d->Dp, d->D * sizeof *dst);
 }
 
-static status attn_bwd(k_ctx *ctx, k_arr dq, k_arr dk, k_arr dv, k_in dout, k_in q, k_in k, k_in v, k_in o, k_in lse, const real *scale,
-                       const k_attn *s, err *e)
+static status attn_bwd(k_ctx *ctx, k_arr dq, k_arr dk, k_arr dv, k_in dout, k_in q, k_in k, k_in v, k_in o, k_in lse,
+                       const real *scale, const k_attn *s, err *e)
 {
     (void)e;
     const dims d = dims_of(s);
     const size_t D = s->head_dim, group = s->n_head / s->n_kv_head;
     float *at = (float *)ctx->scratch;
-    float *kt = carve(&at, d.Tk * d.Dp), *vt = carve(&at, d.Tk * d.Dp), *kp = carve(&at, d.Tp * d.Dp), *qp = carve(&at, d.Tp * d.Dp);
-    float *gp = carve(&at, d.Tp * d.Dp), *dkp = carve(&at, d.Tp * d.Dp), *dvp = carve(&at, d.Tp * d.Dp), *p = carve(&at, QB * d.Tk);
+    float *kt = carve(&at, d.Tk * d.Dp), *vt = carve(&at, d.Tk * d.Dp), *kp = carve(&at, d.Tp * d.Dp),
+          *qp = carve(&at, d.Tp * d.Dp);
+    float *gp = carve(&at, d.Tp * d.Dp), *dkp = carve(&at, d.Tp * d.Dp), *dvp = carve(&at, d.Tp * d.Dp),
+          *p = carve(&at, QB * d.Tk);
     float *ds = carve(&at, QB * d.Tk), *ls = carve(&at, d.Tp), *delta = carve(&at, d.Tp);
     for (size_t r = 0; r < s->R; r++)
         for (size_t b = 0; b < s->B; b++)

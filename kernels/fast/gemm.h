@@ -1,10 +1,12 @@
-/* Matrix products in register tiles, after Goto & van de Geijn 2008 (ACM TOMS 34(3)): a tile of K_MR rows by K_NV vectors, and panels
- * of the weight, NR columns wide and at most KC deep, that stay in the L1 while all rows pass. The rows are read where they lie. */
+/* Matrix products in register tiles, after Goto & van de Geijn 2008 (ACM TOMS 34(3)): a tile of K_MR rows by K_NV
+ * vectors, and panels of the weight, NR columns wide and at most KC deep, that stay in the L1 while all rows pass.
+ * The rows are read where they lie. */
 
 enum { KC = 256 }; /* KC * NR floats are 32 KB (v4) of a 48 KB L1 */
 
 /* acc (mr, nv vectors) = sum over k of a(i, k) * b(k, .); a(i, k) = a[i * row + k * step]. All loops but k unroll. */
-INLINE void micro(const int mr, const int nv, vec acc[MR][NV], const float *a, size_t row, size_t step, const float *b, size_t ldb, size_t K)
+INLINE void micro(const int mr, const int nv, vec acc[MR][NV], const float *a, size_t row, size_t step,
+                  const float *b, size_t ldb, size_t K)
 {
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++)
@@ -25,7 +27,10 @@ INLINE void micro(const int mr, const int nv, vec acc[MR][NV], const float *a, s
 
 /* What becomes of a finished tile t = alpha * acc. The *_ADD forms first add what earlier depth blocks left in c. */
 typedef enum tail { PUT, ADD, GELU, GELU_ADD, MUL, MUL_ADD } tail;
-typedef struct side { float *out2; const float *coef; } side; /* GELU: slope; MUL: factor; laid out like c; c itself where unused */
+typedef struct side {
+    float *out2;
+    const float *coef;
+} side; /* GELU: slope; MUL: factor; laid out like c; c itself where unused */
 INLINE side no_side(float *c) { return (side){c, c}; }
 
 INLINE void finish(const tail how, float *c, side s, vec t)
@@ -42,10 +47,10 @@ INLINE void finish(const tail how, float *c, side s, vec t)
 
 INLINE side side_at(side s, size_t at) { return (side){s.out2 + at, s.coef + at}; }
 
-/* alpha is read when the tile is done: kept in a register through the loop it would push an operand onto the stack (v3 has 16
- * registers and needs them all). Hence volatile. */
-INLINE void full_tile(const tail how, float *c, size_t ldc, side s, const float *a, size_t row, size_t step, const float *b, size_t ldb,
-                      size_t K, const volatile float *alpha)
+/* alpha is read when the tile is done: kept in a register through the loop it would push an operand onto the stack
+ * (v3 has 16 registers and needs them all). Hence volatile. */
+INLINE void full_tile(const tail how, float *c, size_t ldc, side s, const float *a, size_t row, size_t step,
+                      const float *b, size_t ldb, size_t K, const volatile float *alpha)
 {
     vec acc[MR][NV];
     /* the tile is wanted a thousand cycles from now: time enough for its lines to come from the L3 */
@@ -67,7 +72,8 @@ INLINE void full_tile(const tail how, float *c, size_t ldc, side s, const float 
         }
 }
 
-INLINE void rows_to(float *tmp, const int mr, const float *a, size_t row, size_t step, const float *b, size_t ldb, size_t K, float alpha)
+INLINE void rows_to(float *tmp, const int mr, const float *a, size_t row, size_t step, const float *b, size_t ldb,
+                    size_t K, float alpha)
 {
     vec acc[MR][NV];
     micro(mr, NV, acc, a, row, step, b, ldb, K);
@@ -78,7 +84,8 @@ INLINE void rows_to(float *tmp, const int mr, const float *a, size_t row, size_t
 }
 
 /* Any tile of up to MR rows into tmp (MR, NR). */
-static void some_rows(float *tmp, size_t mr, const float *a, size_t row, size_t step, const float *b, size_t ldb, size_t K, float alpha)
+static void some_rows(float *tmp, size_t mr, const float *a, size_t row, size_t step, const float *b, size_t ldb,
+                      size_t K, float alpha)
 {
     switch (mr) {
 #define ROWS(n) case n: if (n <= MR) rows_to(tmp, n <= MR ? n : 1, a, row, step, b, ldb, K, alpha); break;
@@ -88,8 +95,8 @@ static void some_rows(float *tmp, size_t mr, const float *a, size_t row, size_t 
     }
 }
 
-static void edge_tile(tail how, float *c, size_t ldc, side s, const float *a, size_t row, size_t step, const float *b, size_t ldb, size_t K,
-                      float alpha, size_t mr, size_t nr)
+static void edge_tile(tail how, float *c, size_t ldc, side s, const float *a, size_t row, size_t step, const float *b,
+                      size_t ldb, size_t K, float alpha, size_t mr, size_t nr)
 {
     float tmp[MR * NR] __attribute__((aligned(K_ALIGN)));
     some_rows(tmp, mr, a, row, step, b, ldb, K, alpha);
@@ -107,8 +114,8 @@ static void edge_tile(tail how, float *c, size_t ldc, side s, const float *a, si
         }
 }
 
-/* Columns of a row-major matrix copied together as one panel [kc][NR], zeros beyond n. Rows that lie a power of two apart would fight
- * for the same lines of the L1. */
+/* Columns of a row-major matrix copied together as one panel [kc][NR], zeros beyond n. Rows that lie a power of two
+ * apart would fight for the same lines of the L1. */
 static void copy_panel(float *dst, const float *src, size_t ld_src, size_t kc, size_t n)
 {
     if (n == NR) {
@@ -132,7 +139,8 @@ typedef struct gemm_in { /* c (n, N) [+]= alpha * a (n, K) * b (K, N) */
     float alpha;
 } gemm_in;
 
-/* The part of panel j that is fetched into the L2 beside tile i of the panel before: nothing in hardware foresees the jump. */
+/* The part of panel j that is fetched into the L2 beside tile i of the panel before: nothing in hardware foresees the
+ * jump. */
 INLINE void fetch_panel(const gemm_in *g, size_t j, size_t k, size_t kc, size_t i)
 {
     const size_t tiles = (g->n + MR - 1) / MR, t = i / MR, from = kc * t / tiles, to = kc * (t + 1) / tiles;
@@ -164,12 +172,14 @@ INLINE void block(const tail how, const gemm_in *g, size_t k, size_t kc)
         if (nr == NR)
             for (; i + MR <= g->n; i += MR) {
                 if (j + 2 * NR <= g->N) fetch_panel(g, j + NR, k, kc, i);
-                if (j == 0 && i + 2 * MR <= g->n) fetch_rows(g, i + MR, k, kc); /* later panels find the rows in the L2 */
-                full_tile(how, g->c + i * g->ldc + j, g->ldc, side_at(g->s, i * g->ldc + j), a + i * g->lda, g->lda, 1, b, NR, kc, &late);
+                if (j == 0 && i + 2 * MR <= g->n)
+                    fetch_rows(g, i + MR, k, kc); /* later panels find the rows in the L2 */
+                full_tile(how, g->c + i * g->ldc + j, g->ldc, side_at(g->s, i * g->ldc + j), a + i * g->lda, g->lda,
+                          1, b, NR, kc, &late);
             }
         for (; i < g->n; i += MR)
-            edge_tile(how, g->c + i * g->ldc + j, g->ldc, side_at(g->s, i * g->ldc + j), a + i * g->lda, g->lda, 1, b, NR, kc, g->alpha,
-                      g->n - i < MR ? g->n - i : MR, nr);
+            edge_tile(how, g->c + i * g->ldc + j, g->ldc, side_at(g->s, i * g->ldc + j), a + i * g->lda, g->lda, 1, b,
+                      NR, kc, g->alpha, g->n - i < MR ? g->n - i : MR, nr);
     }
 }
 

@@ -71,7 +71,10 @@ INLINE void norm_bwd_row(const bool acc, float *out, const float *g, const float
 {
     const float mean = row_dot(g, y, n) / (float)n;
     EACH(n, st(out + i, (acc ? ld(out + i) : (vec){0}) + k * (ld(g + i) - mean * ld(y + i))),
-         st_part(out + i, (acc ? ld_part(out + i, part, 0) : (vec){0}) + k * (ld_part(g + i, part, 0) - mean * ld_part(y + i, part, 0)), part));
+         st_part(out + i,
+                 (acc ? ld_part(out + i, part, 0) : (vec){0}) +
+                     k * (ld_part(g + i, part, 0) - mean * ld_part(y + i, part, 0)),
+                 part));
 }
 
 static status rmsnorm_bwd(k_ctx *ctx, k_arr dx, k_in dy, k_in y, k_in rstd, bool acc, const k_norm *s, err *e)
@@ -80,7 +83,8 @@ static status rmsnorm_bwd(k_ctx *ctx, k_arr dx, k_in dy, k_in y, k_in rstd, bool
     for (size_t r = 0; r < s->R; r++)
         for (size_t t = 0; t < s->n; t++) {
             float *out = dx.p + r * dx.stride + t * s->c;
-            const float *g = dy.p + r * dy.stride + t * s->c, *v = y.p + r * y.stride + t * s->c, k = rstd.p[r * rstd.stride + t];
+            const float *g = dy.p + r * dy.stride + t * s->c, *v = y.p + r * y.stride + t * s->c,
+                        k = rstd.p[r * rstd.stride + t];
             if (acc) norm_bwd_row(true, out, g, v, k, s->c);
             else norm_bwd_row(false, out, g, v, k, s->c);
         }
@@ -144,7 +148,8 @@ static status gelu_bwd(k_ctx *ctx, k_arr du, k_in dy, k_in coef, const k_rows *s
         for (size_t t = 0; t < s->n; t++) {
             float *out = du.p + r * du.stride + t * s->ld;
             const float *g = dy.p + r * dy.stride + t * s->ld, *k = coef.p + r * coef.stride + t * s->ld;
-            EACH(s->c, st(out + i, ld(g + i) * ld(k + i)), st_part(out + i, ld_part(g + i, part, 0) * ld_part(k + i, part, 0), part));
+            EACH(s->c, st(out + i, ld(g + i) * ld(k + i)),
+                 st_part(out + i, ld_part(g + i, part, 0) * ld_part(k + i, part, 0), part));
         }
     return ST_OK;
 }
@@ -164,9 +169,10 @@ static status swiglu_fwd(k_ctx *ctx, k_arr y, k_arr u, const k_rows *s, err *e)
         for (size_t t = 0; t < s->n; t++) {
             float *up = u.p + r * u.stride + t * 2 * s->ld, *gate = up + s->c, *out = y.p + r * y.stride + t * s->ld;
             vec a, b;
-            EACH(s->c, st(out + i, vswiglu(ld(up + i), ld(gate + i), &a, &b)); st(up + i, a); st(gate + i, b),
-                 st_part(out + i, vswiglu(ld_part(up + i, part, 0), ld_part(gate + i, part, 0), &a, &b), part); st_part(up + i, a, part);
-                 st_part(gate + i, b, part));
+            EACH(s->c, st(out + i, vswiglu(ld(up + i), ld(gate + i), &a, &b)); st(up + i, a);
+                 st(gate + i, b),
+                 st_part(out + i, vswiglu(ld_part(up + i, part, 0), ld_part(gate + i, part, 0), &a, &b), part);
+                 st_part(up + i, a, part); st_part(gate + i, b, part));
         }
     return ST_OK;
 }
@@ -179,7 +185,8 @@ static status swiglu_bwd(k_ctx *ctx, k_arr du, k_in dy, k_in coef, const k_rows 
             float *out = du.p + r * du.stride + t * 2 * s->ld;
             const float *g = dy.p + r * dy.stride + t * s->ld, *k = coef.p + r * coef.stride + t * 2 * s->ld;
             for (size_t half = 0; half < 2; half++, out += s->c, k += s->c)
-                EACH(s->c, st(out + i, ld(g + i) * ld(k + i)), st_part(out + i, ld_part(g + i, part, 0) * ld_part(k + i, part, 0), part));
+                EACH(s->c, st(out + i, ld(g + i) * ld(k + i)),
+                     st_part(out + i, ld_part(g + i, part, 0) * ld_part(k + i, part, 0), part));
         }
     return ST_OK;
 }
@@ -207,12 +214,14 @@ static double xent_row(float *l, size_t V, size_t target, double dscale)
     return loss;
 }
 
-static status xent(k_ctx *ctx, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, double dscale, const k_rows *s, err *e)
+static status xent(k_ctx *ctx, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, double dscale,
+                   const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
         for (size_t t = 0; t < s->n; t++)
-            row_loss[r * loss_stride + t] = xent_row(logits.p + r * logits.stride + t * s->ld, s->c, (size_t)k_id(&targets, r, t), dscale);
+            row_loss[r * loss_stride + t] =
+                xent_row(logits.p + r * logits.stride + t * s->ld, s->c, (size_t)k_id(&targets, r, t), dscale);
     return ST_OK;
 }
 
@@ -229,7 +238,8 @@ static status adamw(k_ctx *ctx, k_arr p, k_arr m, k_arr v, k_in g, const k_adam 
     for (size_t r = 0; r < R; r++) {
         float *pr = p.p + r * p.stride, *mr = m.p + r * m.stride, *vr = v.p + r * v.stride;
         const float *gr = g.p + r * g.stride;
-        const float b1 = (float)h[r].beta1, b2 = (float)h[r].beta2, c1 = (float)(1 - h[r].beta1), c2 = (float)(1 - h[r].beta2);
+        const float b1 = (float)h[r].beta1, b2 = (float)h[r].beta2, c1 = (float)(1 - h[r].beta1),
+                    c2 = (float)(1 - h[r].beta2);
         const float lr = (float)(h[r].lr / h[r].correct1), k2 = (float)(1 / sqrt(h[r].correct2)), eps = (float)h[r].eps;
         const float keep = (float)(1 - h[r].decay), scale = (float)h[r].grad_scale;
         for (size_t i = 0; i < n; i++) { /* the compiler makes vectors of this one */
@@ -248,7 +258,8 @@ static status add(k_ctx *ctx, k_arr y, k_in x, size_t R, size_t n, err *e)
     for (size_t r = 0; r < R; r++) {
         float *out = y.p + r * y.stride;
         const float *a = x.p + r * x.stride;
-        EACH(n, st(out + i, ld(out + i) + ld(a + i)), st_part(out + i, ld_part(out + i, part, 0) + ld_part(a + i, part, 0), part));
+        EACH(n, st(out + i, ld(out + i) + ld(a + i)),
+             st_part(out + i, ld_part(out + i, part, 0) + ld_part(a + i, part, 0), part));
     }
     return ST_OK;
 }

@@ -55,8 +55,8 @@ INLINE float max_lanes(vec x)
     return u.f[0];
 }
 
-/* exp to about 1 ulp: x = n ln2 + r, polynomial of Cephes' expf (Moshier), 2^n by adding to the exponent. Clamped to the range of
- * normal floats; NaN stays NaN (a divergence must reach the loss). */
+/* exp to about 1 ulp: x = n ln2 + r, polynomial of Cephes' expf (Moshier), 2^n by adding to the exponent. Clamped to
+ * the range of normal floats; NaN stays NaN (a divergence must reach the loss). */
 INLINE vec vexp(vec x)
 {
     const vec magic = splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer, left in the low bits */

@@ -22,7 +22,8 @@ buf buf_new(size_t R, size_t len, double std, uint64_t seed)
     b.p = b.base + GUARD;
     for (size_t i = 0; i < total; i++) b.base[i] = MARK;
     for (size_t r = 0; r < R; r++)
-        for (size_t i = 0; i < len; i++) b.p[r * b.stride + i] = (real)(std * rng_normal(seed, RNG_TEST, (uint32_t)r, i));
+        for (size_t i = 0; i < len; i++)
+            b.p[r * b.stride + i] = (real)(std * rng_normal(seed, RNG_TEST, (uint32_t)r, i));
     return b;
 }
 

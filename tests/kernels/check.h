@@ -1,5 +1,5 @@
-/* What the kernel tests share: guarded buffers, random content, finite differences. `real` is double in the programs that
- * check gradients and float in those that compare levels. */
+/* What the kernel tests share: guarded buffers, random content, finite differences. `real` is double in the programs
+ * that check gradients and float in those that compare levels. */
 #ifndef TESTS_KERNELS_CHECK_H
 #define TESTS_KERNELS_CHECK_H
 #include <criterion/criterion.h>
@@ -28,8 +28,8 @@ double worst(const buf *a, const buf *b);    /* largest |a - b| / rms(b) */
 
 int32_t *ids_new(size_t n, size_t vocab, uint64_t seed);
 
-/* Central differences of f at up to 48 places of x against `analytic` (same layout); returns the worst error relative to the
- * gradient's rms. Double only. */
+/* Central differences of f at up to 48 places of x against `analytic` (same layout); returns the worst error relative
+ * to the gradient's rms. Double only. */
 typedef double (*scalar_fn)(void *self);
 double grad_error(scalar_fn f, void *self, const buf *x, const buf *analytic);
 

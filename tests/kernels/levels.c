@@ -1,4 +1,5 @@
-/* Every level this processor has against the definitions: awkward sizes, guard words, NaN. Fused slots against what they replace. */
+/* Every level this processor has against the definitions: awkward sizes, guard words, NaN. Fused slots against what
+ * they replace. */
 #include "kernels/adamw.h"
 #include "kernels/rope.h"
 #include "tests/kernels/check.h"
@@ -35,7 +36,8 @@ static void each_level(check_fn f)
 }
 
 /* n, in, out: tiles of 4, 6, 8 rows and 8, 16, 32 columns with every kind of edge; depth above one block. */
-static const size_t mm_sizes[][3] = {{1, 1, 1}, {8, 16, 32}, {12, 32, 48}, {7, 5, 3}, {9, 33, 31}, {24, 64, 64}, {13, 300, 70}, {130, 17, 65}, {5, 70, 523}};
+static const size_t mm_sizes[][3] = {{1, 1, 1},    {8, 16, 32},   {12, 32, 48},  {7, 5, 3},   {9, 33, 31},
+                                     {24, 64, 64}, {13, 300, 70}, {130, 17, 65}, {5, 70, 523}};
 
 static void matmuls(const k_ops *ops)
 {
@@ -50,7 +52,8 @@ static void matmuls(const k_ops *ops)
             INTACT(pk);
             const k_weight raw = {.w = in(&w)}, packed = {in(&w), in(&pk)};
             for (int acc = 0; acc < 2; acc++) {
-                buf y = buf_new(R, n * ldy, 1, 4), y0 = buf_copy(&y), dx = buf_new(R, n * ldx, 1, 5), dx0 = buf_copy(&dx);
+                buf y = buf_new(R, n * ldy, 1, 4), y0 = buf_copy(&y), dx = buf_new(R, n * ldx, 1, 5),
+                    dx0 = buf_copy(&dx);
                 OK(ops->matmul_fwd(c, arr(&y), in(&x), packed, alpha, acc, &s, NULL));
                 OK(def()->matmul_fwd(c, arr(&y0), in(&x), raw, alpha, acc, &s, NULL));
                 CLOSE(y, y0, "fwd n%zu in%zu out%zu", n, i, o);
@@ -77,7 +80,8 @@ static void matmuls(const k_ops *ops)
             const k_rows irows = {R, n, i, ldx};
             OK(def()->gelu_bwd(c, arr(&m1), in(&m0), in(&f), &irows, NULL));
             CLOSE(m, m1, "dgrad_mul n%zu in%zu out%zu", n, i, o);
-            buf_free(&x), buf_free(&w), buf_free(&dy), buf_free(&pk), buf_free(&dw), buf_free(&dw0), buf_free(&g), buf_free(&k);
+            buf_free(&x), buf_free(&w), buf_free(&dy), buf_free(&pk), buf_free(&dw), buf_free(&dw0), buf_free(&g),
+                buf_free(&k);
             buf_free(&g0), buf_free(&k0), buf_free(&f), buf_free(&m), buf_free(&m0), buf_free(&m1);
         }
 }
@@ -114,13 +118,15 @@ static void residual(const k_ops *ops)
 }
 Test(levels, residual) { each_level(residual); }
 
-static const size_t attn_sizes[][5] = { /* B, T, heads, kv heads, head_dim */
-    {1, 1, 1, 1, 2}, {2, 7, 2, 1, 8}, {1, 16, 2, 2, 16}, {2, 33, 4, 2, 32}, {1, 64, 1, 1, 64}, {1, 100, 3, 3, 40}, {1, 129, 2, 1, 32}, {1, 150, 1, 1, 48}};
+static const size_t attn_sizes[][5] = {/* B, T, heads, kv heads, head_dim */
+                                       {1, 1, 1, 1, 2},   {2, 7, 2, 1, 8},    {1, 16, 2, 2, 16},  {2, 33, 4, 2, 32},
+                                       {1, 64, 1, 1, 64}, {1, 100, 3, 3, 40}, {1, 129, 2, 1, 32}, {1, 150, 1, 1, 48}};
 
 static void attentions(const k_ops *ops)
 {
     for (size_t z = 0; z < sizeof attn_sizes / sizeof *attn_sizes; z++) {
-        const size_t B = attn_sizes[z][0], T = attn_sizes[z][1], H = attn_sizes[z][2], G = attn_sizes[z][3], D = attn_sizes[z][4];
+        const size_t B = attn_sizes[z][0], T = attn_sizes[z][1], H = attn_sizes[z][2], G = attn_sizes[z][3],
+                     D = attn_sizes[z][4];
         const size_t K = H * D, W = (H + G) * D, LD = (H + 2 * G) * D + 3, LDO = H * D + 1, n = B * T;
         const k_attn s = {K_ATTN_CAUSAL, R, B, T, H, G, D, LD, LDO};
         const real scale[R] = {0.3f, 0.7f};
@@ -128,22 +134,27 @@ static void attentions(const k_ops *ops)
         cr_assert_eq(ops->ctx_new(&c, ops->attn_scratch(&s), NULL), ST_OK);
         keep(c);
         buf x = buf_new(R, n * LD, 1, 1), g = buf_new(R, n * LDO, 1, 2);
-        buf o = buf_new(R, n * LDO, 1, 3), o0 = buf_copy(&o), l = buf_new(R, n * H, 1, 4), l0 = buf_copy(&l), d = buf_new(R, n * LD, 1, 5), d0 = buf_copy(&d);
+        buf o = buf_new(R, n * LDO, 1, 3), o0 = buf_copy(&o), l = buf_new(R, n * H, 1, 4), l0 = buf_copy(&l),
+            d = buf_new(R, n * LD, 1, 5), d0 = buf_copy(&d);
         const k_in q = in(&x), k = k_in_at(q, K), v = k_in_at(q, W);
         OK(ops->attn_fwd(c, arr(&o), arr(&l), q, k, v, scale, &s, NULL));
-        OK(ops->attn_bwd(c, arr(&d), k_at(arr(&d), K), k_at(arr(&d), W), in(&g), q, k, v, in(&o), in(&l), scale, &s, NULL));
+        OK(ops->attn_bwd(c, arr(&d), k_at(arr(&d), K), k_at(arr(&d), W), in(&g), q, k, v, in(&o), in(&l), scale, &s,
+                         NULL));
         k_ctx *c0 = context(def());
         OK(def()->attn_fwd(c0, arr(&o0), arr(&l0), q, k, v, scale, &s, NULL));
-        OK(def()->attn_bwd(c0, arr(&d0), k_at(arr(&d0), K), k_at(arr(&d0), W), in(&g), q, k, v, in(&o0), in(&l0), scale, &s, NULL));
+        OK(def()->attn_bwd(c0, arr(&d0), k_at(arr(&d0), K), k_at(arr(&d0), W), in(&g), q, k, v, in(&o0), in(&l0),
+                           scale, &s, NULL));
         CLOSE(o, o0, "attention T%zu D%zu", T, D);
         CLOSE(l, l0, "attention lse T%zu D%zu", T, D);
         CLOSE(d, d0, "attention backward T%zu D%zu", T, D);
         if (T > 2) { /* a NaN in key 1 reaches row 1 and later rows, never row 0 */
             x.p[LD + K] = NAN;
             OK(ops->attn_fwd(c, arr(&o), arr(&l), q, k, v, scale, &s, NULL));
-            cr_expect(isfinite(o.p[0]) && isnan(o.p[LDO]) && isnan(o.p[(T - 1) * LDO]), "%s: NaN is lost or spreads back", ops->level);
+            cr_expect(isfinite(o.p[0]) && isnan(o.p[LDO]) && isnan(o.p[(T - 1) * LDO]),
+                      "%s: NaN is lost or spreads back", ops->level);
         }
-        buf_free(&x), buf_free(&g), buf_free(&o), buf_free(&o0), buf_free(&l), buf_free(&l0), buf_free(&d), buf_free(&d0);
+        buf_free(&x), buf_free(&g), buf_free(&o), buf_free(&o0), buf_free(&l), buf_free(&l0), buf_free(&d),
+            buf_free(&d0);
     }
 }
 Test(levels, attention) { each_level(attentions); }
@@ -156,7 +167,8 @@ static void rowwise(const k_ops *ops)
         enum { N = 5 };
         const size_t C = widths[z];
         const k_norm s = {R, N, C, 1e-6};
-        buf x = buf_new(R, N * C, 2, 1), g = buf_new(R, N * C, 1, 2), y = buf_new(R, N * C, 1, 3), y0 = buf_copy(&y), k = buf_new(R, N, 1, 4), k0 = buf_copy(&k);
+        buf x = buf_new(R, N * C, 2, 1), g = buf_new(R, N * C, 1, 2), y = buf_new(R, N * C, 1, 3), y0 = buf_copy(&y),
+            k = buf_new(R, N, 1, 4), k0 = buf_copy(&k);
         OK(ops->rmsnorm_fwd(c, arr(&y), arr(&k), in(&x), &s, NULL));
         OK(def()->rmsnorm_fwd(c, arr(&y0), arr(&k0), in(&x), &s, NULL));
         CLOSE(y, y0, "rmsnorm %zu", C);
@@ -184,7 +196,8 @@ static void rowwise(const k_ops *ops)
         OK(ops->swiglu_bwd(c, arr(&v), in(&g), in(&v0), &rows, NULL));
         OK(def()->swiglu_bwd(c, arr(&v0), in(&g), in(&v0), &rows, NULL));
         CLOSE(v, v0, "swiglu backward %zu", C);
-        buf_free(&x), buf_free(&g), buf_free(&y), buf_free(&y0), buf_free(&k), buf_free(&k0), buf_free(&u), buf_free(&u0), buf_free(&v), buf_free(&v0);
+        buf_free(&x), buf_free(&g), buf_free(&y), buf_free(&y0), buf_free(&k), buf_free(&k0), buf_free(&u),
+            buf_free(&u0), buf_free(&v), buf_free(&v0);
     }
 }
 Test(levels, norms_and_activations) { each_level(rowwise); }
@@ -205,7 +218,8 @@ static void losses(const k_ops *ops)
             OK(ops->xent(c, loss, N, arr(&x), ids, grad ? 0.25 : 0, &s, NULL));
             OK(def()->xent(c, loss0, N, arr(&x0), ids, grad ? 0.25 : 0, &s, NULL));
             CLOSE(x, x0, "xent %zu", V);
-            for (size_t i = 0; i < R * N; i++) cr_expect_float_eq(loss[i], loss0[i], 1e-5 * (1 + fabs(loss0[i])), "%s: loss %zu", ops->level, i);
+            for (size_t i = 0; i < R * N; i++)
+                cr_expect_float_eq(loss[i], loss0[i], 1e-5 * (1 + fabs(loss0[i])), "%s: loss %zu", ops->level, i);
             x.p[1] = NAN;
             x.p[LD + 1] = INFINITY;
             OK(ops->xent(c, loss, N, arr(&x), ids, 0, &s, NULL));
@@ -235,7 +249,14 @@ static void flats(const k_ops *ops)
         buf p = buf_new(R, n, 1, 1), m = buf_new(R, n, 0.1, 2), v = buf_new(R, n, 0, 3), g = buf_new(R, n, 1, 4);
         for (size_t i = 0; i < n; i++) v.p[i] = v.p[v.stride + i] = 0.01f * (float)(i % 13 + 1);
         buf p0 = buf_copy(&p), m0 = buf_copy(&m), v0 = buf_copy(&v);
-        const k_adam_in a = {.s = 0.5, .lr = 0.02, .lambda = 0.1, .eps = 1e-8, .beta1 = 0.9, .beta2 = 0.95, .grad_scale = 0.7, .step = 3};
+        const k_adam_in a = {.s = 0.5,
+                             .lr = 0.02,
+                             .lambda = 0.1,
+                             .eps = 1e-8,
+                             .beta1 = 0.9,
+                             .beta2 = 0.95,
+                             .grad_scale = 0.7,
+                             .step = 3};
         const k_adam h[R] = {k_adam_set(&a), k_adam_set(&a)};
         OK(ops->adamw(c, arr(&p), arr(&m), arr(&v), in(&g), h, R, n, NULL));
         OK(def()->adamw(c, arr(&p0), arr(&m0), arr(&v0), in(&g), h, R, n, NULL));
@@ -258,7 +279,8 @@ static void flats(const k_ops *ops)
         enum { B = 2, T = 5, H = 3 };
         const size_t D = dims[z], LD = H * D + 3;
         const k_heads s = {R, B, T, H, D, LD};
-        buf table = buf_new(1, T * D, 1, 1), x = buf_new(R, B * T * LD, 1, 2), x0 = buf_copy(&x), k = buf_new(R, B * T * H, 1, 3), k0 = buf_copy(&k);
+        buf table = buf_new(1, T * D, 1, 1), x = buf_new(R, B * T * LD, 1, 2), x0 = buf_copy(&x),
+            k = buf_new(R, B * T * H, 1, 3), k0 = buf_copy(&k);
         k_rope_table(table.p, T, D, 100);
         OK(ops->rope_fwd(c, arr(&x), (k_in){table.p, 0}, &s, NULL));
         OK(def()->rope_fwd(c, arr(&x0), (k_in){table.p, 0}, &s, NULL));
@@ -292,5 +314,6 @@ Test(backend, by_name)
     cr_expect(strstr(e.msg, "MUSCALE_CPU=v9"), "%s", e.msg);
     unsetenv("MUSCALE_CPU");
     cr_expect_eq(k_backend(&ops, "metal", &e), ST_DEVICE);
-    cr_expect(k_blas_core_fits("SkylakeX", K_V4) && !k_blas_core_fits("Haswell", K_V4) && k_blas_core_fits("Haswell", K_V3));
+    cr_expect(k_blas_core_fits("SkylakeX", K_V4) && !k_blas_core_fits("Haswell", K_V4) &&
+              k_blas_core_fits("Haswell", K_V3));
 }

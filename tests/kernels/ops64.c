@@ -58,7 +58,11 @@ static double mat_loss(void *self)
 Test(matmul, values_and_gradients)
 {
     enum { N = 9, I = 7, O = 13 };
-    mat t = {context(), buf_new(R, N * O, 1, 1), buf_new(R, N * I, 1, 2), buf_new(R, O * I, 1, 3), buf_new(R, N * O, 1, 4),
+    mat t = {context(),
+             buf_new(R, N * O, 1, 1),
+             buf_new(R, N * I, 1, 2),
+             buf_new(R, O * I, 1, 3),
+             buf_new(R, N * O, 1, 4),
              {R, N, I, O, I, O}};
     mat_loss(&t);
     INTACT(t.y);
@@ -66,7 +70,8 @@ Test(matmul, values_and_gradients)
         for (size_t i = 0; i < N; i++)
             for (size_t o = 0; o < O; o++) {
                 double sum = 0;
-                for (size_t c = 0; c < I; c++) sum += t.x.p[r * t.x.stride + i * I + c] * t.w.p[r * t.w.stride + o * I + c];
+                for (size_t c = 0; c < I; c++)
+                    sum += t.x.p[r * t.x.stride + i * I + c] * t.w.p[r * t.w.stride + o * I + c];
                 cr_assert_float_eq(t.y.p[r * t.y.stride + i * O + o], alpha[r] * sum, 1e-12);
             }
     buf dx = buf_new(R, N * I, 1, 5), dw = buf_new(R, O * I, 0, 0), before = buf_copy(&dx);
@@ -135,8 +140,14 @@ Test(rope, qknorm_values_and_gradients)
 {
     enum { B = 2, T = 5, H = 3, D = 6, LD = H * D + 5, N = B * T };
     void k_rope_table(real *, size_t, size_t, double);
-    rot t = {context(), buf_new(R, N * LD, 1, 1), buf_new(R, N * LD, 1, 2), buf_new(R, N * H, 1, 3), buf_new(R, N * LD, 1, 4),
-             buf_new(1, T * D, 1, 5), {R, B, T, H, D, LD}, false};
+    rot t = {context(),
+             buf_new(R, N * LD, 1, 1),
+             buf_new(R, N * LD, 1, 2),
+             buf_new(R, N * H, 1, 3),
+             buf_new(R, N * LD, 1, 4),
+             buf_new(1, T * D, 1, 5),
+             {R, B, T, H, D, LD},
+             false};
     k_rope_table(t.table.p, T, D, 100);
     for (int norm = 0; norm < 2; norm++) {
         t.norm = norm;
@@ -174,8 +185,15 @@ static double att_loss(void *self)
 Test(attention, values_and_gradients)
 {
     enum { B = 2, T = 7, H = 4, G = 2, D = 3, LD = (H + 2 * G) * D, N = B * T, LDO = H * D };
-    att t = {context(), buf_new(R, N * LD, 1, 1), buf_new(R, N * LDO, 1, 2), buf_new(R, N * H, 1, 3), buf_new(R, N * LDO, 1, 4),
-             {K_ATTN_CAUSAL, R, B, T, H, G, D, LD, LDO}, H * D, (H + G) * D, {0.7, 1.3}};
+    att t = {context(),
+             buf_new(R, N * LD, 1, 1),
+             buf_new(R, N * LDO, 1, 2),
+             buf_new(R, N * H, 1, 3),
+             buf_new(R, N * LDO, 1, 4),
+             {K_ATTN_CAUSAL, R, B, T, H, G, D, LD, LDO},
+             H * D,
+             (H + G) * D,
+             {0.7, 1.3}};
     att_loss(&t);
     INTACT(t.o);
     INTACT(t.lse);
@@ -193,13 +211,14 @@ Test(attention, values_and_gradients)
                     for (size_t c = 0; c < D; c++) o[c] += p * x[(b * T + j) * LD + t.W + kv + c];
                 }
                 cr_assert_float_eq(t.lse.p[r * t.lse.stride + (b * H + h) * T + i % T], log(z), 1e-12);
-                for (size_t c = 0; c < D; c++) cr_assert_float_eq(t.o.p[r * t.o.stride + i * LDO + h * D + c], o[c] / z, 1e-12);
+                for (size_t c = 0; c < D; c++)
+                    cr_assert_float_eq(t.o.p[r * t.o.stride + i * LDO + h * D + c], o[c] / z, 1e-12);
             }
     buf d = buf_new(R, N * LD, 1, 5);
     const k_arr g = arr(&d);
     const k_in q = in(&t.qkv);
-    OK(OPS->attn_bwd(t.c, g, k_at(g, t.K), k_at(g, t.W), in(&t.dout), q, k_in_at(q, t.K), k_in_at(q, t.W), in(&t.o), in(&t.lse),
-                     t.scale, &t.s, NULL));
+    OK(OPS->attn_bwd(t.c, g, k_at(g, t.K), k_at(g, t.W), in(&t.dout), q, k_in_at(q, t.K), k_in_at(q, t.W), in(&t.o),
+                     in(&t.lse), t.scale, &t.s, NULL));
     INTACT(d);
     cr_expect_lt(grad_error(att_loss, &t, &t.qkv, &d), TOL);
     d.p[t.K] += (real)0.01;
@@ -223,15 +242,21 @@ Test(activation, gelu_and_swiglu)
     enum { N = 5, C = 11 };
     for (int sw = 0; sw < 2; sw++) {
         const size_t wide = sw ? 2 * C : C;
-        actv t = {context(), buf_new(R, N * wide, 2, 1), buf_new(R, N * C, 1, 2), buf_new(R, N * wide, 1, 3), buf_new(R, N * C, 1, 4),
-                  {R, N, C, C}, sw};
+        actv t = {context(),
+                  buf_new(R, N * wide, 2, 1),
+                  buf_new(R, N * C, 1, 2),
+                  buf_new(R, N * wide, 1, 3),
+                  buf_new(R, N * C, 1, 4),
+                  {R, N, C, C},
+                  sw};
         actv_loss(&t);
         INTACT(t.y);
         INTACT(t.coef);
         for (size_t i = 0; i < N * C; i++) {
             const size_t row = i / C, c = i % C;
             const double x = t.u.p[row * wide + c], g = sw ? t.u.p[row * wide + C + c] : 0;
-            const double want = sw ? x * g / (1 + exp(-g)) : 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+            const double want =
+                sw ? x * g / (1 + exp(-g)) : 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
             cr_assert_float_eq(t.y.p[i], want, 1e-12);
         }
         buf du = buf_new(R, N * wide, 1, 5);
@@ -260,7 +285,8 @@ Test(xent, values_and_gradient)
 {
     enum { N = 6, V = 13, LD = 17, T = 4 };
     int32_t *id = ids_new(3 * (T + 1), V, 2);
-    xen t = {context(), buf_new(R, N * LD, 3, 1), buf_new(R, N * LD, 1, 2), {id + 1, 0, T + 1, T, 2}, {R, N, V, LD}, {0}};
+    xen t = {context(), buf_new(R, N * LD, 3, 1), buf_new(R, N * LD, 1, 2), {id + 1, 0, T + 1, T, 2}, {R, N, V, LD},
+             {0}};
     xen_loss(&t);
     INTACT(t.work);
     cr_expect_arr_eq(t.work.p, t.logits.p, R * t.logits.stride * sizeof(real), "evaluation leaves the logits");
@@ -303,8 +329,15 @@ Test(adamw, formula_and_both_decays)
         buf p0 = buf_copy(&p), m0 = buf_copy(&m), v0 = buf_copy(&v);
         k_adam h[R];
         for (size_t r = 0; r < R; r++)
-            h[r] = k_adam_set(&(k_adam_in){.s = 0.5, .lr = 0.01 + 0.02 * (double)r, .lambda = 0.3, .eps = 1e-3, .beta1 = 0.9,
-                                           .beta2 = 0.95, .grad_scale = 0.7, .step = 3, .coupled = coupled});
+            h[r] = k_adam_set(&(k_adam_in){.s = 0.5,
+                                           .lr = 0.01 + 0.02 * (double)r,
+                                           .lambda = 0.3,
+                                           .eps = 1e-3,
+                                           .beta1 = 0.9,
+                                           .beta2 = 0.95,
+                                           .grad_scale = 0.7,
+                                           .step = 3,
+                                           .coupled = coupled});
         OK(OPS->adamw(NULL, arr(&p), arr(&m), arr(&v), in(&g), h, R, N, NULL));
         INTACT(p);
         INTACT(m);

@@ -1,4 +1,5 @@
-/* Gradients of a whole two-layer model in double precision against finite differences, over the variants of the shape. */
+/* Gradients of a whole two-layer model in double precision against finite differences, over the variants of the
+ * shape. */
 #include "tests/kernels/check.h"
 #include "trainer/model.h"
 #include "trainer/model_plan.h"
@@ -37,8 +38,16 @@ static void make(world *w, shape s)
     keep(w->c);
     w->row_loss = keep(calloc(R * n, sizeof(double)));
     w->ids = ids_new(B * ((size_t)s.seq_len + 1), (size_t)s.vocab, 5);
-    w->io = (model_io){.R = R, .n_seq = B, .params = in(&w->params), .consts = {w->consts.p, 0}, .acts = arr(&w->acts),
-                       .mults = w->mults.p, .ld_mults = R, .row_loss = w->row_loss, .seq_loss = w->seq_loss, .ld_seq_loss = B,
+    w->io = (model_io){.R = R,
+                       .n_seq = B,
+                       .params = in(&w->params),
+                       .consts = {w->consts.p, 0},
+                       .acts = arr(&w->acts),
+                       .mults = w->mults.p,
+                       .ld_mults = R,
+                       .row_loss = w->row_loss,
+                       .seq_loss = w->seq_loss,
+                       .ld_seq_loss = B,
                        .ids = {w->ids, 0, (size_t)s.seq_len + 1, (size_t)s.seq_len, 0}};
 }
 
@@ -57,7 +66,9 @@ static void check(shape s, const char *what)
     shape_tensor t[MAX_TENSORS];
     make(&w, s);
     const size_t n = shape_tensors(&s, t, MAX_TENSORS);
-    cr_assert_eq(model_gradient(w.m, k_ops_cpu(K_GENERIC), w.c, &w.io, arr(&w.grads), 1.0 / (double)(B * s.seq_len), NULL), ST_OK);
+    cr_assert_eq(
+        model_gradient(w.m, k_ops_cpu(K_GENERIC), w.c, &w.io, arr(&w.grads), 1.0 / (double)(B * s.seq_len), NULL),
+        ST_OK);
     INTACT(w.grads);
     INTACT(w.acts);
     for (size_t i = 0; i < n; i++) { /* each tensor on its own: a small gradient must not hide behind a large one */
@@ -77,8 +88,17 @@ static void check(shape s, const char *what)
 
 static shape base(void)
 {
-    return (shape){.vocab = 13, .d_model = 12, .n_layer = 2, .n_head = 3, .n_kv_head = 3, .head_dim = 4, .d_ff = 20, .seq_len = 7,
-                   .act = ACT_GELU, .tied_head = true, .rope_theta = 50};
+    return (shape){.vocab = 13,
+                   .d_model = 12,
+                   .n_layer = 2,
+                   .n_head = 3,
+                   .n_kv_head = 3,
+                   .head_dim = 4,
+                   .d_ff = 20,
+                   .seq_len = 7,
+                   .act = ACT_GELU,
+                   .tied_head = true,
+                   .rope_theta = 50};
 }
 
 Test(model, gradient_plain) { check(base(), "gelu, tied"); }

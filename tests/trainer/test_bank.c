@@ -1,4 +1,5 @@
-/* The bank's promises: equal bits whoever shares the bank and however many threads work; a diverged replica is left alone. */
+/* The bank's promises: equal bits whoever shares the bank and however many threads work; a diverged replica is left
+ * alone. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -11,8 +12,17 @@ enum { BATCH = 6, T = 20, STEPS = 5, MAX_TENSORS = 64 };
 
 static shape small(void)
 {
-    return (shape){.vocab = 61, .d_model = 24, .n_layer = 2, .n_head = 3, .n_kv_head = 1, .head_dim = 8, .d_ff = 40, .seq_len = T,
-                   .act = ACT_GELU, .tied_head = true, .rope_theta = 10000};
+    return (shape){.vocab = 61,
+                   .d_model = 24,
+                   .n_layer = 2,
+                   .n_head = 3,
+                   .n_kv_head = 1,
+                   .head_dim = 8,
+                   .d_ff = 40,
+                   .seq_len = T,
+                   .act = ACT_GELU,
+                   .tied_head = true,
+                   .rope_theta = 10000};
 }
 
 static bank_opts opts(shape s, size_t R, int threads)
@@ -33,10 +43,18 @@ static void set(bank *b, size_t place, size_t k, const shape *s)
     err e = {0};
     const size_t n = shape_tensors(s, st, MAX_TENSORS);
     for (size_t i = 0; i < n; i++)
-        t[i] = (mup_tensor){.init_std = 0.2, .forward_mult = 1 + 0.125 * (double)k, .lr = 1e-2 * (1 + (double)k), .eps = 1e-8,
+        t[i] = (mup_tensor){.init_std = 0.2,
+                            .forward_mult = 1 + 0.125 * (double)k,
+                            .lr = 1e-2 * (1 + (double)k),
+                            .eps = 1e-8,
                             .weight_decay = 0.01 * (double)k};
-    bank_hparams h = {.tensors = t, .model = {1.5, 0.3535, 0.75, 0.9}, .beta1 = 0.9, .beta2 = 0.95, .clip_norm = k % 2 ? 0.5 : 0,
-                      .decay = k % 2 ? DECAY_COUPLED : DECAY_INDEPENDENT, .seed = 77 + k};
+    bank_hparams h = {.tensors = t,
+                      .model = {1.5, 0.3535, 0.75, 0.9},
+                      .beta1 = 0.9,
+                      .beta2 = 0.95,
+                      .clip_norm = k % 2 ? 0.5 : 0,
+                      .decay = k % 2 ? DECAY_COUPLED : DECAY_INDEPENDENT,
+                      .seed = 77 + k};
     cr_assert_eq(bank_set_replica(b, place, &h, &e), ST_OK, "%s", e.msg);
 }
 
@@ -65,7 +83,8 @@ static trace train(shape s, size_t R, size_t first, size_t watch, int threads)
         tr.out[i] = out[at];
     }
     int32_t val[(BATCH + 1) * (T + 1)];
-    for (size_t i = 0; i < (BATCH + 1) * (T + 1); i++) val[i] = (int32_t)rng_below((uint64_t)s.vocab, 5, RNG_TEST, 2, i);
+    for (size_t i = 0; i < (BATCH + 1) * (T + 1); i++)
+        val[i] = (int32_t)rng_below((uint64_t)s.vocab, 5, RNG_TEST, 2, i);
     cr_assert_eq(bank_eval(b, seq, val, BATCH + 1, active, &e), ST_OK, "%s", e.msg);
     memcpy(tr.eval, seq + at * (BATCH + 1), sizeof tr.eval);
     tr.weights = calloc(3 * tr.stride, sizeof(float));
@@ -163,7 +182,9 @@ Test(bank, diverged_and_masked_replicas_are_left_alone)
         const int32_t *ptr[3] = {tok, tok, NULL};
         const double lr = 1.0 / (1 + i);
         const uint64_t step = (uint64_t)i + 1;
-        cr_assert_eq(bank_step(b, out, ptr, (double[]){lr, lr, lr}, (uint64_t[]){step, step, step}, (bool[]){true, true, false}, &e), ST_OK);
+        cr_assert_eq(bank_step(b, out, ptr, (double[]){lr, lr, lr}, (uint64_t[]){step, step, step},
+                               (bool[]){true, true, false}, &e),
+                     ST_OK);
         cr_expect_not(out[0].finite);
         cr_expect(out[1].finite);
         cr_expect_eq(out[1].loss, alone.out[i].loss);
@@ -199,7 +220,9 @@ Test(bank, odd_requests_are_errors)
     BAD(o.shape.seq_len = 0, ST_INPUT);
     BAD(o.backend = "cuda", ST_DEVICE);
     BAD(o.backend = "tpu", ST_DEVICE);
-    BAD((o.n_replicas = 1 << 20, o.shape.vocab = 1 << 20, o.shape.d_model = 1 << 10, o.shape.head_dim = 1 << 10, o.shape.n_head = 1), ST_NOMEM);
+    BAD((o.n_replicas = 1 << 20, o.shape.vocab = 1 << 20, o.shape.d_model = 1 << 10, o.shape.head_dim = 1 << 10,
+         o.shape.n_head = 1),
+        ST_NOMEM);
     bank_opts o = opts(s, 1, 1);
     cr_assert_eq(bank_new(&b, &o, &e), ST_OK);
     set(b, 0, 0, &s);
