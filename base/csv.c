@@ -181,6 +181,10 @@ status csv_read(table *t, const char *path, err *e)
     r.end = text + n;
     if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) r.p = r.line_start = text + 3;
     while (r.p < r.end && blank_line(&r) && r.p < r.end) skip_eol(&r);
+    if (r.p < r.end && (*r.p == '{' || *r.p == '[')) {
+        s = err_set(e, ST_INPUT, "%s: looks like JSON; give a .csv file with a header line, a campaign, run.h5 or campaign.h5", path);
+        goto done;
+    }
     if (r.p == r.end) {
         s = err_set(e, ST_INPUT, "%s: empty; a header line with column names is needed", path);
         goto done;
@@ -191,6 +195,8 @@ status csv_read(table *t, const char *path, err *e)
         goto done;
     }
     s = read_header(&r, t, map, &n_cols, e);
+    if (!s && n_cols == 1 && strpbrk(r.field, ";\t"))
+        s = err_set(e, ST_INPUT, "%s:1: one column, named '%.80s'; put commas between the fields, not %s", path, r.field, strchr(r.field, ';') ? "semicolons" : "tabs");
     if (s) goto done;
     for (const char *p = r.p; p < r.end; p++) lines += *p == '\n';
     s = table_grow(t, path, sha256, lines + 1, &first, e); /* at most one row a line; the rest is given back below */

@@ -44,6 +44,9 @@ int cli_globals(cli *c, int argc, char **argv, err *e);
  * command that has actions finds the action's name in argv[1]. */
 int cli_globals_after(cli *c, int argc, char **argv, int at, err *e);
 
+/* ST_USAGE when -o would replace one of the inputs (the same file, whatever its name). `out` may be NULL. */
+status cli_check_output(const char *out, const cli_list *inputs, err *e);
+
 /* Prints e ("muscale: ..." on stderr; with --json also {"schema":"muscale.error/1",...} on stdout) and gives its exit code. */
 int cli_fail(const cli *c, const err *e);
 int cli_usage(const cli *c, const char *command, const err *e); /* cli_fail + "see muscale help COMMAND" */

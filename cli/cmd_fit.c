@@ -10,9 +10,9 @@
 #include "fit/lr_optimum.h"
 
 typedef struct args {
-    const char *law, *method, *x, *where, *objective, *solver, *starts, *count_rule, *flops_rule, *cluster, *hold_out,
+    const char *method, *x, *where, *objective, *solver, *starts, *count_rule, *flops_rule, *cluster, *hold_out,
         *out;
-    cli_list cols, fix, tie, bound, start, inputs;
+    cli_list laws, cols, fix, tie, bound, start, inputs;
     double delta;
     int64_t bootstrap, seed;
     bool list_laws;
@@ -60,10 +60,12 @@ static status options(fit_opts *o, const args *a, err *e)
 {
     const fit_law *law = NULL;
     if (!strcmp(a->method, "parametric")) {
-        if (!a->law)
+        if (a->laws.n > 1)
+            return err_set(e, ST_USAGE, "--law %s --law %s: one law a fit; fit each to its own -o FIT.json", a->laws.items[0], a->laws.items[1]);
+        if (!a->laws.n)
             return err_set(e, ST_USAGE,
                            "which law? --law chinchilla or --law power --x N|D|C (muscale fit --list-laws)");
-        law = fit_law_find(a->law, e);
+        law = fit_law_find(a->laws.items[0], e);
         if (!law) return ST_USAGE;
     }
     *o = fit_opts_default(law ? law : &fit_laws[0]);
@@ -133,8 +135,6 @@ static status run(fit_result *r, table *t, args *a, const fit_opts *o, cli *c, e
             cli_note(c, "%s: %s", a->inputs.items[i], t->sources[t->n_sources - 1].note);
     }
     if (s) return s;
-    for (size_t i = 0; i < t->n_sources; i++)
-        if (t->sources[i].note[0]) cli_note(c, "%s: %s", t->sources[i].path, t->sources[i].note);
     if (!strcmp(a->method, "lr-optimum")) return run_lr(r, t, a, &in, o, c, e);
     s = fit_input(&d, t, o->law, &in, say, c, e);
     if (!s) s = o->law ? fit_run(r, &d, o, e) : fit_isoflop(r, &d, o, e);
@@ -165,7 +165,7 @@ int cmd_fit(cli *c, int argc, char **argv)
 {
     args a = {.method = "parametric", .delta = NAN, .bootstrap = 1000};
     const cli_opt opts[] = {
-        {"law", 0, OPT_TEXT, &a.law, "LAW", "chinchilla, power (see --list-laws)"},
+        {"law", 0, OPT_LIST, &a.laws, "LAW", "chinchilla, power (see --list-laws)"},
         {"x", 0, OPT_TEXT, &a.x, "COL", "the variable of a law of one variable: N, D, C, step, ..."},
         {"method", 0, OPT_TEXT, &a.method, "METHOD", "parametric (default), isoflop, lr-optimum"},
         {"col", 0, OPT_LIST, &a.cols, "NAME=COL", "which column is N, D, C, loss, lr, ..."},
@@ -203,12 +203,14 @@ int cmd_fit(cli *c, int argc, char **argv)
         s = err_set(&e, ST_USAGE, "--method '%s': known are parametric, isoflop, lr-optimum", a.method);
     if (!s && !a.inputs.n) s = err_set(&e, ST_USAGE, "no input: give a campaign, run.h5, campaign.h5 or a .csv file");
     if (!s) s = options(&o, &a, &e);
+    if (!s) s = cli_check_output(a.out, &a.inputs, &e);
     if (!s) s = run(&r, &t, &a, &o, c, &e);
     rc = !s ? finish(c, &r, &a) : s == ST_USAGE ? cli_usage(c, "fit", &e) : cli_fail(c, &e);
 done:
     fit_result_free(&r);
     table_free(&t);
     free(o.given);
+    free(a.laws.items);
     free(a.cols.items);
     free(a.fix.items);
     free(a.tie.items);

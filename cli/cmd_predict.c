@@ -234,6 +234,15 @@ static status split(prediction *p, cli_list *words, err *e)
     return ST_OK;
 }
 
+static status check_outputs(const prediction *p, const cli_list *fits, err *e)
+{
+    const cli_list base = {(const char **)&p->in.config, p->in.config ? 1 : 0};
+    status s = cli_check_output(p->in.out, fits, e);
+    if (!s) s = cli_check_output(p->in.out, &base, e);
+    if (!s) s = cli_check_output(p->in.write_config, fits, e);
+    return s ? s : cli_check_output(p->in.write_config, &base, e);
+}
+
 int cmd_predict(cli *c, int argc, char **argv)
 {
     err e = {0};
@@ -260,6 +269,7 @@ int cmd_predict(cli *c, int argc, char **argv)
     p.reasons = json_array();
     s = split(&p, &words, &e);
     if (!s) s = check_usage(&p, &words, &e);
+    if (!s) s = check_outputs(&p, &words, &e);
     if (!s) s = work(&p, &words, &e);
     json_t *j = s ? NULL : prediction_json(&p, c);
     if (!s && !j) s = err_set(&e, ST_NOMEM, "predict: no memory for the result");

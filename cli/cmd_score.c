@@ -266,7 +266,8 @@ int cmd_score(cli *c, int argc, char **argv)
     }
     s.prediction_path = rest.items[0];
     s.run_path = rest.items[1];
-    st = read_prediction(&s, &e);
+    st = cli_check_output(s.out, &rest, &e);
+    if (!st) st = read_prediction(&s, &e);
     if (!st) st = read_run(&s, &e);
     if (!st && s.naive) st = read_naive(&s, &e);
     if (!st) st = read_checks(&s, &e);

@@ -1,6 +1,7 @@
 /* Declarative options: one table per command gives parsing, "did you mean" and the help text. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/num.h"
 #include "cli/cli.h"
@@ -121,6 +122,16 @@ static void print_options(const cli_opt *opts, size_t n)
         else snprintf(left, sizeof left, "--%s %s", opts[i].name, opts[i].arg ? opts[i].arg : "");
         printf("  %-28s %s\n", left, opts[i].help ? opts[i].help : "");
     }
+}
+
+status cli_check_output(const char *out, const cli_list *inputs, err *e)
+{
+    struct stat to, from;
+    if (!out || stat(out, &to)) return ST_OK;
+    for (size_t i = 0; i < inputs->n; i++)
+        if (!stat(inputs->items[i], &from) && from.st_dev == to.st_dev && from.st_ino == to.st_ino)
+            return err_set(e, ST_USAGE, "%s: is an input, and would be replaced by the output; write to another file", out);
+    return ST_OK;
 }
 
 status cli_parse(cli *c, const cli_opt *opts, size_t n_opts, int argc, char **argv, cli_list *rest, err *e)

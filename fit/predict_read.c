@@ -141,6 +141,12 @@ static status read_loss_law(predict_fit *f, err *e)
     }
     for (size_t i = 0; i < n_slots; i++) {
         law->theta[slots[i].at] = parameter(f, slots[i].name);
+        if (isnan(law->theta[slots[i].at]) && f->refused) {
+            const json_t *why = json_array_get(json_object_get(json_object_get(f->root, "trust"), "reasons"), 0);
+            const char *message = json_string_value(json_object_get(why, "message"));
+            return err_set(e, ST_REFUSED, "%s: the fit was refused (%s) and has no %s at all; fit again with more runs", f->path,
+                           message ? message : "no reason given", slots[i].name);
+        }
         if (isnan(law->theta[slots[i].at]))
             return err_set(e, ST_INPUT, "%s: method %s gives no %s; predict needs the loss law itself: fit with --method parametric",
                            f->path, f->method, slots[i].name);

@@ -65,7 +65,13 @@ status plot_inputs_add(plot_inputs *in, const char *path, err *e)
     in->n++;
     if (!io_exists(path)) return err_set(e, ST_INPUT, "%s: no such file or directory", path);
     bool is_doc = false;
-    return is_directory(path) ? ST_OK : read_doc(i, &is_doc, e);
+    if (is_directory(path)) return ST_OK;
+    size_t n = strlen(path);
+    if (n < 3 || strcmp(path + n - 3, ".h5")) return read_doc(i, &is_doc, e);
+    table probe = {0}; /* of a campaign one damaged run is a note; a file given by name is what was asked for */
+    status s = table_read(&probe, path, e);
+    table_free(&probe);
+    return s;
 }
 
 void plot_inputs_free(plot_inputs *in)
@@ -174,5 +180,6 @@ status plot_inputs_curves(plot_inputs *in, err *e)
     if (s) return s;
     in->has_curves = true;
     if (in->n_curves) return ST_OK;
-    return err_set(e, ST_INPUT, "needs runs with their curves: a campaign or a run directory%s%s", in->notes.n ? "; " : "", text_str(&in->notes));
+    return err_set(e, ST_INPUT, "needs runs with their curves: a campaign or a run directory%s%.*s", in->notes.n ? "; " : "",
+                   (int)strcspn(text_str(&in->notes), "\n"), text_str(&in->notes));
 }

@@ -109,4 +109,34 @@ ok fit --list-laws
 has "L = E + A/N^alpha + B/D^beta"
 ok fit --list-laws --json
 json '.laws[0].params[3].name' alpha
+
+t "an output never replaces an input"
+cp runs.csv keep.csv
+bad 2 "is an input" fit runs.csv --law chinchilla -o ./runs.csv
+fit ok -q -o fit.json
+cp fit.json keep.json
+bad 2 "is an input" predict fit.json --flops 1e22 -o fit.json
+ln -s fit.json link.json
+bad 2 "is an input" predict fit.json --flops 1e22 -o link.json
+echo 'd_model: 64' >base.yaml
+bad 2 "is an input" predict fit.json --flops 1e22 --config base.yaml --write-config base.yaml
+same "$(cmp runs.csv keep.csv && cmp fit.json keep.json && cat base.yaml)" "d_model: 64" "inputs"
+t "one law a fit"
+bad 2 "--law chinchilla --law power" fit runs.csv --law chinchilla --law power
+t "other formats are named"
+echo '[{"N": 1}]' >runs.json
+bad 3 "runs.json: looks like JSON" fit runs.json --law chinchilla
+tr ',' ';' <runs.csv >semicolons.csv
+bad 3 "not semicolons" fit semicolons.csv --law chinchilla
+t "a fit that was refused for want of rows predicts nothing: 5, and why"
+head -n 5 runs.csv >few.csv
+run -q fit few.csv --law chinchilla --count-rule total -o few.json
+rc_is 5
+bad 5 "4 rows for 5 free parameters" predict few.json --flops 1e22
+bad 5 "4 rows for 5 free parameters" predict few.json --flops 1e22 --force
+t "a damaged run given by name is no report of nothing"
+printf '\211HDF\r\n\032\n and nothing more' >damaged.h5
+bad 3 "damaged.h5: " report damaged.h5 -o report
+bad 3 "damaged.h5: " plot loss-curves damaged.h5 -o x.svg
+same "$(ls -d report x.* 2>/dev/null)" "" "what is made"
 finish
