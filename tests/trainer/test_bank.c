@@ -3,7 +3,9 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/rng.h"
 #include "trainer/bank.h"
@@ -237,5 +239,42 @@ Test(bank, odd_requests_are_errors)
     cr_expect_eq(bank_eval(b, &out.loss, tok, BATCH, (bool[]){true}, &e), ST_INPUT);
     double none;
     cr_expect_eq(bank_eval(b, &none, tok, 0, (bool[]){true}, &e), ST_OK);
+    bank_free(b);
+}
+
+static double resident(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%*s %ld", &pages) != 1) pages = 0;
+    if (f) fclose(f);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+Test(bank, takes_the_memory_it_announces)
+{
+#ifdef __SANITIZE_ADDRESS__
+    cr_skip("the sanitizer's own memory is counted too");
+#endif
+    shape s = small();
+    s.d_model = s.d_ff = 256;
+    s.n_head = s.n_kv_head = 4;
+    s.head_dim = 64;
+    s.vocab = 4096;
+    bank_opts o = opts(s, 3, 2);
+    bank *b = NULL;
+    err e = {0};
+    const double needed = (double)bank_bytes_needed(&o), before = resident();
+    cr_expect_gt(needed, 16.0 * 3 * (double)shape_count(&s).n_params_total);
+    cr_assert_eq(bank_new(&b, &o, &e), ST_OK);
+    for (size_t r = 0; r < 3; r++) set(b, r, r, &s);
+    int32_t tok[BATCH * (T + 1)];
+    tokens_of(tok, 3, s.vocab);
+    bank_step_out out[3] = {0};
+    cr_assert_eq(bank_step(b, out, (const int32_t *[]){tok, tok, tok}, (double[]){1, 1, 1}, (uint64_t[]){1, 1, 1},
+                           (bool[]){true, true, true}, &e), ST_OK);
+    const double used = resident() - before;
+    cr_expect_lt(used, 1.3 * needed, "%.1f MB for %.1f announced", used / 1e6, needed / 1e6);
+    cr_expect_gt(used, 0.5 * needed, "%.1f MB for %.1f announced", used / 1e6, needed / 1e6);
     bank_free(b);
 }
