@@ -68,7 +68,7 @@ static status options(fit_opts *o, const args *a, err *e)
         law = fit_law_find(a->laws.items[0], e);
         if (!law) return ST_USAGE;
     }
-    *o = fit_opts_default(law ? law : &fit_laws[0]);
+    *o = fit_opts_default(law ? law : fit_laws[0]);
     o->law = law;
     if (a->bootstrap < 0 || a->bootstrap > 1000000)
         return err_set(e, ST_USAGE, "--bootstrap: between 0 and 1000000 resamples");
@@ -93,9 +93,9 @@ static int list_laws(const cli *c)
 {
     if (c->json) return cli_json_out(fit_laws_json());
     for (size_t i = 0; i < fit_n_laws; i++) {
-        printf("%-12s %s\n%12s %s\n", fit_laws[i].name, fit_laws[i].formula, "", fit_laws[i].source);
-        for (size_t j = 0; j < fit_laws[i].n_params; j++)
-            printf("%12s %-6s %s\n", "", fit_laws[i].params[j].name, fit_laws[i].params[j].meaning);
+        printf("%-12s %s\n%12s %s\n", fit_laws[i]->name, fit_laws[i]->formula, "", fit_laws[i]->source);
+        for (size_t j = 0; j < fit_laws[i]->n_params; j++)
+            printf("%12s %-6s %s\n", "", fit_laws[i]->params[j].name, fit_laws[i]->params[j].meaning);
     }
     return 0;
 }

@@ -91,7 +91,7 @@ void fit_print(FILE *f, const fit_result *r)
 {
     const fit_law *law = NULL;
     for (size_t i = 0; i < fit_n_laws; i++)
-        if (!strcmp(fit_laws[i].name, r->law)) law = &fit_laws[i];
+        if (!strcmp(fit_laws[i]->name, r->law)) law = fit_laws[i];
     fprintf(f, "%s%s%s%s%s, %zu rows\n", r->law, law ? ": " : "", law ? law->formula : "", r->x[0] ? ", x = " : "",
             r->x, r->n_points);
     for (size_t j = 0; j < r->n_params; j++) print_estimate(f, r->names[j], &r->params[j]);

@@ -8,7 +8,7 @@
 #include "base/rng.h"
 #include "fit/run.h"
 
-enum { EXTRA_STARTS = 2, EXTRA_POOL = 24 }; /* screened starts per resample, rotating through the best ones */
+enum { GLOBAL_STARTS = 6 }; /* of a resample's screened starts, run to their ends */
 
 static void draw_weights(double *w, const fit_problem *p, const uint32_t *cluster, size_t n_clusters, double *count,
                          uint64_t seed, uint32_t resample)
@@ -26,19 +26,52 @@ static status best_end(fit_end *best, fit_problem *p, const fit_solver *solver, 
     return s;
 }
 
-static status refit(fit_end *best, fit_problem *p, const fit_opts *o, const fit_search *search,
-                    const fit_start_list *starts, size_t resample, err *e)
+typedef struct resampling {
+    const fit_opts *o;
+    const fit_search *search;
+    const fit_start_list *starts;
+    const uint32_t *cluster;
+    size_t n_clusters;
+    fit_end *end; /* [bootstrap] */
+} resampling;
+
+/* The global search of a resample: every start's linear parameters anew for these weights, the best few run to their ends. */
+static status refit_globally(fit_end *best, fit_problem *p, const resampling *x, err *e)
 {
+    fit_start top[GLOBAL_STARTS];
+    size_t n = 0;
     status s = ST_OK;
-    size_t pool = starts->n < EXTRA_POOL ? starts->n : EXTRA_POOL;
-    best->ok = false;
-    for (size_t b = 0; b < search->n_basins && !s; b++) s = best_end(best, p, o->solver, search->basin[b].phi, e);
-    for (size_t k = 0; k < EXTRA_STARTS && k < pool && !s; k++) {
-        double phi[FIT_MAX_PARAMS];
-        memcpy(phi, starts->s[(resample * EXTRA_STARTS + k) % pool].phi, sizeof phi);
-        if (p->law->n_terms) fit_varpro(p, phi); /* amplitudes for this resample */
-        s = best_end(best, p, o->solver, phi, e);
+    for (size_t i = 0; i < x->starts->n; i++) {
+        fit_start start = x->starts->s[i];
+        start.value = fit_start_value(p, start.phi);
+        size_t at = n;
+        while (at > 0 && top[at - 1].value > start.value) at--;
+        if (at == GLOBAL_STARTS) continue;
+        if (n < GLOBAL_STARTS) n++;
+        memmove(top + at + 1, top + at, (n - 1 - at) * sizeof *top);
+        top[at] = start;
     }
+    for (size_t k = 0; k < n && !s; k++) s = best_end(best, p, x->o->solver, top[k].phi, e);
+    return s;
+}
+
+static status resample(void *self, fit_problem *p, size_t b, err *e)
+{
+    const resampling *x = self;
+    double *weight = malloc((p->n + 1) * sizeof *weight), *count = malloc((x->n_clusters + 1) * sizeof *count);
+    fit_end *best = &x->end[b];
+    status s = weight && count ? ST_OK : err_set(e, ST_NOMEM, "no memory for a resample of %zu rows", p->n);
+    best->ok = false;
+    if (!s) {
+        draw_weights(weight, p, x->cluster, x->n_clusters, count, x->o->seed, (uint32_t)b);
+        p->weight = weight;
+        for (size_t k = 0; k < x->search->n_basins && !s; k++)
+            s = best_end(best, p, x->o->solver, x->search->basin[k].phi, e);
+        if (!s && !x->o->warm) s = refit_globally(best, p, x, e);
+        p->weight = NULL;
+    }
+    free(weight);
+    free(count);
     return s;
 }
 
@@ -63,25 +96,19 @@ static status used_clusters(uint32_t **out, size_t *n_clusters, const fit_data *
 status fit_bootstrap(fit_result *out, fit_problem *p, const fit_data *data, const fit_opts *o, const fit_search *search,
                      const fit_start_list *starts, err *e)
 {
-    size_t n_clusters = p->n, np = p->law->n_params;
+    resampling x = {o, search, starts, NULL, p->n, malloc((o->bootstrap + 1) * sizeof *x.end)};
     uint32_t *cluster = NULL;
-    status s = data->cluster ? used_clusters(&cluster, &n_clusters, data, p->n, e) : ST_OK;
-    double *weight = malloc((p->n + 1) * sizeof *weight), *count = malloc((n_clusters + 1) * sizeof *count);
+    size_t np = p->law->n_params;
+    status s = data->cluster ? used_clusters(&cluster, &x.n_clusters, data, p->n, e) : ST_OK;
+    x.cluster = cluster;
     out->samples = malloc((o->bootstrap * np + 1) * sizeof *out->samples);
     out->boot_n = o->bootstrap;
-    if (!s && (!weight || !count || !out->samples))
-        s = err_set(e, ST_NOMEM, "no memory for %zu resamples", o->bootstrap);
-    for (size_t b = 0; b < o->bootstrap && !s; b++) {
-        fit_end end;
-        draw_weights(weight, p, cluster, n_clusters, count, o->seed, (uint32_t)b);
-        p->weight = weight;
-        s = refit(&end, p, o, search, starts, b, e);
-        if (!s && end.ok) fit_problem_natural(p, out->samples + np * out->boot_ok++, end.phi);
-    }
-    p->weight = NULL;
+    if (!s && (!x.end || !out->samples)) s = err_set(e, ST_NOMEM, "no memory for %zu resamples", o->bootstrap);
+    if (!s) s = fit_in_parallel(p, o->bootstrap, fit_threads(o->solver, o->threads), resample, &x, e);
+    for (size_t b = 0; b < o->bootstrap && !s; b++)
+        if (x.end[b].ok) fit_problem_natural(p, out->samples + np * out->boot_ok++, x.end[b].phi);
+    free(x.end);
     free(cluster);
-    free(weight);
-    free(count);
     return s;
 }
 

@@ -16,14 +16,17 @@
 #include "base/table.h"
 
 enum {
-    FIT_MAX_PARAMS = 8,
-    FIT_MAX_COLS = 4,
+    FIT_MAX_PARAMS = 16,
+    FIT_MAX_COLS = 8,
     FIT_MAX_TERMS = 4,
     FIT_MAX_GRID = 8,
+    FIT_MAX_NULLS = 4,
+    FIT_BLOCK = 64, /* rows a law is evaluated on at once: its derivatives stay in the first cache */
     FIT_MAX_BASINS = 16,
     FIT_MAX_REASONS = 12,
     FIT_MAX_DROPPED = 8,
     FIT_NAME = 24,
+    FIT_FORMULA = 512,
     FIT_TEXT = 320
 };
 
@@ -43,33 +46,78 @@ typedef struct fit_param {
  * term shows at all, and centring need it. exponent -1: a constant (the floor). */
 typedef struct fit_term { int amplitude, exponent, column; } fit_term;
 
-/* ln of the predicted loss, for n rows, with first derivatives jac[n_params][n] and, when curv is not NULL, second
- * derivatives curv[n_params*(n_params+1)/2][n] (upper triangle by rows), all in coordinates. z[c]: ln of column c minus
- * its mean. Pure arithmetic on finite numbers. */
-typedef void fit_eval_fn(const fit_law *law, double *ln_pred, double *jac, double *curv, const double *theta,
-                         const double *const *z, size_t n);
+/* A block of rows as a law sees it. */
+typedef struct fit_rows {
+    size_t n;                                /* at most FIT_BLOCK */
+    const double *x[FIT_MAX_COLS];           /* the law's columns */
+    const double *z[FIT_MAX_COLS];           /* ln x minus its mean (0 unless the law is a sum of powers) */
+    const size_t *row;                       /* [n] their places in the data the law was bound to */
+} fit_rows;
+
+/* A law made ready: its formula compiled, or what it computes from a table once (the schedules of curves). Constant while
+ * a fit runs: threads share it. */
+typedef struct fit_model {
+    const fit_law *law;
+    void *state;
+    size_t scratch;                          /* doubles that eval wants */
+} fit_model;
+
+struct fit_data;
+typedef status fit_bind_fn(fit_model *m, const struct fit_data *data, err *e); /* data NULL: for single points */
+
+/* ln of the prediction for a block of rows, with first derivatives jac[n_params][n] and second derivatives
+ * curv[n_params*(n_params+1)/2][n] (upper triangle by rows) where not NULL, all in coordinates. Pure arithmetic. */
+typedef void fit_eval_fn(const fit_model *m, double *scratch, double *ln_pred, double *jac, double *curv,
+                         const double *theta, const fit_rows *rows);
+
+/* The prediction itself, f[n], and its gradient grad[n_params][n] in the natural parameters; f need not be positive. Asked
+ * of laws that are affine in some parameters. */
+typedef void fit_affine_fn(const fit_model *m, double *scratch, double *f, double *grad, const double *natural,
+                           const fit_rows *rows);
+
+/* A simpler law inside this one, by setting a parameter: when it describes the data as well (likelihood ratio), the
+ * parameter is not shown by them. */
+typedef struct fit_null { const char *param; double value; const char *meaning; } fit_null;
 
 struct fit_law {
     const char *name, *formula, *source;
+    bool typed;                              /* written by the user: fit_law_typed */
+    const char *body;                        /* the formula as fit/expr.h reads it; NULL: eval is the law's own */
+    const char *target;                      /* the column that is predicted; NULL: loss */
     size_t n_params;
     fit_param params[FIT_MAX_PARAMS];
     size_t n_cols;
     const char *cols[FIT_MAX_COLS];          /* canonical columns; "x": the one named by --x */
+    bool zero_ok[FIT_MAX_COLS];              /* columns in which 0 is a value */
     size_t n_terms;
     fit_term terms[FIT_MAX_TERMS];
+    const char *floor;                       /* the parameter that is the floor; NULL: none, or a term's */
+    fit_null nulls[FIT_MAX_NULLS];           /* beside the terms; param NULL ends */
+    fit_bind_fn *bind; void (*unbind)(fit_model *m); /* NULL: nothing to make ready */
+    /* Parameters in which the prediction is affine, jointly; NULL: the terms' amplitudes. */
+    void (*linear)(const fit_model *m, bool *linear);
+    fit_affine_fn *affine;                   /* with linear */
     fit_eval_fn *eval;
-    /* N and D that minimise the loss under C = 6ND; NULL where the law has no such optimum. */
+    /* N and D that minimise the loss under C = 6ND; NULL where there is no closed form. */
     void (*optimum)(double *n, double *d, const double *params, double c);
     /* a_opt, b_opt, G of N_opt = G (C/6)^a_opt, D_opt = (C/6)^b_opt / G; NULL as above. */
     void (*allocation)(double *a_opt, double *b_opt, double *g, const double *params);
 };
 
-extern const fit_law fit_laws[];
+extern const fit_law *const fit_laws[];
 extern const size_t fit_n_laws;
 const fit_law *fit_law_find(const char *name, err *e); /* NULL with ST_USAGE in e: names the known ones */
+int fit_law_floor(const fit_law *law); /* -1 */
 int fit_law_param(const fit_law *law, const char *name); /* -1 */
-/* Loss at one point; params natural (A, not ln A), x[n_cols] natural. */
-double fit_law_loss(const fit_law *law, const double *params, const double *x);
+
+/* Binds a law to rows, or (data NULL) to none: then it answers for single points, unless it is a law of whole curves
+ * (ST_DOMAIN). *m is zeroed first; fit_model_free also after an error. */
+status fit_model_init(fit_model *m, const fit_law *law, const struct fit_data *data, err *e);
+void fit_model_free(fit_model *m);
+/* The prediction for a row of the data the model was bound to; scratch[m->scratch]. */
+double fit_model_at(const fit_model *m, double *scratch, const double *params, const struct fit_data *d, size_t row);
+/* The prediction at one point; params natural (A, not ln A), x[n_cols] natural. NaN where scratch is short of memory. */
+double fit_model_value(const fit_model *m, const double *params, const double *x);
 
 /* --- objectives: F = sum over rows of rho(r) ---------------------------------------------------------------------- */
 
@@ -108,6 +156,8 @@ typedef struct fit_opts {
     double lo[FIT_MAX_PARAMS], hi[FIT_MAX_PARAMS]; /* NaN = the law's own domain */
     uint64_t seed;
     size_t bootstrap;                        /* resamples, 0 = none */
+    bool warm;                               /* resamples start from the optimum and the other basins only */
+    size_t threads;                          /* 0: one per processor. Results do not depend on it */
 } fit_opts;
 
 fit_opts fit_opts_default(const fit_law *law); /* huber-log, newton, screened starts, 1000 resamples, seed 0 */
@@ -121,10 +171,15 @@ status fit_start_parse(double *start, const fit_law *law, const char *text, err 
 
 typedef struct fit_dropped { char why[32]; size_t n; } fit_dropped;
 
-/* Rows of a fit. Columns that the law does not need may stand there too (C for the domain): NULL when absent. */
+typedef struct fit_column { char name[FIT_NAME]; double *x; } fit_column;
+
+/* Rows of a fit. N, D, C and the one named by --x stand by themselves (NULL when absent; they may be there without the
+ * law needing them: C for the domain), the law's other columns by name. */
 typedef struct fit_data {
     size_t n;
-    double *N, *D, *C, *x, *loss;
+    double *N, *D, *C, *x;
+    double *y; char target[FIT_NAME];        /* what is predicted: "loss", "lr", ... */
+    size_t n_more; fit_column more[FIT_MAX_COLS];
     bool *held_out;                          /* NULL: none */
     uint32_t *cluster;                       /* NULL: every row its own */
     char x_name[FIT_NAME];                   /* "" when the law names its columns */
@@ -149,6 +204,7 @@ typedef void fit_say_fn(void *who, int level, const char *line);
 status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_opts *o, fit_say_fn *say, void *who,
                  err *e);
 void fit_data_free(fit_data *d);
+const double *fit_data_column(const fit_data *d, const char *name); /* NULL when absent */
 /* Canonical columns (N, D, C, loss, ...) of a table by --col or by guess, without selecting rows: for other methods. */
 status fit_input_columns(table *t, const fit_input_opts *o, fit_say_fn *say, void *who, err *e);
 
@@ -167,7 +223,11 @@ typedef struct fit_budget {                  /* method isoflop */
     char why[96];
 } fit_budget;
 
+/* A held-out row and what the fit says of it; lo, hi: 95 % predictive, NaN = no bootstrap. */
+typedef struct fit_scored { double N, D, C, x, y, predicted, lo, hi; } fit_scored;
+
 typedef struct fit_result {
+    char formula[FIT_FORMULA];               /* of a law typed by the user; "" */
     char law[FIT_NAME], method[FIT_NAME], objective[FIT_NAME], solver[FIT_NAME], x[FIT_NAME];
     char count_rule[FIT_NAME], flops_rule[FIT_NAME];
     double delta;
@@ -178,7 +238,8 @@ typedef struct fit_result {
     size_t n_starts, n_reached, n_rejected; /* reached: within 1e-6 of the best; rejected: dead terms, not stationary */
     size_t n_basins; fit_basin basins[FIT_MAX_BASINS]; /* best first; all within 1 % */
     fit_estimate a_opt, b_opt, G;
-    size_t holdout_n; double holdout_mean, holdout_max;
+    size_t holdout_n; double holdout_mean, holdout_max, holdout_bias; /* relative errors: mean and largest size, mean */
+    fit_scored *holdout;                     /* [holdout_n] */
     fit_data points;                         /* rows used (held-out ones not among them) */
     double *fitted;                          /* [points.n] predicted loss */
     size_t boot_n, boot_ok; uint64_t seed;

@@ -193,7 +193,7 @@ status fit_isoflop(fit_result *out, const fit_data *data, const fit_opts *o, err
     out->samples = malloc((o->bootstrap * N_PARAMS + N_PARAMS) * sizeof *out->samples);
     if (!g.first || !r || !w || !out->samples) s = err_set(e, ST_NOMEM, "no memory for %zu rows", n);
     for (size_t i = 0; i < n && !s; i++)
-        r[i] = (row){log(p->C[i]), log(p->N[i]), log(p->D ? p->D[i] : p->C[i] / (6 * p->N[i])), p->loss[i], i};
+        r[i] = (row){log(p->C[i]), log(p->N[i]), log(p->D ? p->D[i] : p->C[i] / (6 * p->N[i])), p->y[i], i};
     if (!s && n) {
         qsort(r, n, sizeof *r, by_budget_and_size);
         for (size_t i = 0; i < n; i++)

@@ -74,10 +74,13 @@ static json_t *optimum(const fit_result *r)
 
 static json_t *domain(const fit_result *r)
 {
-    static const char *const names[] = {"N", "D", "C", "x", "loss"};
+    const char *names[4 + FIT_MAX_COLS + 1] = {"N", "D", "C", "x"};
+    size_t n = 4;
+    for (size_t k = 0; k < r->points.n_more; k++) names[n++] = r->points.more[k].name;
+    names[n++] = r->points.target;
     json_t *o = json_object();
-    for (size_t c = 0; c < sizeof names / sizeof *names; c++) {
-        const double *x = strcmp(names[c], "loss") ? fit_data_column(&r->points, names[c]) : r->points.loss;
+    for (size_t c = 0; c < n; c++) {
+        const double *x = c + 1 < n ? fit_data_column(&r->points, names[c]) : r->points.y;
         double lo = INFINITY, hi = -INFINITY;
         for (size_t i = 0; x && i < r->points.n; i++)
             if (isfinite(x[i])) lo = fmin(lo, x[i]), hi = fmax(hi, x[i]);
@@ -94,9 +97,28 @@ static json_t *points(const fit_result *r)
     json_object_set_new(o, "D", column(p->D, p->n, 1));
     json_object_set_new(o, "C", column(p->C, p->n, 1));
     if (p->x) json_object_set_new(o, "x", column(p->x, p->n, 1));
-    json_object_set_new(o, "loss", column(p->loss, p->n, 1));
+    for (size_t k = 0; k < p->n_more; k++) json_object_set_new(o, p->more[k].name, column(p->more[k].x, p->n, 1));
+    json_object_set_new(o, p->target, column(p->y, p->n, 1));
     json_object_set_new(o, "fitted", column(r->fitted, p->n, 1));
     return o;
+}
+
+static json_t *holdout(const fit_result *r)
+{
+    size_t n = r->holdout_n, stride = sizeof *r->holdout / sizeof(double);
+    const fit_scored *s = r->holdout;
+    if (!n) return json_null();
+    json_t *p = json_object();
+    if (r->points.N) json_object_set_new(p, "N", column(&s->N, n, stride));
+    if (r->points.D) json_object_set_new(p, "D", column(&s->D, n, stride));
+    if (r->points.C) json_object_set_new(p, "C", column(&s->C, n, stride));
+    if (r->points.x) json_object_set_new(p, "x", column(&s->x, n, stride));
+    json_object_set_new(p, r->points.target, column(&s->y, n, stride));
+    json_object_set_new(p, "predicted", column(&s->predicted, n, stride));
+    json_object_set_new(p, "lo", column(&s->lo, n, stride));
+    json_object_set_new(p, "hi", column(&s->hi, n, stride));
+    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "n", count(n), "mean_abs_rel_err", number(r->holdout_mean),
+                     "max_abs_rel_err", number(r->holdout_max), "bias", number(r->holdout_bias), "points", p);
 }
 
 static json_t *dropped(const fit_result *r)
@@ -160,7 +182,9 @@ json_t *fit_json(const fit_result *r, char *const *argv, int argc, const char *v
     json_t *root = json_object();
     json_object_set_new(root, "schema", json_string("muscale.fit/1"));
     json_object_set_new(root, "law", json_string(r->law));
+    if (r->formula[0]) json_object_set_new(root, "formula", json_string(r->formula));
     json_object_set_new(root, "method", json_string(r->method));
+    json_object_set_new(root, "target", json_string(r->points.target[0] ? r->points.target : "loss"));
     if (r->x[0]) json_object_set_new(root, "x", json_string(r->x));
     json_object_set_new(root, "objective", text_or_null(r->objective));
     json_object_set_new(root, "delta", number(r->delta));
@@ -176,10 +200,7 @@ json_t *fit_json(const fit_result *r, char *const *argv, int argc, const char *v
                                   "rejected", count(r->n_rejected)));
     json_object_set_new(root, "basins", basins(r));
     json_object_set_new(root, "optimum", optimum(r));
-    json_object_set_new(root, "holdout",
-                        r->holdout_n ? json_pack("{s:o,s:o,s:o}", "n", count(r->holdout_n), "mean_abs_rel_err",
-                                                 number(r->holdout_mean), "max_abs_rel_err", number(r->holdout_max))
-                                     : json_null());
+    json_object_set_new(root, "holdout", holdout(r));
     json_object_set_new(root, "domain", domain(r));
     json_object_set_new(root, "noise",
                         json_pack("{s:o,s:o}", "residual_sd", number(r->residual_sd), "seed_sd", number(r->seed_sd)));
@@ -197,7 +218,7 @@ json_t *fit_laws_json(void)
 {
     json_t *laws = json_array();
     for (size_t i = 0; i < fit_n_laws; i++) {
-        const fit_law *law = &fit_laws[i];
+        const fit_law *law = fit_laws[i];
         json_t *p = json_array(), *cols = json_array();
         for (size_t j = 0; j < law->n_params; j++)
             json_array_append_new(p, json_pack("{s:s,s:s,s:[o,o]}", "name", law->params[j].name, "meaning",

@@ -1,104 +1,23 @@
-/* The laws. Each row: parameters under their paper's names, value and exact derivatives of ln L, closed forms, source.
- */
-#include "fit/fit.h"
+/* The table of laws. Each row: parameters under their paper's names, value and exact derivatives of ln L, closed forms,
+ * source. */
+#include "fit/law.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/num.h"
 
-/* ln L^ = logsumexp over terms of (a_k - p_k z_k): the stable form (Hoffmann et al. 2022, appendix
- * D.3). With w = softmax of the terms and c_k the (constant) gradient of term k: gradient g = sum w_k c_k, Hessian sum
- * w_k c_k c_k' - g g'. Every parameter belongs to one term, so the sum has few entries. */
-static void sum_of_powers(const fit_law *law, double *ln_pred, double *jac, double *curv, const double *theta,
-                          const double *const *z, size_t n)
-{
-    size_t p = law->n_params, n_terms = law->n_terms;
-    int term_of[FIT_MAX_PARAMS];
-    for (size_t k = 0; k < n_terms; k++) {
-        term_of[law->terms[k].amplitude] = (int)k;
-        if (law->terms[k].exponent >= 0) term_of[law->terms[k].exponent] = (int)k;
-    }
-    for (size_t i = 0; i < n; i++) {
-        double t[FIT_MAX_TERMS], c[FIT_MAX_PARAMS], g[FIT_MAX_PARAMS], top = -INFINITY, sum = 0;
-        for (size_t k = 0; k < n_terms; k++) {
-            const fit_term *term = &law->terms[k];
-            t[k] = theta[term->amplitude];
-            c[term->amplitude] = 1;
-            if (term->exponent >= 0) {
-                c[term->exponent] = -z[term->column][i];
-                t[k] += theta[term->exponent] * c[term->exponent];
-            }
-            if (t[k] > top) top = t[k];
-        }
-        for (size_t k = 0; k < n_terms; k++) sum += t[k] = exp(t[k] - top);
-        ln_pred[i] = top + log(sum);
-        if (!jac) continue;
-        for (size_t j = 0; j < p; j++) jac[j * n + i] = g[j] = t[term_of[j]] / sum * c[j];
-        if (!curv) continue;
-        size_t at = 0;
-        for (size_t j = 0; j < p; j++)
-            for (size_t k = j; k < p; k++, at++)
-                curv[at * n + i] = (term_of[j] == term_of[k] ? g[j] * c[k] : 0) - g[j] * g[k];
-    }
-}
-
-/* Hoffmann et al. 2022, section 3.3 and appendix D.3: the minimum of L along C = 6ND. */
-static void chinchilla_allocation(double *a_opt, double *b_opt, double *g, const double *v)
-{
-    double alpha = v[3], beta = v[4];
-    *a_opt = beta / (alpha + beta);
-    *b_opt = alpha / (alpha + beta);
-    *g = exp((log(alpha * v[1]) - log(beta * v[2])) / (alpha + beta));
-}
-
-static void chinchilla_optimum(double *n, double *d, const double *v, double c)
-{
-    double a, b, g;
-    chinchilla_allocation(&a, &b, &g, v);
-    *n = g * pow(c / 6, a);
-    *d = pow(c / 6, b) / g;
-}
-
-/* Exponents: a law that rises with N is none (lo 0); 10 is far beyond anything published. */
-#define EXPONENT(name, of) {name, "exponent of " of, false, 0, 10, 5, {0, .5, 1, 1.5, 2}}
-#define FLOOR {"E", "irreducible loss, nats per token", true, 0, INFINITY, 5, {-1, -.5, 0, .5, 1}}
-#define AMPLITUDE(name, of) {name, "size of the " of " term", true, 0, INFINITY, 6, {0, 5, 10, 15, 20, 25}}
-
-const fit_law fit_laws[] = {
-    {.name = "chinchilla",
-     .formula = "L = E + A/N^alpha + B/D^beta",
-     .source = "Hoffmann et al. 2022 (arXiv:2203.15556), eq. 2; starts and objective as in their appendix D.3",
-     .n_params = 5,
-     .params = {FLOOR, AMPLITUDE("A", "N"), AMPLITUDE("B", "D"), EXPONENT("alpha", "N"), EXPONENT("beta", "D")},
-     .n_cols = 2,
-     .cols = {"N", "D"},
-     .n_terms = 3,
-     .terms = {{1, 3, 0}, {2, 4, 1}, {0, -1, -1}},
-     .eval = sum_of_powers,
-     .optimum = chinchilla_optimum,
-     .allocation = chinchilla_allocation},
-    {.name = "power",
-     .formula = "L = E + A/x^alpha",
-     .source = "saturating power law in one variable, Hestness et al. 2017 (arXiv:1712.00409), eq. 2; E = 0 is Kaplan "
-               "et al. 2020",
-     .n_params = 3,
-     .params = {FLOOR, AMPLITUDE("A", "x"), EXPONENT("alpha", "x")},
-     .n_cols = 1,
-     .cols = {"x"},
-     .n_terms = 2,
-     .terms = {{1, 2, 0}, {0, -1, -1}},
-     .eval = sum_of_powers},
-};
+const fit_law *const fit_laws[] = {&fit_law_chinchilla, &fit_law_power};
 const size_t fit_n_laws = sizeof fit_laws / sizeof *fit_laws;
 
 const fit_law *fit_law_find(const char *name, err *e)
 {
-    const char *names[16];
+    const char *names[sizeof fit_laws / sizeof *fit_laws];
     for (size_t i = 0; i < fit_n_laws; i++) {
-        if (!strcmp(fit_laws[i].name, name)) return &fit_laws[i];
-        names[i] = fit_laws[i].name;
+        if (!strcmp(fit_laws[i]->name, name)) return fit_laws[i];
+        names[i] = fit_laws[i]->name;
     }
     const char *near = num_nearest_word(name, names, (int)fit_n_laws);
     if (near) err_set(e, ST_USAGE, "no law '%s'; did you mean '%s'? (muscale fit --list-laws)", name, near);
@@ -113,12 +32,38 @@ int fit_law_param(const fit_law *law, const char *name)
     return -1;
 }
 
-double fit_law_loss(const fit_law *law, const double *params, const double *x)
+int fit_law_floor(const fit_law *law)
 {
-    double theta[FIT_MAX_PARAMS], z[FIT_MAX_COLS], ln_pred;
-    const double *zs[FIT_MAX_COLS];
+    if (law->floor) return fit_law_param(law, law->floor);
+    for (size_t k = 0; k < law->n_terms; k++)
+        if (law->terms[k].exponent < 0) return law->terms[k].amplitude;
+    return -1;
+}
+
+status fit_model_init(fit_model *m, const fit_law *law, const fit_data *data, err *e)
+{
+    *m = (fit_model){.law = law};
+    return law->bind ? law->bind(m, data, e) : ST_OK;
+}
+
+void fit_model_free(fit_model *m)
+{
+    if (m->law && m->law->unbind) m->law->unbind(m);
+    memset(m, 0, sizeof *m);
+}
+
+double fit_model_value(const fit_model *m, const double *params, const double *x)
+{
+    const fit_law *law = m->law;
+    enum { SMALL = 4096 };
+    static const size_t zero_row = 0;
+    double theta[FIT_MAX_PARAMS], z[FIT_MAX_COLS], ln_pred, room[SMALL];
+    double *scratch = m->scratch <= SMALL ? room : malloc(m->scratch * sizeof *scratch);
+    fit_rows rows = {.n = 1, .row = &zero_row};
+    if (!scratch) return NAN;
     for (size_t i = 0; i < law->n_params; i++) theta[i] = law->params[i].log ? log(params[i]) : params[i];
-    for (size_t c = 0; c < law->n_cols; c++) z[c] = log(x[c]), zs[c] = &z[c];
-    law->eval(law, &ln_pred, NULL, NULL, theta, zs, 1);
+    for (size_t c = 0; c < law->n_cols; c++) z[c] = log(x[c]), rows.x[c] = &x[c], rows.z[c] = &z[c];
+    law->eval(m, scratch, &ln_pred, NULL, NULL, theta, &rows);
+    if (scratch != room) free(scratch);
     return exp(ln_pred);
 }

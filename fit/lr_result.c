@@ -50,13 +50,13 @@ status fit_from_lr_optimum(fit_result *r, const lr_optimum *lr, const table *t, 
     json_object_set_new(r->extra, "groups", lr_optimum_groups_json(lr));
     json_object_set_new(r->extra, "trend", lr_optimum_trend_json(lr));
     p->n = r->n_points = n - diverged;
-    p->loss = malloc((n + 1) * sizeof *p->loss);
+    p->y = malloc((n + 1) * sizeof *p->y);
     p->inputs = malloc((t->n_sources + 1) * sizeof *p->inputs);
     r->fitted = malloc((n + 1) * sizeof *r->fitted);
-    if (!p->loss || !p->inputs || !r->fitted) return err_set(e, ST_NOMEM, "no memory for %zu rows", n);
+    if (!p->y || !p->inputs || !r->fitted) return err_set(e, ST_NOMEM, "no memory for %zu rows", n);
     for (size_t i = 0; i < lr->n_groups; i++)
         for (size_t k = 0; k < lr->groups[i].n; k++)
-            if (isfinite(lr->groups[i].loss[k])) r->fitted[at] = NAN, p->loss[at++] = lr->groups[i].loss[k];
+            if (isfinite(lr->groups[i].loss[k])) r->fitted[at] = NAN, p->y[at++] = lr->groups[i].loss[k];
     p->n = r->n_points = at;
     memcpy(p->inputs, t->sources, t->n_sources * sizeof *p->inputs);
     p->n_inputs = t->n_sources;

@@ -5,6 +5,17 @@
 
 #include "fit/run.h"
 
+const double *fit_data_column(const fit_data *d, const char *name)
+{
+    if (!strcmp(name, "N") && d->N) return d->N;
+    if (!strcmp(name, "D") && d->D) return d->D;
+    if (!strcmp(name, "C") && d->C) return d->C;
+    if (!strcmp(name, "x") || (d->x_name[0] && !strcmp(name, d->x_name))) return d->x;
+    for (size_t k = 0; k < d->n_more; k++)
+        if (!strcmp(name, d->more[k].name)) return d->more[k].x;
+    return NULL;
+}
+
 void fit_data_free(fit_data *d)
 {
     if (!d) return;
@@ -12,7 +23,8 @@ void fit_data_free(fit_data *d)
     free(d->D);
     free(d->C);
     free(d->x);
-    free(d->loss);
+    free(d->y);
+    for (size_t k = 0; k < d->n_more; k++) free(d->more[k].x);
     free(d->held_out);
     free(d->cluster);
     free(d->inputs);
@@ -24,6 +36,7 @@ void fit_result_free(fit_result *r)
     if (!r) return;
     fit_data_free(&r->points);
     free(r->fitted);
+    free(r->holdout);
     free(r->samples);
     free(r->budgets);
     json_decref(r->extra);
@@ -58,7 +71,14 @@ status fit_result_points(fit_result *r, const fit_data *data, err *e)
     p->n = r->n_points = n;
     bool ok = copy_column(&p->N, data->N, data, n) && copy_column(&p->D, data->D, data, n) &&
               copy_column(&p->C, data->C, data, n) && copy_column(&p->x, data->x, data, n) &&
-              copy_column(&p->loss, data->loss, data, n);
+              copy_column(&p->y, data->y, data, n);
+    for (size_t k = 0; k < data->n_more && ok; k++) {
+        memcpy(p->more[k].name, data->more[k].name, FIT_NAME);
+        ok = copy_column(&p->more[k].x, data->more[k].x, data, n);
+        p->n_more++;
+    }
+    memcpy(p->target, data->target, sizeof p->target);
+    if (!p->target[0]) snprintf(p->target, sizeof p->target, "loss");
     r->fitted = malloc((n + 1) * sizeof *r->fitted);
     if (data->n_inputs) p->inputs = malloc(data->n_inputs * sizeof *p->inputs);
     if (!ok || !r->fitted || (data->n_inputs && !p->inputs)) return err_set(e, ST_NOMEM, "no memory for %zu rows", n);

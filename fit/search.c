@@ -4,21 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double DEAD_SHARE = 1e-8;       /* below this on all rows a term's gradient is 0 */
 static const double STATIONARY = 1e-9;       /* Newton decrement over F */
 static const double SAME_F = 1e-6;           /* "reached the best" */
 static const double BASIN_WITHIN = 1e-2;     /* basins worth naming */
 static const double SAME_COORDINATE = 1e-2;  /* two ends nearer than this in every coordinate are one basin, ... */
 static const double SAME_PREDICTION = 1e-6; /* ... or whose ln L differ by no more on any row: a flat valley, not two */
-
-/* The floor may vanish (E at 0 is what some data say, and trust reports it); a dead power term is a start that never
- * moved. */
-static bool alive(const fit_problem *p, const double *phi)
-{
-    for (size_t k = 0; k < p->law->n_terms; k++)
-        if (!p->dropped[k] && p->law->terms[k].exponent >= 0 && fit_problem_share(p, phi, k) < DEAD_SHARE) return false;
-    return true;
-}
 
 status fit_solve_from(fit_end *out, fit_problem *p, const fit_solver *solver, const double *start, err *e)
 {
@@ -28,7 +18,7 @@ status fit_solve_from(fit_end *out, fit_problem *p, const fit_solver *solver, co
     status s = p->n_free ? solver->run(&r, p, out->phi, e) : ST_OK;
     if (s) return s;
     double decrement = fit_decrement(p, out->phi, &out->f);
-    out->ok = isfinite(out->f) && alive(p, out->phi) && (decrement <= STATIONARY * out->f || out->f <= 4 * p->floor);
+    out->ok = isfinite(out->f) && fit_problem_alive(p, out->phi) && (decrement <= STATIONARY * out->f || out->f <= 4 * p->floor);
     return ST_OK;
 }
 
@@ -41,11 +31,11 @@ static bool same_place(fit_problem *p, const fit_end *a, const fit_end *b, doubl
         if (fabs(a->phi[f] - b->phi[f]) > SAME_COORDINATE * unit) near = false;
     }
     if (near) return true;
-    fit_problem_eval(p, a->phi, NULL, NULL);
-    memcpy(scratch, fit_problem_ln_pred(p), p->n * sizeof *scratch);
-    fit_problem_eval(p, b->phi, NULL, NULL);
+    double *other = scratch + p->n;
+    fit_problem_predict(p, a->phi, scratch, NULL);
+    fit_problem_predict(p, b->phi, other, NULL);
     for (size_t i = 0; i < p->n; i++)
-        if (fabs(scratch[i] - fit_problem_ln_pred(p)[i]) > SAME_PREDICTION) return false;
+        if (fabs(scratch[i] - other[i]) > SAME_PREDICTION) return false;
     return true;
 }
 
@@ -71,18 +61,27 @@ static void collect(fit_search *out, fit_problem *p, const fit_end *end, double 
     if (!out->n_basins) out->basin[out->n_basins++] = end[0]; /* nothing ended well */
 }
 
-status fit_search_run(fit_search *out, fit_problem *p, const fit_solver *solver, const fit_start_list *starts, err *e)
+typedef struct ends { const fit_solver *solver; const fit_start_list *starts; fit_end *end; } ends;
+
+static status run_start(void *self, fit_problem *p, size_t i, err *e)
+{
+    ends *x = self;
+    status s = fit_solve_from(&x->end[i], p, x->solver, x->starts->s[i].phi, e);
+    if (!isfinite(x->end[i].f)) x->end[i].f = INFINITY;
+    return s;
+}
+
+status fit_search_run(fit_search *out, fit_problem *p, const fit_solver *solver, const fit_start_list *starts, size_t threads,
+                      err *e)
 {
     memset(out, 0, sizeof *out);
     fit_end *end = calloc(starts->n + 1, sizeof *end);
-    double *scratch = malloc((p->n + 1) * sizeof *scratch);
+    double *scratch = malloc((2 * p->n + 1) * sizeof *scratch);
+    ends x = {solver, starts, end};
     status s = end && scratch ? ST_OK : err_set(e, ST_NOMEM, "no memory for %zu starts", starts->n);
-    for (size_t i = 0; i < starts->n && !s; i++) {
-        s = fit_solve_from(&end[i], p, solver, starts->s[i].phi, e);
-        if (!isfinite(end[i].f)) end[i].f = INFINITY;
-        out->n_rejected += !end[i].ok;
-    }
+    if (!s) s = fit_in_parallel(p, starts->n, fit_threads(solver, threads), run_start, &x, e);
     out->n_starts = starts->n;
+    for (size_t i = 0; i < starts->n && !s; i++) out->n_rejected += !end[i].ok;
     if (!s && starts->n) {
         qsort(end, starts->n, sizeof *end, by_f);
         out->found = end[0].ok;

@@ -8,11 +8,13 @@ typedef struct fit_start_list { size_t n; fit_start *s; } fit_start_list;
 
 /* Starts as o->starts says; screened ones best first. */
 status fit_starts_make(fit_start_list *out, fit_problem *p, const fit_opts *o, err *e);
+/* Linear parameters by projection for the rows' present weights, and how good that is: the order of screening. */
+double fit_start_value(fit_problem *p, double *phi);
 void fit_starts_free(fit_start_list *l);
 
 typedef struct fit_end {
     double phi[FIT_MAX_PARAMS], f;
-    bool ok;                     /* stationary, and every power term alive */
+    bool ok;                     /* stationary, and every term alive */
 } fit_end;
 
 /* One start run to its end and judged. */
@@ -26,5 +28,14 @@ typedef struct fit_search {
     size_t basin_starts[FIT_MAX_BASINS];
 } fit_search;
 
-status fit_search_run(fit_search *out, fit_problem *p, const fit_solver *solver, const fit_start_list *starts, err *e);
+status fit_search_run(fit_search *out, fit_problem *p, const fit_solver *solver, const fit_start_list *starts, size_t threads,
+                      err *e);
+
+/* Threads to use: what was asked, or one per processor; one for solvers that keep global state. */
+size_t fit_threads(const fit_solver *solver, size_t asked);
+
+/* Runs fn for every item, on copies of p, one per thread; each item must write to its own place. The first error by
+ * item is returned. */
+typedef status fit_item_fn(void *self, fit_problem *p, size_t item, err *e);
+status fit_in_parallel(fit_problem *p, size_t n, size_t threads, fit_item_fn *fn, void *self, err *e);
 #endif

@@ -4,9 +4,9 @@
 #include <string.h>
 
 const fit_solver fit_solvers[] = {
-    {"newton", "own damped Newton with exact second derivatives, bounds by projection", false, true, fit_newton},
-    {"gsl-bfgs", "GSL vector_bfgs2, exact gradient: the cross-check", false, false, fit_gsl_bfgs},
-    {"gsl-lm", "GSL nonlinear least squares (Levenberg-Marquardt): squared objectives only", true, false, fit_gsl_lm},
+    {"newton", "own damped Newton with exact second derivatives, bounds by projection", false, true, true, fit_newton},
+    {"gsl-bfgs", "GSL vector_bfgs2, exact gradient: the cross-check", false, false, false, fit_gsl_bfgs},
+    {"gsl-lm", "GSL nonlinear least squares (Levenberg-Marquardt): squared objectives only", true, false, false, fit_gsl_lm},
 };
 const size_t fit_n_solvers = sizeof fit_solvers / sizeof *fit_solvers;
 

@@ -13,7 +13,7 @@ typedef struct fit_solved {
 
 struct fit_solver {
     const char *name, *meaning;
-    bool squared_only, bounds;
+    bool squared_only, bounds, threads; /* threads: several may run at once */
     status (*run)(fit_solved *out, fit_problem *p, double *phi, err *e); /* phi: start in, end out */
 };
 extern const fit_solver fit_solvers[];

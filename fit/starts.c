@@ -1,5 +1,5 @@
-/* Starts. Default ("screen"): a grid over the exponents alone, amplitudes by variable projection; every one of them is
- * then run to its end, so nothing rests on the screening's order. "grid": the published grid, all of it. */
+/* Starts. Default ("screen"): a grid over the parameters that are not linear, the linear ones by variable projection. For
+ * sums of powers every one of them is then run to its end, so nothing rests on the screening's order. "grid": the published grid, all of it. */
 #include "fit/search.h"
 
 #include <math.h>
@@ -11,7 +11,10 @@
  * the Chinchilla points all but a few end in the optimum (tests/fit/test_reference.c), where 221 of 500 raw ones do
  * (BFGS with exact gradient, 500 starts of the published grid's spacing). */
 static const double exponent_grid[] = {.03, .08, .15, .25, .37, .5, .7, 1, 1.5, 2.5};
-enum { N_EXPONENT = sizeof exponent_grid / sizeof *exponent_grid, MAX_STARTS = 1 << 20, SCREENED = 64 };
+enum { N_EXPONENT = sizeof exponent_grid / sizeof *exponent_grid, MAX_STARTS = 1 << 20 };
+/* Other laws: their own grid over the parameters that are not linear, or as many random points of its box when the grid
+ * is larger; of these the best by projection are run to their ends. */
+enum { SCREENED_FROM = 1024, SCREENED = 64 };
 
 void fit_starts_free(fit_start_list *l)
 {
@@ -33,7 +36,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static status screened_terms(fit_start_list *l, const fit_problem *p, err *e)
+static status screened_terms(fit_start_list *l, fit_problem *p, err *e)
 {
     size_t total = 1;
     bool is_exponent[FIT_MAX_PARAMS] = {0};
@@ -82,18 +85,60 @@ static status published_grid(fit_start_list *l, fit_problem *p, err *e)
     return s;
 }
 
+static void random_point(fit_problem *p, double *phi, uint64_t seed, size_t i)
+{
+    double theta[FIT_MAX_PARAMS];
+    for (size_t j = 0; j < p->law->n_params; j++) {
+        const fit_param *q = &p->law->params[j];
+        double lo = q->grid[0], hi = q->grid[q->n_grid - 1];
+        theta[j] = lo + (hi - lo) * rng_uniform(seed, RNG_FIT_START,
+                                                (uint32_t)(p->slot[j] < 0 ? (int)j : p->first[p->slot[j]]), i);
+        if (p->slot[j] < 0) theta[j] = p->fixed[j];
+    }
+    from_coordinates(p, phi, theta);
+}
+
 static status random_starts(fit_start_list *l, fit_problem *p, size_t n, uint64_t seed, err *e)
 {
     status s = room(l, n, e);
-    for (size_t i = 0; i < n && !s; i++) {
-        double theta[FIT_MAX_PARAMS];
-        for (size_t j = 0; j < p->law->n_params; j++) {
-            const fit_param *q = &p->law->params[j];
-            double lo = q->grid[0], hi = q->grid[q->n_grid - 1];
-            theta[j] = lo + (hi - lo) * rng_uniform(seed, RNG_FIT_START,
-                                                    (uint32_t)(p->slot[j] < 0 ? (int)j : p->first[p->slot[j]]), i);
+    for (size_t i = 0; i < n && !s; i++) random_point(p, l->s[l->n++].phi, seed, i);
+    return s;
+}
+
+static bool is_linear(const fit_problem *p, size_t f)
+{
+    for (size_t k = 0; k < p->n_linear; k++)
+        if (p->slot[p->linear[k]] == (int)f) return true;
+    return false;
+}
+
+double fit_start_value(fit_problem *p, double *phi)
+{
+    double v = p->n_linear || p->law->n_terms ? fit_varpro(p, phi) : NAN;
+    if (p->law->n_terms) return v;
+    v = fit_problem_eval(p, phi, NULL, NULL);
+    return v;
+}
+
+/* The law's grid over what is not linear; SCREENED_FROM random points where that is larger. */
+static status screened_other(fit_start_list *l, fit_problem *p, uint64_t seed, err *e)
+{
+    size_t total = 1;
+    for (size_t f = 0; f < p->n_free && total <= SCREENED_FROM; f++)
+        if (!is_linear(p, f)) total *= p->law->params[p->first[f]].n_grid;
+    bool grid = total <= SCREENED_FROM;
+    status s = room(l, grid ? total : SCREENED_FROM, e);
+    for (size_t i = 0; i < (grid ? total : SCREENED_FROM) && !s; i++) {
+        fit_start *start = &l->s[l->n++];
+        random_point(p, start->phi, seed, i); /* linear ones: somewhere, for when projection finds nothing */
+        size_t digits = i;
+        for (size_t f = 0; f < p->n_free && grid; f++) {
+            const fit_param *q = &p->law->params[p->first[f]];
+            if (is_linear(p, f)) continue;
+            start->phi[f] = q->grid[digits % q->n_grid], digits /= q->n_grid;
         }
-        from_coordinates(p, l->s[l->n++].phi, theta);
+        fit_problem_clip(p, start->phi);
+        start->value = fit_start_value(p, start->phi);
     }
     return s;
 }
@@ -113,10 +158,7 @@ status fit_starts_make(fit_start_list *out, fit_problem *p, const fit_opts *o, e
     case FIT_STARTS_SCREEN: break;
     }
     if (p->law->n_terms) s = screened_terms(out, p, e);
-    else {
-        s = published_grid(out, p, e);
-        for (size_t i = 0; i < out->n && !s; i++) out->s[i].value = fit_problem_eval(p, out->s[i].phi, NULL, NULL);
-    }
+    else s = screened_other(out, p, o->seed, e);
     if (s) return s;
     qsort(out->s, out->n, sizeof *out->s, by_value);
     if (!p->law->n_terms && out->n > SCREENED) out->n = SCREENED;

@@ -7,17 +7,14 @@
 
 #include "fit/run.h"
 
-/* Likelihood ratio, 95 % of chi-square with one degree of freedom, halved: E = 0 is one parameter less. */
-static const double FLOOR_GAIN = 1.92;
-/* 99.9 % of chi-square with two, halved: a power term has two parameters. Stricter than the floor's, because a term
- * that is only noise has many exponents to choose from: with losses permuted 5 % would pass too often. */
-static const double TERM_GAIN = 6.91;
 /* Share of the variance of ln D that ln N leaves unexplained. Below it all runs lie on one line of the (ln N, ln D)
  * plane, as with one budget or one ratio D/N. Chinchilla's 240 points have 0.89; ratios of 10, 20 and 40 over two decades
  * of N have 0.12. */
 static const double COLLINEAR = 1e-3;
-static const double FLOOR_ZERO =
-    1e-3; /* of the lowest loss: an interval of E that reaches below is one that reaches 0 */
+/* Smallest eigenvalue of the correlation of the derivatives at the optimum. Below it two parameters do the same to every row
+ * within 1e-5 of their effect: only the noise, or the rounding, chooses between them. Chinchilla's points have 7e-5. */
+static const double ONE_DIRECTION = 1e-10;
+static const double FLOOR_ZERO = 1e-3; /* of the lowest loss: an interval of E that reaches below is one that reaches 0 */
 static const double FLAT_WIDTH = 1;         /* 95 % interval of an exponent, over its value */
 static const double FLAT_FLOOR = .5;         /* 95 % interval of the floor, over its value */
 static const double BOOT_LOST = .1;         /* resamples without a usable end */
@@ -57,114 +54,166 @@ static void nullify_all(fit_result *r)
     for (size_t j = 0; j < r->n_params; j++) nullify(&r->params[j]);
 }
 
-static void nullify_term(fit_result *r, const fit_term *t)
+static const char *column_name(const fit_result *r, const fit_law *law, size_t c)
 {
-    nullify(&r->params[t->amplitude]);
-    if (t->exponent >= 0) nullify(&r->params[t->exponent]);
+    return !strcmp(law->cols[c], "x") && r->x[0] ? r->x : law->cols[c];
+}
+
+static bool refuse_all(fit_result *r)
+{
+    nullify_all(r);
+    return false;
 }
 
 static bool separable(fit_result *r, const fit_law *law, const fit_evidence *ev)
 {
-    const char *x = r->x[0] ? r->x : "x";
-    for (size_t c = 0; c < law->n_cols; c++)
+    for (size_t c = 0; c < law->n_cols && law->n_terms; c++)
         if (ev->distinct[c] == 1) {
-            const char *name = strcmp(law->cols[c], "x") ? law->cols[c] : x;
             fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", 1,
-                          "all rows have one %s: its term and the floor cannot be told apart", name);
-            nullify_all(r);
-            return false;
+                          "all rows have one %s: its term and the floor cannot be told apart", column_name(r, law, c));
+            return refuse_all(r);
         }
     if (ev->collinear < COLLINEAR) {
         fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", ev->collinear,
                       "ln %s follows from ln %s (%.2g of its variance is left, %.0e is needed): alpha and beta cannot "
                       "be told apart; add runs off that line",
                       law->cols[1], law->cols[0], ev->collinear, COLLINEAR);
-        nullify_all(r);
-        return false;
+        return refuse_all(r);
     }
     if (!ev->found) {
         fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", NAN,
                       "no start ended in a minimum with all terms alive: the data do not show this law");
-        nullify_all(r);
-        return false;
+        return refuse_all(r);
+    }
+    if (ev->weakest < ONE_DIRECTION && ev->weak[1] >= 0) {
+        fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", ev->weakest,
+                      "%s and %s do the same to every row (eigenvalue %.1e of the correlation of their effects, %.0e is "
+                      "needed): pin one with --fix, or add runs that tell them apart",
+                      r->names[ev->weak[0]], r->names[ev->weak[1]], ev->weakest, ONE_DIRECTION);
+        nullify(&r->params[ev->weak[0]]);
+        nullify(&r->params[ev->weak[1]]);
     }
     return true;
 }
 
-static void judge_terms(fit_result *r, const fit_law *law, const fit_evidence *ev)
+/* Each test of a term, or of a null that the law's row names; floors are judged apart. */
+static void judge_tests(fit_result *r, const fit_law *law, const fit_evidence *ev)
 {
-    const char *x = r->x[0] ? r->x : "x";
-    for (size_t k = 0; k < law->n_terms; k++) {
-        const fit_term *t = &law->terms[k];
-        if (t->exponent < 0) continue;
-        const char *column = strcmp(law->cols[t->column], "x") ? law->cols[t->column] : x;
-        bool bound = r->params[t->exponent].at_bound;
-        if (!bound && !(ev->gain[k] < TERM_GAIN)) continue;
-        if (bound)
-            fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", r->params[t->exponent].value,
-                          "%s ended at its bound (%.3g): the term of %s is not determined", r->names[t->exponent],
-                          r->params[t->exponent].value, column);
-        else
-            fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", ev->gain[k],
+    for (size_t k = 0; k < ev->n_tests; k++) {
+        const fit_test *t = &ev->tests[k];
+        if (t->floor || !(t->gain < t->needed)) continue;
+        const char *name = r->names[t->amplitude], *column = NULL;
+        for (size_t i = 0; i < law->n_terms; i++)
+            if (law->terms[i].amplitude == t->amplitude) column = column_name(r, law, (size_t)law->terms[i].column);
+        if (t->meaning)
+            fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", t->gain,
+                          "%s is not shown: %s costs only %.2f of log-likelihood, %.2f is needed", name, t->meaning,
+                          t->gain, t->needed);
+        else if (column)
+            fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", t->gain,
                           "the term of %s does not show: it improves the log-likelihood by %.2f, %.2f is needed",
-                          column, ev->gain[k], TERM_GAIN);
-        nullify_term(r, t);
+                          column, t->gain, t->needed);
+        else
+            fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", t->gain,
+                          "%s does not show: without it the log-likelihood is only %.2f lower, %.2f is needed", name,
+                          t->gain, t->needed);
+        nullify(&r->params[t->amplitude]);
+        if (t->exponent >= 0) nullify(&r->params[t->exponent]);
+    }
+}
+
+/* A parameter that stands at the end of its domain was not found there, it was stopped there. */
+static void judge_bounds(fit_result *r, const fit_law *law)
+{
+    int floor = fit_law_floor(law);
+    for (size_t j = 0; j < law->n_params; j++) {
+        fit_estimate *p = &r->params[j];
+        if (!p->at_bound || (int)j == floor || isnan(p->value)) continue;
+        fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", p->value,
+                      "%s ended at its bound (%.3g): it is not determined by the data", r->names[j], p->value);
+        for (size_t k = 0; k < law->n_terms; k++)
+            if (law->terms[k].exponent == (int)j) nullify(&r->params[law->terms[k].amplitude]);
+        nullify(p);
     }
 }
 
 static void judge_floor(fit_result *r, const fit_law *law, const fit_evidence *ev)
 {
+    int j = fit_law_floor(law);
     double lowest = INFINITY;
-    for (size_t i = 0; i < r->points.n; i++) lowest = fmin(lowest, r->points.loss[i]);
-    for (size_t k = 0; k < law->n_terms; k++) {
-        const fit_term *t = &law->terms[k];
-        fit_estimate *p = &r->params[t->amplitude];
-        if (t->exponent >= 0 || p->fixed) continue;
-        if (p->at_bound || p->value < FLOOR_ZERO * lowest)
-            fit_trust_add(&r->trust, FIT_REFUSE, "floor_unidentified", p->value,
-                          "%s went to 0: the losses show no floor; a prediction beyond the data would hang on it",
-                          r->names[t->amplitude]);
-        else if (ev->gain[k] < FLOOR_GAIN)
-            fit_trust_add(&r->trust, FIT_REFUSE, "floor_unidentified", ev->gain[k],
-                          "without %s the log-likelihood is only %.2f lower, %.2f is needed", r->names[t->amplitude],
-                          ev->gain[k], FLOOR_GAIN);
-        else if (p->lo < FLOOR_ZERO * lowest)
-            fit_trust_add(&r->trust, FIT_REFUSE, "floor_unidentified", p->lo, "the 95 %% interval of %s reaches 0",
-                          r->names[t->amplitude]);
-        else continue;
-        nullify(p);
-    }
+    if (j < 0 || r->params[j].fixed || isnan(r->params[j].value)) return;
+    fit_estimate *p = &r->params[j];
+    const fit_test *test = NULL;
+    for (size_t k = 0; k < ev->n_tests; k++)
+        if (ev->tests[k].floor) test = &ev->tests[k];
+    for (size_t i = 0; i < r->points.n; i++) lowest = fmin(lowest, r->points.y[i]);
+    if (p->at_bound || p->value < FLOOR_ZERO * lowest)
+        fit_trust_add(&r->trust, FIT_REFUSE, "floor_unidentified", p->value,
+                      "%s went to 0: the losses show no floor; a prediction beyond the data would hang on it",
+                      r->names[j]);
+    else if (test && test->gain < test->needed)
+        fit_trust_add(&r->trust, FIT_REFUSE, "floor_unidentified", test->gain,
+                      "without %s the log-likelihood is only %.2f lower, %.2f is needed", r->names[j], test->gain,
+                      test->needed);
+    else if (p->lo < FLOOR_ZERO * lowest)
+        fit_trust_add(&r->trust, FIT_REFUSE, "floor_unidentified", p->lo, "the 95 %% interval of %s reaches 0",
+                      r->names[j]);
+    else return;
+    nullify(p);
 }
 
-/* ln L at 10 x the compute of the largest run, by parameters `v`. */
-static double at_target(const fit_result *r, const fit_law *law, const double *v)
+/* ln L at 10 x the compute of the largest run, by parameters `v`: every column at its largest, N, D and x multiplied so that
+ * the compute is. */
+static double at_target(const fit_result *r, const fit_model *m, const double *v)
 {
+    const fit_law *law = m->law;
+    size_t n_scaled = 0;
     double x[FIT_MAX_COLS];
+    bool scaled[FIT_MAX_COLS];
     for (size_t c = 0; c < law->n_cols; c++) {
         const double *column = fit_data_column(&r->points, law->cols[c]);
         double hi = 0;
         for (size_t i = 0; i < r->points.n; i++) hi = fmax(hi, column[i]);
-        x[c] = hi * pow(TARGET_FACTOR, 1. / (double)law->n_cols);
+        scaled[c] = strlen(law->cols[c]) == 1 && strchr("NDx", law->cols[c][0]);
+        n_scaled += scaled[c];
+        x[c] = hi;
     }
-    return log(fit_law_loss(law, v, x));
+    for (size_t c = 0; c < law->n_cols; c++)
+        if (scaled[c]) x[c] *= pow(TARGET_FACTOR, 1. / (double)n_scaled);
+    return log(fit_model_value(m, v, x));
+}
+
+/* How far the minima lie apart in ln L at the target, and half the 95 % interval there. Laws that answer for no single point
+ * (whole curves) are compared on the rows instead. */
+static void spread_of_basins(double *worst, double *half, const fit_result *r, const fit_law *law)
+{
+    fit_model m;
+    fit_estimate spread = {0};
+    double *v = malloc((r->boot_ok + 1) * sizeof *v);
+    *worst = 0, *half = 2 * r->residual_sd;
+    if (v && !fit_model_init(&m, law, NULL, NULL)) {
+        double best = at_target(r, &m, r->basins[0].params);
+        for (size_t b = 0; b < r->boot_ok; b++) v[b] = at_target(r, &m, r->samples + b * r->n_params);
+        fit_percentiles(&spread, v, r->boot_ok);
+        if (r->boot_ok > 1) *half = (spread.hi - spread.lo) / 2;
+        for (size_t b = 1; b < r->n_basins; b++)
+            *worst = fmax(*worst, fabs(at_target(r, &m, r->basins[b].params) - best));
+        fit_model_free(&m);
+    }
+    free(v);
 }
 
 static void judge_basins(fit_result *r, const fit_law *law)
 {
+    double worst, half;
     if (r->n_basins < 2) return;
-    fit_estimate spread = {0};
-    double *v = malloc((r->boot_ok + 1) * sizeof *v), best = at_target(r, law, r->basins[0].params), worst = 0;
-    for (size_t b = 0; b < r->boot_ok && v; b++) v[b] = at_target(r, law, r->samples + b * r->n_params);
-    fit_percentiles(&spread, v, v ? r->boot_ok : 0);
-    free(v);
-    double half = r->boot_ok > 1 ? (spread.hi - spread.lo) / 2 : 2 * r->residual_sd;
-    for (size_t b = 1; b < r->n_basins; b++) worst = fmax(worst, fabs(at_target(r, law, r->basins[b].params) - best));
+    spread_of_basins(&worst, &half, r, law);
     double gap = r->basins[r->n_basins - 1].objective_value / r->objective_value - 1;
     if (worst > half) {
         fit_trust_add(&r->trust, FIT_REFUSE, "conflicting_basins", worst,
-                      "%zu minima within 1 %% of the objective differ by %.2g in ln L at %g x the compute, the "
+                      "%zu minima within 1 %% of the objective differ by %.2g in ln %s at %g x the compute, the "
                       "interval is +-%.2g",
-                      r->n_basins, worst, TARGET_FACTOR, half);
+                      r->n_basins, worst, r->points.target, TARGET_FACTOR, half);
         nullify_all(r);
     } else
         fit_trust_add(&r->trust, FIT_WARN, "multiple_basins", (double)r->n_basins,
@@ -172,22 +221,15 @@ static void judge_basins(fit_result *r, const fit_law *law)
                       r->n_basins, gap);
 }
 
-static bool is_floor(const fit_law *law, int param)
-{
-    for (size_t k = 0; k < law->n_terms; k++)
-        if (law->terms[k].amplitude == param && law->terms[k].exponent < 0) return true;
-    return false;
-}
-
 static void judge_directions(fit_result *r, const fit_law *law)
 {
     for (size_t j = 0; j < r->n_params; j++) {
         const fit_estimate *p = &r->params[j];
-        double limit = is_floor(law, (int)j) ? FLAT_FLOOR
+        double limit = (int)j == fit_law_floor(law) ? FLAT_FLOOR
                        : law->params[j].log  ? INFINITY
                                              : FLAT_WIDTH; /* amplitudes are always wide */
         if (p->fixed || isnan(p->value) || isnan(p->lo)) continue;
-        double width = (p->hi - p->lo) / p->value;
+        double width = (p->hi - p->lo) / fabs(p->value);
         if (width > limit)
             fit_trust_add(&r->trust, FIT_WARN, "flat_direction", width,
                           "the 95 %% interval of %s, %.3g to %.3g, is %.2g times its value (limit %g)", r->names[j],
@@ -239,7 +281,8 @@ void fit_judge(fit_result *r, const fit_law *law, const fit_evidence *ev)
         judge_basins(r, law);
         judge_directions(r, law);
         judge_floor(r, law, ev);
-        judge_terms(r, law, ev);
+        judge_bounds(r, law);
+        judge_tests(r, law, ev);
         judge_holdout(r, ev);
     }
     fit_judge_conventions(r, law_uses(r, law, "N"), law_uses(r, law, "C") || (r->points.C && law->allocation));

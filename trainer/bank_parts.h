@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 
 #include "kernels/kernels.h"
-#include "kernels/pool.h"
+#include "base/pool.h"
 #include "trainer/bank.h"
 #include "trainer/model.h"
 

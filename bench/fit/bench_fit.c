@@ -16,7 +16,7 @@ static status reference(fit_data *d, err *e)
         .cols = cols, .n_cols = 3, .where = "loss < 3.4469", .count_rule = "total", .flops_rule = "6N"};
     snprintf(path, sizeof path, "%s/chinchilla_svg/svg_extracted_data.csv", getenv("MUSCALE_REFERENCE"));
     status s = table_read(&t, path, e);
-    if (!s) s = fit_input(d, &t, &fit_laws[0], &in, NULL, NULL, e);
+    if (!s) s = fit_input(d, &t, fit_laws[0], &in, NULL, NULL, e);
     table_free(&t);
     return s;
 }
@@ -47,7 +47,7 @@ int main(void)
     }
     if (!real) grid_data(&d, &plain_truth, 20, 12, 2.5, .006, 1);
     printf("chinchilla, %zu rows (%s), one thread\n", d.n, real ? "reference points" : "synthetic");
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 0;
     int rc = timed("fit, screened starts", &d, &o);
     o.starts = FIT_STARTS_GRID;

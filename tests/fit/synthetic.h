@@ -19,7 +19,7 @@ static inline void data_alloc(fit_data *d, size_t n)
     d->N = malloc((n + 1) * sizeof(double));
     d->D = malloc((n + 1) * sizeof(double));
     d->C = malloc((n + 1) * sizeof(double));
-    d->loss = malloc((n + 1) * sizeof(double));
+    d->y = malloc((n + 1) * sizeof(double));
     d->seed_sd = NAN;
     snprintf(d->count_rule, sizeof d->count_rule, "total");
     snprintf(d->flops_rule, sizeof d->flops_rule, "6N");
@@ -39,7 +39,7 @@ static inline void grid_data(fit_data *d, const truth *t, size_t n_sizes, size_t
         d->N[i] = 1e7 * pow(10, span * (double)(i / n_tokens) / (double)(n_sizes > 1 ? n_sizes - 1 : 1));
         d->D[i] = 5e8 * pow(10, span * (double)(i % n_tokens) / (double)(n_tokens > 1 ? n_tokens - 1 : 1));
         d->C[i] = 6 * d->N[i] * d->D[i];
-        d->loss[i] = true_loss(t, d->N[i], d->D[i]) * exp(noise * rng_normal(seed, RNG_TEST, 1, i));
+        d->y[i] = true_loss(t, d->N[i], d->D[i]) * exp(noise * rng_normal(seed, RNG_TEST, 1, i));
     }
 }
 
@@ -54,7 +54,7 @@ static inline void isoflop_data(fit_data *d, const truth *t, size_t n_budgets, d
         d->C[i] = 3e18 * pow(4, (double)(i / SIZES));
         d->N[i] = centre * g * pow(d->C[i] / 6, a) * pow(2, (double)(i % SIZES) - (SIZES - 1) / 2.);
         d->D[i] = d->C[i] / (6 * d->N[i]);
-        d->loss[i] = true_loss(t, d->N[i], d->D[i]) * exp(noise * rng_normal(seed, RNG_TEST, 2, i));
+        d->y[i] = true_loss(t, d->N[i], d->D[i]) * exp(noise * rng_normal(seed, RNG_TEST, 2, i));
     }
 }
 
@@ -65,7 +65,7 @@ static inline void power_data(fit_data *d, double E, double A, double alpha, siz
     snprintf(d->x_name, sizeof d->x_name, "D");
     for (size_t i = 0; i < n; i++) {
         d->x[i] = d->D[i] = 1e6 * pow(10, 3. * (double)i / (double)(n - 1));
-        d->loss[i] = (E + A * pow(d->x[i], -alpha)) * exp(noise * rng_normal(seed, RNG_TEST, 3, i));
+        d->y[i] = (E + A * pow(d->x[i], -alpha)) * exp(noise * rng_normal(seed, RNG_TEST, 3, i));
     }
     free(d->N);
     free(d->C);
@@ -76,14 +76,14 @@ static inline void power_data(fit_data *d, double E, double A, double alpha, siz
 static inline void heavy_tails(fit_data *d, uint64_t seed)
 {
     for (size_t i = 0; i < d->n; i++)
-        if (rng_uniform(seed, RNG_TEST, 10, i) < .3) d->loss[i] *= exp(.15 * rng_normal(seed, RNG_TEST, 9, i));
+        if (rng_uniform(seed, RNG_TEST, 10, i) < .3) d->y[i] *= exp(.15 * rng_normal(seed, RNG_TEST, 9, i));
 }
 
 static inline void permute_losses(fit_data *d, uint64_t seed)
 {
     double *old = malloc((d->n + 1) * sizeof *old);
-    memcpy(old, d->loss, d->n * sizeof *old);
-    for (size_t i = 0; i < d->n; i++) d->loss[i] = old[rng_permute(i, d->n, seed, RNG_TEST, 4)];
+    memcpy(old, d->y, d->n * sizeof *old);
+    for (size_t i = 0; i < d->n; i++) d->y[i] = old[rng_permute(i, d->n, seed, RNG_TEST, 4)];
     free(old);
 }
 

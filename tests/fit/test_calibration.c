@@ -35,14 +35,14 @@ static double make_sweep(fit_data *data, double columns[4][MAX_ROWS], const worl
 {
     double largest = 0;
     memset(data, 0, sizeof *data);
-    data->N = columns[0], data->D = columns[1], data->C = columns[2], data->loss = columns[3];
+    data->N = columns[0], data->D = columns[1], data->C = columns[2], data->y = columns[3];
     for (int i = 0; i < w->n_sizes; i++)
         for (int k = 0; k < w->n_tokens; k++) {
             size_t at = data->n++;
             data->N[at] = w->n0 * pow(w->n_factor, i);
             data->D[at] = w->d0 * pow(w->d_factor, k);
             data->C[at] = 6 * data->N[at] * data->D[at];
-            data->loss[at] = truth(w, data->N[at], data->D[at]) * exp(w->noise * rng_normal(seed, RNG_TEST, 1, at));
+            data->y[at] = truth(w, data->N[at], data->D[at]) * exp(w->noise * rng_normal(seed, RNG_TEST, 1, at));
             largest = fmax(largest, data->C[at]);
         }
     snprintf(data->count_rule, sizeof data->count_rule, "total");

@@ -41,7 +41,7 @@ Test(input, guesses_are_printed_and_validation_loss_wins)
         ST_OK, "%s", e.msg);
     cr_assert_eq(d.n, 2);
     cr_assert_eq(d.N[1], 2e6);
-    cr_assert_eq(d.loss[0], 3.3);
+    cr_assert_eq(d.y[0], 3.3);
     cr_assert(strstr(l.text, "'params' taken as N") && strstr(l.text, "'val_loss' taken as loss"), "%s", l.text);
     cr_assert_str_eq(d.count_rule, "unstated");
     cr_assert_null(d.C);
@@ -193,7 +193,7 @@ Test(input, rows_of_a_store_bring_their_conventions)
     table_add_col(&t, "loss", loss, &e);
     cr_assert_eq(table_col_index(&t, "status", &col, &e), ST_OK);
     for (size_t i = 0; i < 4; i++) table_set_word(&t, col, i, st[i], 0, 0, &e);
-    cr_assert_eq(fit_input(&d, &t, &fit_laws[0], &o, say, &l, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(fit_input(&d, &t, fit_laws[0], &o, say, &l, &e), ST_OK, "%s", e.msg);
     cr_assert_eq(d.n, 2);
     cr_assert_str_eq(d.count_rule, "total");
     cr_assert_str_eq(d.flops_rule, "exact");

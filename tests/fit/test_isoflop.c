@@ -6,7 +6,7 @@
 static void run(fit_result *r, fit_data *d, size_t bootstrap)
 {
     err e = {0};
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = bootstrap;
     cr_assert_eq(fit_isoflop(r, d, &o, &e), ST_OK, "%s", e.msg);
 }
@@ -42,7 +42,7 @@ Test(isoflop, budgets_that_do_not_bracket_are_dropped_and_named)
     fit_result r;
     isoflop_data(&d, &plain_truth, 5, 1, .001, 1);
     for (size_t i = 0; i < 7; i++)
-        d.N[i] /= 16, d.D[i] *= 16, d.loss[i] = true_loss(&plain_truth, d.N[i], d.D[i]); /* all too small */
+        d.N[i] /= 16, d.D[i] *= 16, d.y[i] = true_loss(&plain_truth, d.N[i], d.D[i]); /* all too small */
     run(&r, &d, 50);
     cr_assert(!r.budgets[0].bracketed);
     cr_assert(strstr(r.budgets[0].why, "larger"), "%s", r.budgets[0].why);

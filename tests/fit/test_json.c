@@ -24,7 +24,7 @@ static void make(fit_result *r, uint64_t seed)
 {
     fit_data d;
     err e = {0};
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 30;
     grid_data(&d, &plain_truth, 5, 5, 2, .004, seed);
     d.n_dropped = 1;
@@ -68,7 +68,7 @@ Test(json, round_trip)
     }
     const json_t *points = json_object_get(back.root, "points");
     for (size_t i = 0; i < 25; i++) {
-        cr_assert_eq(json_number_value(json_array_get(json_object_get(points, "loss"), i)), r.points.loss[i]);
+        cr_assert_eq(json_number_value(json_array_get(json_object_get(points, "loss"), i)), r.points.y[i]);
         cr_assert_eq(json_number_value(json_array_get(json_object_get(points, "fitted"), i)), r.fitted[i]);
     }
     cr_assert_eq(json_number_value(json_object_get(back.root, "objective_value")), r.objective_value);
@@ -90,7 +90,7 @@ Test(json, refused_numbers_are_null_and_stand_under_raw)
     char path[64];
     err e = {0};
     fit_data d;
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     truth t = plain_truth;
     t.E = 1e-9;
     o.bootstrap = 20;

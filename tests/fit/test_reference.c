@@ -50,7 +50,7 @@ static bool chinchilla(fit_data *d, const char *where)
     if (!reference(path, "chinchilla_svg/svg_extracted_data.csv")) return false;
     cr_assert_eq(table_read(&t, path, &e), ST_OK, "%s", e.msg);
     cr_assert_eq(t.n_rows, 245); /* C1 */
-    cr_assert_eq(fit_input(d, &t, &fit_laws[0], &in, NULL, NULL, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(fit_input(d, &t, fit_laws[0], &in, NULL, NULL, &e), ST_OK, "%s", e.msg);
     table_free(&t);
     return true;
 }
@@ -80,7 +80,7 @@ Test(reference, c2_objective_at_published_parameters)
     err e = {0};
     NEED(chinchilla(&d, FILTER));
     cr_assert_eq(d.n, 240);
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     cr_assert_eq(fit_problem_init(&p, &d, &o, &e), ST_OK);
     for (int k = 0; k < 2; k++) {
         double phi[5], v[5];
@@ -100,7 +100,7 @@ Test(reference, c3_c4_c5_optimum)
     fit_data d;
     fit_result r;
     NEED(chinchilla(&d, FILTER));
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 0;
     run(&r, &d, &o);
     cr_assert_leq(r.objective_value, .00101827405, "%.14g", r.objective_value);
@@ -127,7 +127,7 @@ Test(reference, c10_squared_error)
     fit_result r;
     NEED(chinchilla(&d, FILTER " and C < 1e21"));
     cr_assert_eq(d.n, 217);
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 0;
     o.objective = fit_objective_find("mse", NULL);
     for (size_t s = 0; fit_solver_name(s); s++) {
@@ -150,7 +150,7 @@ Test(reference, c11_row_bootstrap)
     fit_data d;
     fit_result r;
     NEED(chinchilla(&d, FILTER));
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 1000;
     run(&r, &d, &o);
     cr_assert_eq(r.boot_ok, 1000);
@@ -189,7 +189,7 @@ Test(reference, c12_cluster_bootstrap_and_profile_of_e)
         if (d.cluster[i] > top) top = d.cluster[i];
     }
     cr_assert_eq(top + 1, 40);
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     run(&r, &d, &o);
     cr_assert_float_eq(r.params[0].se / .0287, 1, .1, "E %g", r.params[0].se);
     cr_assert_float_eq(r.params[3].se / .0191, 1, .1, "alpha %g", r.params[3].se);
@@ -217,7 +217,7 @@ Test(reference, permuted_chinchilla_losses_are_never_ok)
         fit_result r;
         NEED(chinchilla(&d, FILTER));
         permute_losses(&d, seed);
-        fit_opts o = fit_opts_default(&fit_laws[0]);
+        fit_opts o = fit_opts_default(fit_laws[0]);
         o.bootstrap = 20;
         run(&r, &d, &o);
         cr_assert_neq(r.trust.verdict, FIT_OK);
@@ -237,7 +237,7 @@ static bool isoflops(fit_data *d)
         const json_t *o = json_array_get(a, i);
         d->N[i] = json_number_value(json_object_get(o, "parameters"));
         d->C[i] = json_number_value(json_object_get(o, "compute_budget"));
-        d->loss[i] = json_number_value(json_object_get(o, "final_loss"));
+        d->y[i] = json_number_value(json_object_get(o, "final_loss"));
         d->D[i] = d->C[i] / (6 * d->N[i]);
     }
     json_decref(a);
@@ -250,7 +250,7 @@ Test(reference, i1_i4_noise_free_isoflops)
     fit_result r;
     double n, dd, v[5];
     NEED(isoflops(&d));
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 0;
     run(&r, &d, &o);
     cr_assert_float_eq(param(&r, "E") / 2.69, 1, 1e-6);
@@ -260,10 +260,10 @@ Test(reference, i1_i4_noise_free_isoflops)
     cr_assert_float_eq(param(&r, "B") / 3210.7, 1, 1e-5);
     cr_assert_lt(r.residual_sd, 3e-9);
     for (size_t j = 0; j < 5; j++) v[j] = r.params[j].value;
-    fit_laws[0].optimum(&n, &dd, v, 1e23);
+    fit_laws[0]->optimum(&n, &dd, v, 1e23);
     cr_assert_float_eq(n / 9.18925e10, 1, 1e-5);
     cr_assert_float_eq(dd / 1.81371e11, 1, 1e-5);
-    fit_laws[0].optimum(&n, &dd, v, 1e24);
+    fit_laws[0]->optimum(&n, &dd, v, 1e24);
     cr_assert_float_eq(n / 3.00307e11, 1, 1e-5);
     cr_assert_float_eq(dd / 5.54987e11, 1, 1e-5);
     fit_result_free(&r);
@@ -276,7 +276,7 @@ Test(reference, i2_isoflop_method)
     fit_result r;
     err e = {0};
     NEED(isoflops(&d));
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 0;
     cr_assert_eq(fit_isoflop(&r, &d, &o, &e), ST_OK);
     cr_assert_eq(r.n_budgets, 9);

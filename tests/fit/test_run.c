@@ -22,7 +22,7 @@ Test(run, exact_rows_give_the_truth_back)
                        exp(5 + 3 * rng_uniform(s, RNG_TEST, 20, 2)), .25 + .3 * rng_uniform(s, RNG_TEST, 20, 3),
                        .25 + .3 * rng_uniform(s, RNG_TEST, 20, 4)};
             grid_data(&d, &t, 6, 6, 2, 0, 0);
-            fit_opts o = fit_opts_default(&fit_laws[0]);
+            fit_opts o = fit_opts_default(fit_laws[0]);
             o.objective = fit_objective_find(objectives[k], NULL);
             o.bootstrap = 0;
             run(&r, &d, &o);
@@ -42,7 +42,7 @@ Test(run, power_law_in_one_variable)
     fit_data d;
     fit_result r;
     power_data(&d, 2.137, 911.3, .4123, 14, 0, 0);
-    fit_opts o = fit_opts_default(&fit_laws[1]);
+    fit_opts o = fit_opts_default(fit_laws[1]);
     run(&r, &d, &o);
     cr_assert_float_eq(param(&r, "E"), 2.137, 1e-6);
     cr_assert_float_eq(param(&r, "A"), 911.3, 1e-3);
@@ -62,7 +62,7 @@ Test(run, all_solvers_agree)
         static const char *const objectives[] = {"huber-log", "mse-log", "mse"};
         for (size_t s = 0; fit_solver_name(s); s++) {
             fit_result r;
-            fit_opts o = fit_opts_default(&fit_laws[0]);
+            fit_opts o = fit_opts_default(fit_laws[0]);
             o.objective = fit_objective_find(objectives[k], NULL);
             o.solver = fit_solver_find(fit_solver_name(s), NULL);
             o.bootstrap = 0;
@@ -88,7 +88,7 @@ Test(run, a_dead_start_is_no_answer)
     fit_result r;
     double dead[1][FIT_MAX_PARAMS] = {{2.7, 1, 1, 2, 2}};
     grid_data(&d, &plain_truth, 6, 6, 2, .004, 3);
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.starts = FIT_STARTS_GIVEN;
     o.given = dead;
     o.n_given = 1;
@@ -113,7 +113,7 @@ Test(run, pinned_tied_and_bounded_parameters)
     fit_data d;
     fit_result r, free_fit;
     grid_data(&d, &plain_truth, 6, 6, 2, .004, 5);
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 40;
     run(&free_fit, &d, &o);
     cr_assert_eq(fit_opts_fix(&o, "E=1.6", &e), ST_OK);
@@ -122,21 +122,21 @@ Test(run, pinned_tied_and_bounded_parameters)
     cr_assert(r.params[0].fixed && isnan(r.params[0].se));
     cr_assert_gt(r.objective_value, free_fit.objective_value);
     fit_result_free(&r);
-    o = fit_opts_default(&fit_laws[0]);
+    o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 0;
     cr_assert_eq(fit_opts_tie(&o, "beta=alpha", &e), ST_OK);
     run(&r, &d, &o);
     cr_assert_eq(param(&r, "alpha"), param(&r, "beta"));
     cr_assert_float_eq(r.a_opt.value, .5, 1e-12);
     fit_result_free(&r);
-    o = fit_opts_default(&fit_laws[0]);
+    o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 0;
     cr_assert_eq(fit_opts_bound(&o, "alpha=0.1,0.25", &e), ST_OK);
     run(&r, &d, &o);
     cr_assert_float_eq(param(&r, "alpha"), .25, 1e-12);
     cr_assert(r.params[3].at_bound);
     fit_result_free(&r);
-    o = fit_opts_default(&fit_laws[0]); /* pinning an amplitude switches centring off: same answer, other coordinates */
+    o = fit_opts_default(fit_laws[0]); /* pinning an amplitude switches centring off: same answer, other coordinates */
     o.bootstrap = 0;
     char text[64];
     snprintf(text, sizeof text, "A=%.17g", param(&free_fit, "A"));
@@ -160,11 +160,11 @@ Test(run, option_texts_are_strict)
     double start[FIT_MAX_PARAMS];
     err e = {0};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        fit_opts o = fit_opts_default(&fit_laws[0]);
+        fit_opts o = fit_opts_default(fit_laws[0]);
         cr_assert_eq(bad[i].parse(&o, bad[i].text, &e), ST_USAGE, "'%s' was taken", bad[i].text);
     }
-    cr_assert_eq(fit_start_parse(start, &fit_laws[0], "E=1,A=2,B=3,alpha=.4", &e), ST_USAGE);
-    cr_assert_eq(fit_start_parse(start, &fit_laws[0], "E=1,A=2,B=3,alpha=.4,beta=.5", &e), ST_OK);
+    cr_assert_eq(fit_start_parse(start, fit_laws[0], "E=1,A=2,B=3,alpha=.4", &e), ST_USAGE);
+    cr_assert_eq(fit_start_parse(start, fit_laws[0], "E=1,A=2,B=3,alpha=.4,beta=.5", &e), ST_OK);
     cr_assert_eq(start[4], .5);
 }
 
@@ -173,7 +173,7 @@ Test(run, bootstrap_is_a_function_of_its_seed)
     fit_data d;
     fit_result a, b, c;
     grid_data(&d, &plain_truth, 5, 5, 2, .004, 5);
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 60;
     o.seed = 11;
     run(&a, &d, &o);
@@ -203,10 +203,10 @@ Test(run, clusters_keep_copies_together)
     many.cluster = malloc(many.n * sizeof *many.cluster);
     for (size_t i = 0; i < many.n; i++) {
         many.N[i] = one.N[i / COPIES], many.D[i] = one.D[i / COPIES], many.C[i] = one.C[i / COPIES],
-        many.loss[i] = one.loss[i / COPIES];
+        many.y[i] = one.y[i / COPIES];
         many.cluster[i] = (uint32_t)(i / COPIES);
     }
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 150;
     run(&cluster, &many, &o);
     run(&single, &one, &o);
@@ -229,11 +229,11 @@ Test(run, held_out_rows_do_not_enter_the_fit)
     grid_data(&d, &plain_truth, 6, 6, 2, .004, 5);
     d.held_out = calloc(d.n, sizeof *d.held_out);
     for (size_t i = 0; i < d.n; i++) d.held_out[i] = d.C[i] > 1e20;
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 0;
     run(&r, &d, &o);
     size_t held = 0;
-    for (size_t i = 0; i < d.n; i++) held += d.held_out[i], d.loss[i] *= d.held_out[i] ? 1.7 : 1;
+    for (size_t i = 0; i < d.n; i++) held += d.held_out[i], d.y[i] *= d.held_out[i] ? 1.7 : 1;
     run(&without, &d, &o);
     cr_assert_eq(r.holdout_n, held);
     cr_assert_eq(r.n_points, d.n - held);
@@ -252,7 +252,7 @@ Test(run, every_kind_of_start_finds_the_same_optimum)
     fit_data d;
     fit_result r, screened;
     grid_data(&d, &plain_truth, 4, 5, 2, .004, 5);
-    fit_opts o = fit_opts_default(&fit_laws[0]);
+    fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 0;
     run(&screened, &d, &o);
     o.starts = FIT_STARTS_RANDOM;

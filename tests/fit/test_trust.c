@@ -83,12 +83,12 @@ Test(trust, not_separable)
     end(&r, &d);
     grid_data(&d, &plain_truth, 12, 1, 2, .003, 0); /* one ratio D/N */
     for (size_t i = 0; i < d.n; i++)
-        d.D[i] = 20 * d.N[i], d.loss[i] = true_loss(&plain_truth, d.N[i], d.D[i]) * (1 + 1e-3 * (double)(i % 3));
+        d.D[i] = 20 * d.N[i], d.y[i] = true_loss(&plain_truth, d.N[i], d.D[i]) * (1 + 1e-3 * (double)(i % 3));
     run(&r, &d);
     cr_assert(r.trust.verdict == FIT_REFUSE && has_reason(&r, "not_separable"));
     for (size_t i = 0; i < d.n; i++) /* three ratios a factor 2 apart: the twin */
         d.D[i] = (i % 3 ? i % 3 > 1 ? 40 : 20 : 10) * d.N[i],
-        d.loss[i] = true_loss(&plain_truth, d.N[i], d.D[i]) * (1 + 1e-4 * (double)(i % 5));
+        d.y[i] = true_loss(&plain_truth, d.N[i], d.D[i]) * (1 + 1e-4 * (double)(i % 5));
     fit_result_free(&r);
     run(&r, &d);
     cr_assert(!has_reason(&r, "not_separable"));
@@ -166,7 +166,7 @@ Test(trust, held_out_rows)
     fit_result_free(&r);
     run(&r, &d);
     cr_assert(!has_reason(&r, "extrapolates_k_decades") && r.trust.verdict == FIT_OK);
-    for (size_t i = 0; i < d.n; i++) d.loss[i] *= d.held_out[i] ? 1.05 : 1;
+    for (size_t i = 0; i < d.n; i++) d.y[i] *= d.held_out[i] ? 1.05 : 1;
     fit_result_free(&r);
     run(&r, &d);
     cr_assert(has_reason(&r, "holdout_error"));

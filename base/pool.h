@@ -1,7 +1,7 @@
 /* Worker threads for independent items of work. The caller is one of the workers. Items are taken in order; results
  * must not depend on who takes which. A worker with nothing to do spins briefly, then sleeps. */
-#ifndef KERNELS_POOL_H
-#define KERNELS_POOL_H
+#ifndef BASE_POOL_H
+#define BASE_POOL_H
 #include <stddef.h>
 #include "base/err.h"
 
