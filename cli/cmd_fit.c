@@ -5,17 +5,18 @@
 
 #include "cli/cli.h"
 #include "cli/fit_print.h"
+#include "base/jdoc.h"
 #include "config.h"
 #include "fit/fit.h"
 #include "fit/lr_optimum.h"
 
 typedef struct args {
     const char *method, *x, *where, *objective, *solver, *starts, *count_rule, *flops_rule, *cluster, *hold_out,
-        *out;
+        *out, *target, *fix_from;
     cli_list laws, cols, fix, tie, bound, start, inputs;
     double delta;
-    int64_t bootstrap, seed;
-    bool list_laws;
+    int64_t bootstrap, seed, threads;
+    bool list_laws, warm;
 } args;
 
 static void say(void *who, int level, const char *line)
@@ -41,10 +42,32 @@ static status parse_starts(fit_opts *o, const char *text, err *e)
     return ST_OK;
 }
 
-static status parse_lists(fit_opts *o, const args *a, err *e)
+/* Every parameter of this name that an earlier fit found is pinned there: the second stage of a two-stage fit. */
+static status fix_from(fit_opts *o, const char *path, const cli *c, err *e)
+{
+    json_t *root;
+    size_t n = 0;
+    status s = jdoc_read(&root, NULL, path, "muscale.fit/1", 64 << 20, "--fix-from takes what muscale fit -o wrote", e);
+    if (s) return s;
+    const json_t *params = json_object_get(root, "params");
+    for (size_t j = 0; j < o->law->n_params && !s; j++) {
+        const json_t *v = json_object_get(params, o->law->params[j].name);
+        if (!v || !isnan(o->fix[j])) continue;
+        if (!json_is_number(v))
+            s = err_set(e, ST_INPUT, "%s: %s was not identified there; give it with --fix", path, o->law->params[j].name);
+        else o->fix[j] = json_number_value(v), n++;
+    }
+    if (!s && !n) s = err_set(e, ST_INPUT, "%s: law %s has no parameter that this fit has", path, o->law->name);
+    if (!s) cli_note(c, "%zu parameters pinned at those of %s", n, path);
+    json_decref(root);
+    return s;
+}
+
+static status parse_lists(fit_opts *o, const args *a, const cli *c, err *e)
 {
     status s = ST_OK;
     for (size_t i = 0; i < a->fix.n && !s; i++) s = fit_opts_fix(o, a->fix.items[i], e);
+    if (!s && a->fix_from) s = fix_from(o, a->fix_from, c, e);
     for (size_t i = 0; i < a->tie.n && !s; i++) s = fit_opts_tie(o, a->tie.items[i], e);
     for (size_t i = 0; i < a->bound.n && !s; i++) s = fit_opts_bound(o, a->bound.items[i], e);
     if (s || !a->start.n) return s;
@@ -56,46 +79,90 @@ static status parse_lists(fit_opts *o, const args *a, err *e)
     return s;
 }
 
-static status options(fit_opts *o, const args *a, err *e)
+/* What can be said wrong before any file is read. */
+static status check_args(const args *a, err *e)
 {
-    const fit_law *law = NULL;
-    if (!strcmp(a->method, "parametric")) {
-        if (a->laws.n > 1)
-            return err_set(e, ST_USAGE, "--law %s --law %s: one law a fit; fit each to its own -o FIT.json", a->laws.items[0], a->laws.items[1]);
-        if (!a->laws.n)
-            return err_set(e, ST_USAGE,
-                           "which law? --law chinchilla or --law power --x N|D|C (muscale fit --list-laws)");
-        law = fit_law_find(a->laws.items[0], e);
-        if (!law) return ST_USAGE;
-    }
-    *o = fit_opts_default(law ? law : fit_laws[0]);
-    o->law = law;
+    bool parametric = !strcmp(a->method, "parametric");
+    if (!parametric && strcmp(a->method, "isoflop") && strcmp(a->method, "lr-optimum"))
+        return err_set(e, ST_USAGE, "--method '%s': known are parametric, isoflop, lr-optimum", a->method);
+    if (!a->inputs.n)
+        return err_set(e, ST_USAGE, "no input: give a campaign, run.h5, campaign.h5 or a file of rows (CSV, JSON, JSONL, log)");
     if (a->bootstrap < 0 || a->bootstrap > 1000000)
         return err_set(e, ST_USAGE, "--bootstrap: between 0 and 1000000 resamples");
     if (a->seed < 0) return err_set(e, ST_USAGE, "--seed: a whole number from 0 on");
+    if (a->threads < 0 || a->threads > 256) return err_set(e, ST_USAGE, "--threads: between 1 and 256, or 0 for all processors");
+    if (!parametric && (a->fix.n || a->tie.n || a->bound.n || a->start.n || a->objective || a->solver || a->starts || a->laws.n))
+        return err_set(e, ST_USAGE, "method %s has no --law, --fix, --tie, --bound, --start, --starts, --objective or --solver",
+                       a->method);
+    if (!parametric) return ST_OK;
+    if (a->laws.n > 1)
+        return err_set(e, ST_USAGE, "--law %s --law %s: one law a fit; fit each to its own -o FIT.json", a->laws.items[0], a->laws.items[1]);
+    if (!a->laws.n)
+        return err_set(e, ST_USAGE, "which law? --law chinchilla, --law power --x N|D|C, --law 'E + A*N^-alpha' (muscale fit --list-laws)");
+    return fit_law_is_formula(a->laws.items[0]) || fit_law_find(a->laws.items[0], e) ? ST_OK : ST_USAGE;
+}
+
+static void say_formula(const cli *c, const fit_law *law)
+{
+    char cols[256] = "", params[512] = "";
+    for (size_t i = 0; i < law->n_cols; i++) {
+        size_t n = strlen(cols);
+        snprintf(cols + n, sizeof cols - n, "%s%s", i ? ", " : "", law->cols[i]);
+    }
+    for (size_t j = 0; j < law->n_params; j++) {
+        size_t n = strlen(params);
+        snprintf(params + n, sizeof params - n, "%s%s%s", j ? ", " : "", law->params[j].name, law->params[j].log ? " > 0" : "");
+    }
+    cli_note(c, "formula: columns %s; parameters %s", cols, params);
+}
+
+/* --law NAME or --law 'FORMULA': the latter needs the table, whose columns its names may be. *typed is owned. */
+static status find_law(const fit_law **law, fit_law **typed, const char *text, const args *a, const table *t,
+                       const fit_input_opts *in, const cli *c, err *e)
+{
+    const char **names;
+    size_t n;
+    if (!fit_law_is_formula(text)) {
+        *law = fit_law_find(text, e);
+        if (*law && a->target) return err_set(e, ST_USAGE, "--target: law %s predicts %s; only a formula takes another target", text, (*law)->target ? (*law)->target : "loss");
+        return *law ? ST_OK : ST_USAGE;
+    }
+    status s = fit_column_names(&names, &n, t, in, e);
+    if (!s) s = fit_law_typed(typed, text, names, n, e);
+    free(names);
+    if (s) return s;
+    (*typed)->target = a->target;
+    for (size_t i = 0; i < a->bound.n && !s; i++) s = fit_opts_domain(*typed, a->bound.items[i], e);
+    if (!s) say_formula(c, *typed);
+    *law = *typed;
+    return s;
+}
+
+static status options(fit_opts *o, const fit_law *law, const args *a, const cli *c, err *e)
+{
+    *o = fit_opts_default(law ? law : fit_laws[0]);
+    o->law = law;
     o->bootstrap = (size_t)a->bootstrap;
     o->seed = (uint64_t)a->seed;
-    if (!law) {
-        if (a->fix.n || a->tie.n || a->bound.n || a->start.n || a->objective || a->solver || a->starts)
-            return err_set(e, ST_USAGE,
-                           "method %s has no --fix, --tie, --bound, --start, --starts, --objective or --solver",
-                           a->method);
-        return ST_OK;
-    }
+    o->threads = (size_t)a->threads;
+    o->warm = a->warm;
+    if (!law) return ST_OK;
     o->delta = a->delta;
     if (a->objective && !(o->objective = fit_objective_find(a->objective, e))) return ST_USAGE;
     if (a->solver && !(o->solver = fit_solver_find(a->solver, e))) return ST_USAGE;
     status s = parse_starts(o, a->starts, e);
-    return s ? s : parse_lists(o, a, e);
+    return s ? s : parse_lists(o, a, c, e);
 }
 
 static int list_laws(const cli *c)
 {
     if (c->json) return cli_json_out(fit_laws_json());
     for (size_t i = 0; i < fit_n_laws; i++) {
-        printf("%-12s %s\n%12s %s\n", fit_laws[i]->name, fit_laws[i]->formula, "", fit_laws[i]->source);
-        for (size_t j = 0; j < fit_laws[i]->n_params; j++)
-            printf("%12s %-6s %s\n", "", fit_laws[i]->params[j].name, fit_laws[i]->params[j].meaning);
+        const fit_law *law = fit_laws[i];
+        printf("%s\n    %s\n    %s\n    columns:", law->name, law->formula, law->source);
+        for (size_t k = 0; k < law->n_cols; k++) printf(" %s", strcmp(law->cols[k], "x") ? law->cols[k] : "x (--x COL)");
+        printf("; predicts %s\n", law->target ? law->target : "loss");
+        for (size_t j = 0; j < law->n_params; j++) printf("    %-9s %s\n", law->params[j].name, law->params[j].meaning);
     }
     return 0;
 }
@@ -123,23 +190,36 @@ static status run_lr(fit_result *r, table *t, const args *a, const fit_input_opt
     return s;
 }
 
-static status run(fit_result *r, table *t, args *a, const fit_opts *o, cli *c, err *e)
+static status run_law(fit_result *r, table *t, const args *a, const fit_input_opts *in, cli *c, err *e)
 {
     fit_data d = {0};
+    fit_opts o = {0};
+    fit_law *typed = NULL;
+    const fit_law *law = NULL;
+    status s = a->laws.n ? find_law(&law, &typed, a->laws.items[0], a, t, in, c, e) : ST_OK;
+    if (!s) s = options(&o, law, a, c, e);
+    if (!s) s = fit_input(&d, t, law, in, say, c, e);
+    if (!s) s = law ? fit_run(r, &d, &o, e) : fit_isoflop(r, &d, &o, e);
+    fit_data_free(&d);
+    free(o.given);
+    fit_law_typed_free(typed);
+    return s;
+}
+
+static status run(fit_result *r, table *t, args *a, cli *c, err *e)
+{
     fit_input_opts in = {a->cols.items, a->cols.n,   a->where,      a->x,
                          a->cluster,    a->hold_out, a->count_rule, a->flops_rule};
-    status s = ST_OK;
+    fit_opts o;
+    status s = check_args(a, e);
     for (size_t i = 0; i < a->inputs.n && !s; i++) {
         s = table_read(t, a->inputs.items[i], e);
         if (!s && *t->sources[t->n_sources - 1].note)
             cli_note(c, "%s: %s", a->inputs.items[i], t->sources[t->n_sources - 1].note);
     }
-    if (s) return s;
-    if (!strcmp(a->method, "lr-optimum")) return run_lr(r, t, a, &in, o, c, e);
-    s = fit_input(&d, t, o->law, &in, say, c, e);
-    if (!s) s = o->law ? fit_run(r, &d, o, e) : fit_isoflop(r, &d, o, e);
-    fit_data_free(&d);
-    return s;
+    if (s || strcmp(a->method, "lr-optimum")) return s ? s : run_law(r, t, a, &in, c, e);
+    s = options(&o, NULL, a, c, e);
+    return s ? s : run_lr(r, t, a, &in, &o, c, e);
 }
 
 static int finish(cli *c, const fit_result *r, const args *a)
@@ -165,7 +245,7 @@ int cmd_fit(cli *c, int argc, char **argv)
 {
     args a = {.method = "parametric", .delta = NAN, .bootstrap = 1000};
     const cli_opt opts[] = {
-        {"law", 0, OPT_LIST, &a.laws, "LAW", "chinchilla, power (see --list-laws)"},
+        {"law", 0, OPT_LIST, &a.laws, "LAW", "a law by name (--list-laws), or a formula: 'E + A*N^-alpha + B*D^-beta'"},
         {"x", 0, OPT_TEXT, &a.x, "COL", "the variable of a law of one variable: N, D, C, step, ..."},
         {"method", 0, OPT_TEXT, &a.method, "METHOD", "parametric (default), isoflop, lr-optimum"},
         {"col", 0, OPT_LIST, &a.cols, "NAME=COL", "which column is N, D, C, loss, lr, ..."},
@@ -176,12 +256,16 @@ int cmd_fit(cli *c, int argc, char **argv)
          "screen (default), grid (the published one), or a number of random starts"},
         {"solver", 0, OPT_TEXT, &a.solver, "NAME", "newton (default), gsl-bfgs, gsl-lm"},
         {"fix", 0, OPT_LIST, &a.fix, "P=V", "pin a parameter"},
+        {"fix-from", 0, OPT_TEXT, &a.fix_from, "FIT.json", "pin the parameters of an earlier fit: the second stage"},
+        {"target", 0, OPT_TEXT, &a.target, "COL", "what a formula predicts (loss)"},
         {"tie", 0, OPT_LIST, &a.tie, "P=Q", "make a parameter equal to another"},
         {"bound", 0, OPT_LIST, &a.bound, "P=LO,HI", "keep a parameter inside bounds"},
         {"start", 0, OPT_LIST, &a.start, "P=V,...", "start here only; may be repeated"},
         {"count-rule", 0, OPT_TEXT, &a.count_rule, "RULE", "what N counts: total, non-embed, standard, effective"},
         {"flops-rule", 0, OPT_TEXT, &a.flops_rule, "RULE", "what C counts: 6N, exact, given"},
         {"bootstrap", 0, OPT_I64, &a.bootstrap, "K", "resamples (1000; 0 = no intervals)"},
+        {"warm", 0, OPT_FLAG, &a.warm, NULL, "resamples start from the optimum only; the default searches globally in each"},
+        {"threads", 0, OPT_I64, &a.threads, "T", "processors to use (all); results do not depend on it"},
         {"cluster", 0, OPT_TEXT, &a.cluster, "COL", "resample groups of rows that share this column"},
         {"hold-out", 0, OPT_TEXT, &a.hold_out, "EXPR", "fit without these rows and score on them; or: largest"},
         {"seed", 0, OPT_I64, &a.seed, "S", "of the bootstrap and of random starts (0)"},
@@ -191,7 +275,6 @@ int cmd_fit(cli *c, int argc, char **argv)
     err e = {0};
     table t = {0};
     fit_result r = {0};
-    fit_opts o = {0};
     int rc = 0;
     status s = cli_parse(c, opts, sizeof opts / sizeof *opts, argc, argv, &a.inputs, &e);
     if (!s && c->show_help) goto done;
@@ -199,17 +282,12 @@ int cmd_fit(cli *c, int argc, char **argv)
         rc = list_laws(c);
         goto done;
     }
-    if (!s && strcmp(a.method, "parametric") && strcmp(a.method, "isoflop") && strcmp(a.method, "lr-optimum"))
-        s = err_set(&e, ST_USAGE, "--method '%s': known are parametric, isoflop, lr-optimum", a.method);
-    if (!s && !a.inputs.n) s = err_set(&e, ST_USAGE, "no input: give a campaign, run.h5, campaign.h5 or a .csv file");
-    if (!s) s = options(&o, &a, &e);
     if (!s) s = cli_check_output(a.out, &a.inputs, &e);
-    if (!s) s = run(&r, &t, &a, &o, c, &e);
+    if (!s) s = run(&r, &t, &a, c, &e);
     rc = !s ? finish(c, &r, &a) : s == ST_USAGE ? cli_usage(c, "fit", &e) : cli_fail(c, &e);
 done:
     fit_result_free(&r);
     table_free(&t);
-    free(o.given);
     free(a.laws.items);
     free(a.cols.items);
     free(a.fix.items);

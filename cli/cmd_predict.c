@@ -57,6 +57,27 @@ static void inherit_trust(prediction *p, const predict_fit *f)
     else if (!strcmp(p->verdict, "ok") && json_array_size(reasons)) p->verdict = "warn";
 }
 
+/* Columns that no question sets: U by --unique-tokens, others (bits, sparsity, ...) by --at. */
+static status give_columns(predict_fit *f, const prediction *p, err *e)
+{
+    predict_law *law = &f->loss;
+    law->unique_tokens = p->in.unique_tokens;
+    for (size_t c = 0; c < law->law->n_cols; c++) {
+        const char *name = law->law->cols[c];
+        bool known = false;
+        for (size_t k = 0; k < p->in.at.n; k++) {
+            const char *text = p->in.at.items[k], *eq = strchr(text, '=');
+            if (!eq || !num_parse_f64(eq + 1, &law->given[c]))
+                return err_set(e, ST_USAGE, "--at '%s': write NAME=NUMBER, as in --at P_w=8", text);
+            known = strlen(name) == (size_t)(eq - text) && !strncmp(name, text, strlen(name));
+            if (known) break;
+        }
+        if (known || !strcmp(name, "N") || !strcmp(name, "D") || !strcmp(name, "C") || !strcmp(name, "M") || !strcmp(name, "U") || !strcmp(name, "x")) continue;
+        return err_set(e, ST_USAGE, "%s: law %s needs %s: give --at %s=VALUE", f->path, f->law, name, name);
+    }
+    return ST_OK;
+}
+
 static status read_fits(prediction *p, const cli_list *paths, err *e)
 {
     p->fits = calloc(paths->n + 1, sizeof *p->fits);
@@ -65,16 +86,26 @@ static status read_fits(prediction *p, const cli_list *paths, err *e)
         status s = predict_fit_read(&p->fits[p->n_fits++], paths->items[i], e);
         if (s) return s;
     }
-    for (size_t i = 0; i < p->n_fits; i++) { /* a law of N and D beats a power law; else the first of its kind */
+    for (size_t i = 0; i < p->n_fits; i++) { /* a law of N and D beats a law of one variable; else the first of its kind */
         const predict_fit *f = &p->fits[i];
         if (f->is_lr) p->lr = p->lr ? p->lr : f;
-        else if (!p->loss || (p->loss->loss.kind == PREDICT_POWER && f->loss.kind == PREDICT_CHINCHILLA)) p->loss = f;
+        else if (!strcmp(f->target, "lr")) p->lr_law = p->lr_law ? p->lr_law : f;
+        else if (!strcmp(f->target, "batch_tokens")) p->batch_law = p->batch_law ? p->batch_law : f;
+        else if (strcmp(f->target, "loss")) prediction_note(p, "%s predicts %s; predict answers for loss, lr and batch_tokens", f->path, f->target);
+        else if (!p->loss || (predict_law_axis(&p->loss->loss) != PREDICT_N_AXES && predict_law_axis(&f->loss) == PREDICT_N_AXES)) p->loss = f;
     }
-    if (p->loss) inherit_trust(p, p->loss);
-    if (p->lr) inherit_trust(p, p->lr);
-    for (size_t i = 0; i < p->n_fits; i++)
-        if (&p->fits[i] != p->loss && &p->fits[i] != p->lr)
-            prediction_note(p, "%s (%s) is used for comparison only", p->fits[i].path, p->fits[i].law);
+    const predict_fit *used[] = {p->loss, p->lr, p->lr_law, p->batch_law};
+    for (size_t k = 0; k < sizeof used / sizeof *used; k++)
+        if (used[k]) inherit_trust(p, used[k]);
+    for (size_t i = 0; i < p->n_fits; i++) {
+        const predict_fit *f = &p->fits[i];
+        if (f != p->loss && f != p->lr && f != p->lr_law && f != p->batch_law && (f->is_lr || !strcmp(f->target, "loss")))
+            prediction_note(p, "%s (%s) is used for comparison only", f->path, f->law);
+    }
+    for (size_t i = 0; i < p->n_fits; i++) {
+        status s = p->fits[i].is_lr ? ST_OK : give_columns(&p->fits[i], p, e);
+        if (s) return s;
+    }
     return ST_OK;
 }
 
@@ -155,18 +186,37 @@ static status predict_target_run(prediction *p, err *e)
     return ST_OK;
 }
 
+/* Learning rate and batch by their own laws, at the run that was found. A law of the width (lr) goes first: it knows the
+ * parametrisation. */
+static status apply_laws(prediction *p, err *e)
+{
+    predict_point at = p->has_best ? p->best.at : p->run.at;
+    p->batch = p->ci_batch.lo = p->ci_batch.hi = NAN;
+    if (p->has_target) at.n = p->target_n, at.d = p->target_d, at.c = p->target_c;
+    if (isnan(at.n) && (p->lr_law || p->batch_law)) prediction_note(p, "no N and D were found, so the laws of lr and batch have nothing to answer for");
+    if (isnan(at.n)) return ST_OK;
+    status s = ST_OK;
+    if (p->lr_law && !p->rate.known) {
+        s = predict_value(&p->rate.lr, &p->rate.ci, &p->lr_law->loss, &at, e);
+        p->rate.known = !s;
+        snprintf(p->rate.why, sizeof p->rate.why, "%s", p->lr_law->law);
+    } else if (p->lr_law) prediction_note(p, "%s is not used: the optimum per width goes first", p->lr_law->path);
+    if (!s && p->batch_law) s = predict_value(&p->batch, &p->ci_batch, &p->batch_law->loss, &at, e);
+    return s;
+}
+
 static status work(prediction *p, const cli_list *paths, err *e)
 {
     status s = read_fits(p, paths, e);
     if (!s && !p->loss && !p->exact_run)
-        s = err_set(e, ST_USAGE, "none of the fits is a loss law (chinchilla, power); it alone can answer --flops, --params, --tokens, --loss");
+        s = err_set(e, ST_USAGE, "none of the fits is a loss law (chinchilla, power, ...); it alone can answer --flops, --params, --tokens, --loss");
     if (!s && p->in.config) s = target_load(p, e);
     if (!s && p->loss) s = choose_cost(p, e);
     if (!s && !p->exact_run) {
         s = predict_run(&p->best, &p->loss->loss, &p->cost, &p->in.ask, (uint64_t)p->in.seed, e);
         p->has_best = !s;
     }
-    if (!s && p->in.config && !p->exact_run && (isnan(p->best.at.n) || isnan(p->best.at.d)))
+    if (!s && p->in.config && !p->exact_run && p->loss && (isnan(p->best.at.n) || isnan(p->best.at.d)))
         prediction_note(p, "a power law of %s gives no N and D, so no width and no run; fit --law chinchilla for those", predict_axis_name(p->loss->loss.x));
     else if (!s && p->in.config) s = predict_target_run(p, e);
     if (!s && !p->has_target) { /* no width known: the law of lr has no answer */
@@ -175,6 +225,7 @@ static status work(prediction *p, const cli_list *paths, err *e)
         snprintf(p->rate.why, sizeof p->rate.why, "%s", p->lr ? "the learning-rate law needs the target's width; give --config"
                                                              : "no learning-rate fit was given (muscale fit --method lr-optimum)");
     }
+    if (!s) s = apply_laws(p, e);
     if (!s && p->loss) s = judge(p, e);
     return s;
 }
@@ -215,6 +266,8 @@ static status check_usage(prediction *p, const cli_list *paths, err *e)
         return err_set(e, ST_USAGE, "predict what? give --flops C, --params N, --tokens D or --loss L, or --config TARGET.yaml for one run");
     if (n_asked > 2 || (!isnan(a->c) && !isnan(a->loss)))
         return err_set(e, ST_USAGE, "give one of --flops, --params, --tokens, --loss, or two of them other than --flops with --loss");
+    if (!isnan(a->serve) && (n_asked != 1 || (isnan(a->c) && isnan(a->loss))))
+        return err_set(e, ST_USAGE, "--serve-tokens goes with --loss L or --flops C alone");
     if (p->in.n_overrides && !p->in.config) return err_set(e, ST_USAGE, "%s: key=value changes a --config, and none was given", p->in.overrides[0]);
     if (!isnan(p->in.unique_tokens) && !(p->in.unique_tokens >= 1)) return err_set(e, ST_USAGE, "--unique-tokens is a positive number of tokens");
     return ST_OK;
@@ -247,7 +300,7 @@ int cmd_predict(cli *c, int argc, char **argv)
 {
     err e = {0};
     cli_list words = {0};
-    prediction p = {.in = {.ask = {NAN, NAN, NAN, NAN}, .unique_tokens = NAN, .seed = 1}, .verdict = "ok"};
+    prediction p = {.in = {.ask = {NAN, NAN, NAN, NAN, NAN}, .unique_tokens = NAN, .seed = 1}, .verdict = "ok"};
     const cli_opt opts[] = {
         {"flops", 0, OPT_F64, &p.in.ask.c, "C", "training budget: the best N and D for it"},
         {"params", 0, OPT_F64, &p.in.ask.n, "N", "parameters, as the fit counts them; alone: the tokens they deserve"},
@@ -255,6 +308,8 @@ int cmd_predict(cli *c, int argc, char **argv)
         {"loss", 0, OPT_F64, &p.in.ask.loss, "L", "nats per token: the cheapest run that reaches it"},
         {"config", 0, OPT_TEXT, &p.in.config, "YAML", "base config (width is solved), or with none of the above the run itself"},
         {"unique-tokens", 0, OPT_F64, &p.in.unique_tokens, "U", "how many different tokens there are"},
+        {"serve-tokens", 0, OPT_F64, &p.in.ask.serve, "T", "tokens to be served: the cheapest run of that loss, training and serving together"},
+        {"at", 0, OPT_LIST, &p.in.at, "NAME=V", "value of another column of the law, as in P_w=8"},
         {"write-config", 0, OPT_TEXT, &p.in.write_config, "FILE", "write the target's config, ready to train"},
         {"seed", 0, OPT_I64, &p.in.seed, "S", "of the noise draws (1)"},
         {"force", 0, OPT_FLAG, &p.in.force, NULL, "predict beyond the data of a refused fit; marked, exit 5"},
@@ -283,6 +338,7 @@ int cmd_predict(cli *c, int argc, char **argv)
     json_decref(j);
     prediction_free(&p);
     free(p.in.overrides);
+    free(p.in.at.items);
     free(words.items);
     return rc;
 }

@@ -26,10 +26,11 @@ static void print_estimate(FILE *f, const char *name, const fit_estimate *p)
 
 static void print_basins(FILE *f, const fit_result *r)
 {
-    char v[32];
+    char v[32], cut[64] = "";
+    if (r->n_cut) snprintf(cut, sizeof cut, ", %zu left early, far from it", r->n_cut);
     if (!isnan(r->objective_value))
-        fprintf(f, "objective %s %.10g; %zu of %zu starts reached it, %zu rejected (terms dead or not stationary)\n",
-                r->objective, r->objective_value, r->n_reached, r->n_starts, r->n_rejected);
+        fprintf(f, "objective %s %.10g; %zu of %zu starts reached it, %zu rejected (terms dead or not stationary)%s\n",
+                r->objective, r->objective_value, r->n_reached, r->n_starts, r->n_rejected, cut);
     for (size_t b = 0; b < r->n_basins && r->n_basins > 1; b++) {
         fprintf(f, "  basin %zu: %.8g, %zu starts;", b + 1, r->basins[b].objective_value, r->basins[b].n_starts);
         for (size_t j = 0; j < r->n_params; j++)
@@ -92,7 +93,7 @@ void fit_print(FILE *f, const fit_result *r)
     const fit_law *law = NULL;
     for (size_t i = 0; i < fit_n_laws; i++)
         if (!strcmp(fit_laws[i]->name, r->law)) law = fit_laws[i];
-    fprintf(f, "%s%s%s%s%s, %zu rows\n", r->law, law ? ": " : "", law ? law->formula : "", r->x[0] ? ", x = " : "",
+    fprintf(f, "%s%s%s%s%s, %zu rows\n", r->law, law || r->formula[0] ? ": " : "", law ? law->formula : r->formula, r->x[0] ? ", x = " : "",
             r->x, r->n_points);
     for (size_t j = 0; j < r->n_params; j++) print_estimate(f, r->names[j], &r->params[j]);
     if (!r->n_budgets && (!isnan(r->a_opt.value) || !isnan(r->a_opt.raw)) && law && law->allocation) {

@@ -11,6 +11,7 @@ typedef struct predict_input {          /* the command line */
     predict_ask ask;
     const char *config, *out, *write_config;
     double unique_tokens;               /* NaN = not given */
+    cli_list at;                        /* NAME=VALUE: columns of the law that are no N, D, C */
     int64_t seed;
     bool force;
     const char **overrides; size_t n_overrides; /* key=value */
@@ -22,7 +23,9 @@ typedef struct predict_ladder { size_t n_rows; int64_t *width; double *n, *flops
 typedef struct prediction {
     predict_input in;
     predict_fit *fits; size_t n_fits;
-    const predict_fit *loss, *lr;       /* the fits that are used; NULL = none of that kind */
+    /* The fits that are used; NULL = none of that kind. lr: the optimum per width; lr_law and batch_law: laws whose target is
+     * the learning rate or the batch. */
+    const predict_fit *loss, *lr, *lr_law, *batch_law;
     bool exact_run;                     /* --config alone: this run and no other */
     predict_cost cost;
     char cost_from[96];
@@ -39,6 +42,7 @@ typedef struct prediction {
     shape_tensor *tensors; mup_tensor *hparams;
     bool tensors_lr_predicted;          /* their lr is the predicted one, else the config's */
     predict_lr rate;
+    double batch; predict_interval ci_batch; /* by batch_law; NaN */
     json_t *notes;                      /* strings */
     json_t *reasons;                    /* trust */
     const char *verdict;

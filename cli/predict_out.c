@@ -13,11 +13,24 @@ static const predict_result *shown(const prediction *p) { return p->has_best ? &
 
 static const char *why_epochs(const prediction *p)
 {
-    return isnan(p->in.unique_tokens) ? "no --unique-tokens was given" : "repeated data need a data-constrained law, and no such fit was given";
+    return isnan(p->in.unique_tokens) ? "no --unique-tokens was given" : "needs D";
 }
 static const char *why_batch(const prediction *p)
 {
     return p->has_target ? "no batch law was given; the config's value is under target.config" : "no batch law and no --config was given";
+}
+/* More passes than one are only worth what a law of repetition says. */
+static bool knows_repetition(const prediction *p)
+{
+    for (size_t c = 0; p->loss && c < p->loss->loss.law->n_cols; c++)
+        if (!strcmp(p->loss->loss.law->cols[c], "U")) return true;
+    return false;
+}
+static const char *from_epochs(const prediction *p, double epochs)
+{
+    return knows_repetition(p) ? "D/U; repeated tokens count as the law says"
+           : epochs > 1        ? "D/U; the law counts repeated tokens as new ones: fit --law data-constrained"
+                               : "D/U";
 }
 static const char *why_shape(const prediction *p)
 {
@@ -67,10 +80,10 @@ static json_t *optimum_json(const prediction *p, json_t *why)
     put(o, why, "D", number(p->loss || t ? (p->loss ? a->d : p->target_d) : NAN), "the power law gives no D");
     put(o, why, "C", number(p->loss || t ? (p->loss ? a->c : p->target_c) : NAN), "the power law gives no C");
     put(o, why, "tokens_per_param", number(p->loss ? a->tokens_per_param : p->target_d / p->target_n), "needs N and D");
-    put(o, why, "epochs", json_null(), why_epochs(p));
+    put(o, why, "epochs", number(p->loss ? a->epochs : NAN), why_epochs(p));
     put(o, why, "loss", number(p->loss ? a->loss : NAN), why_loss(p));
     put(o, why, "lr", number(p->rate.known ? p->rate.lr : NAN), p->rate.why);
-    put(o, why, "batch_tokens", json_null(), why_batch(p));
+    put(o, why, "batch_tokens", number(p->batch), why_batch(p));
     put(o, why, "width", t ? json_integer(p->target.shape.d_model) : json_null(), why_shape(p));
     put(o, why, "depth", t ? json_integer(p->target.shape.n_layer) : json_null(), why_shape(p));
     put(o, why, "tensors", tensors_json(p), why_shape(p));
@@ -119,6 +132,11 @@ static json_t *given_json(const prediction *p)
     if (!isnan(a->d)) json_object_set_new(g, "tokens", number(a->d));
     if (!isnan(a->loss)) json_object_set_new(g, "loss", number(a->loss));
     if (!isnan(p->in.unique_tokens)) json_object_set_new(g, "unique_tokens", number(p->in.unique_tokens));
+    if (!isnan(a->serve)) json_object_set_new(g, "serve_tokens", number(a->serve));
+    for (size_t i = 0; i < p->in.at.n; i++) {
+        if (!i) json_object_set_new(g, "at", json_array());
+        json_array_append_new(json_object_get(g, "at"), json_string(p->in.at.items[i]));
+    }
     if (p->in.config) json_object_set_new(g, "config", json_string(p->in.config));
     for (size_t i = 0; i < p->in.n_overrides; i++) {
         if (!i) json_object_set_new(g, "overrides", json_array());
@@ -132,8 +150,8 @@ static json_t *fits_json(const prediction *p)
     json_t *all = json_array();
     for (size_t i = 0; i < p->n_fits && all; i++) {
         const predict_fit *f = &p->fits[i];
-        json_t *o = json_pack("{s:s,s:s,s:s,s:b}", "path", f->path, "sha256", f->sha256, "law", f->law, "used", f == p->loss || f == p->lr);
-        if (!f->is_lr && f != p->loss && p->has_target) /* a second opinion on the same run */
+        json_t *o = json_pack("{s:s,s:s,s:s,s:b}", "path", f->path, "sha256", f->sha256, "law", f->law, "used", f == p->loss || f == p->lr || f == p->lr_law || f == p->batch_law);
+        if (!f->is_lr && !strcmp(f->target, "loss") && f != p->loss && p->has_target) /* a second opinion on the same run */
             json_object_set_new(o, "loss", number(predict_law_loss(&f->loss, f->loss.theta, p->target_n, p->target_d, p->target_c)));
         json_array_append_new(all, o);
     }
@@ -147,9 +165,13 @@ json_t *prediction_json(const prediction *p, const cli *c)
     json_t *why = json_object(), *optimum = optimum_json(p, why), *argv = json_array();
     for (int i = 0; i < c->argc0; i++) json_array_append_new(argv, json_string(c->argv0[i]));
     json_t *j = json_pack("{s:s,s:o,s:o,s:o}", "schema", "muscale.predict/1", "given", given_json(p), "optimum", optimum, "why", why);
-    json_object_set_new(j, "ci95", json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "N", interval(p->loss ? r->ci_n : none), "D", interval(p->loss ? r->ci_d : none),
+    json_object_set_new(j, "ci95", json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "N", interval(p->loss ? r->ci_n : none), "D", interval(p->loss ? r->ci_d : none),
         "C", interval(p->loss ? r->ci_c : none), "tokens_per_param", interval(p->loss ? r->ci_tokens_per_param : none),
-        "loss", interval(p->loss ? r->ci_loss : none), "lr", interval(p->rate.ci)));
+        "loss", interval(p->loss ? r->ci_loss : none), "lr", interval(p->rate.ci),
+        "epochs", interval(p->loss ? r->ci_epochs : none), "batch_tokens", interval(p->ci_batch)));
+    if (!isnan(p->in.ask.serve))
+        json_object_set_new(j, "serving", json_pack("{s:o,s:o,s:o,s:o}", "tokens", number(p->in.ask.serve), "flops_total", number(r->at.total),
+            "saving", number(1 - r->at.total / r->at.plain_total), "saving_ci95", interval(r->ci_saving)));
     json_object_set_new(j, "pi95", json_pack("{s:o}", "loss", interval(p->loss ? r->pi_loss : none)));
     json_object_set_new(j, "noise_sd_ln_loss", number(p->loss ? r->noise_sd : NAN));
     json_object_set_new(j, "extrapolation_decades", number(p->loss ? r->extrapolation_decades : NAN));
@@ -195,6 +217,8 @@ static void print_source(const prediction *p)
     const predict_fit *f = p->loss;
     if (f) printf("loss law       %s: %s, %zu points, N by rule %s, %s\n", f->path, f->law, f->loss.n_points, f->count_rule, p->cost_from);
     if (p->lr) printf("learning rate  %s\n", p->lr->path);
+    if (p->lr_law) printf("learning rate  %s: %s\n", p->lr_law->path, p->lr_law->loss.law->formula);
+    if (p->batch_law) printf("batch          %s: %s\n", p->batch_law->path, p->batch_law->loss.law->formula);
     if (p->in.config) printf("config         %s%s\n", p->in.config, p->exact_run ? " (this run)" : " (depth and head_dim kept, width solved)");
 }
 
@@ -235,11 +259,16 @@ static void print_answer(const prediction *p)
         row("naive predictor", p->loss->loss.lowest_loss, LOSS, none, "lowest loss among the fit's points");
     } else row("loss", NAN, GENERAL, none, why_loss(p));
     print_rate(p);
-    row("batch, tokens", p->has_target ? (double)p->target.batch_tokens : NAN, WHOLE, none, p->has_target ? "from the config; no batch law was given" : why_batch(p));
+    if (p->batch_law) row("batch, tokens", p->batch, GENERAL, p->ci_batch, p->batch_law->law);
+    else row("batch, tokens", p->has_target ? (double)p->target.batch_tokens : NAN, WHOLE, none, p->has_target ? "from the config; no batch law was given" : why_batch(p));
     row("width", p->has_target ? (double)p->target.shape.d_model : NAN, WHOLE, none, p->has_target ? p->target.parametrisation : why_shape(p));
     row("depth", p->has_target ? (double)p->target.shape.n_layer : NAN, WHOLE, none, p->has_target ? "from the config" : why_shape(p));
-    row("epochs", NAN, GENERAL, none, why_epochs(p));
-    if (!isnan(p->in.unique_tokens) && p->loss) printf("  %-18s %11.3g  %-24s %s\n", "passes over data", r->at.d / p->in.unique_tokens, "", "D/U");
+    double epochs = p->loss ? r->at.epochs : NAN;
+    row("epochs", epochs, GENERAL, p->loss ? r->ci_epochs : none, isnan(epochs) ? why_epochs(p) : from_epochs(p, epochs));
+    if (p->loss && !isnan(r->at.total)) {
+        row("FLOPs with serving", r->at.total, GENERAL, none, "training and a forward pass for each served token");
+        row("saved by that", 1 - r->at.total / r->at.plain_total, GENERAL, r->ci_saving, "against the run that is cheapest to train, at the same loss");
+    }
 }
 
 /* Blocks repeat: one line for tensors that differ in the layer number only. */

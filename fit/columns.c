@@ -19,6 +19,7 @@ static const role roles[] = {
     {"D", {"D", "tokens", "tokens_seen", "num_tokens", "train/tokens"}},
     {"U", {"U", "unique_tokens"}},
     {"C", {"C", "flops"}},
+    {"M", {"M", "tokens_per_param"}},
     {"lr", {"lr", "learning_rate", "peak_lr"}},
     {"step", {"step", "_step", "iter", "iteration", "global_step"}},
     {"width", {"width", "d_model"}},
@@ -133,3 +134,24 @@ status fit_input_columns(table *t, const fit_input_opts *o, fit_say_fn *say, voi
     return s;
 }
 
+
+/* "NAME=COLUMN": NAME is cut out of the option into the room behind the list. */
+status fit_column_names(const char ***names, size_t *n, const table *t, const fit_input_opts *o, err *e)
+{
+    size_t most = N_ROLES + o->n_cols + t->n_cols;
+    char (*cut)[TABLE_NAME_MAX];
+    const char **list = malloc(most * sizeof *list + o->n_cols * sizeof *cut);
+    if (!list) return err_set(e, ST_NOMEM, "no memory for column names");
+    cut = (void *)(list + most);
+    *n = 0;
+    for (size_t r = 1; r < N_ROLES; r++) list[(*n)++] = roles[r].name;
+    for (size_t k = 0; k < o->n_cols; k++) {
+        const char *eq = strchr(o->cols[k], '=');
+        if (!eq || (size_t)(eq - o->cols[k]) >= sizeof *cut) continue; /* reported when columns are assigned */
+        snprintf(cut[k], sizeof *cut, "%.*s", (int)(eq - o->cols[k]), o->cols[k]);
+        list[(*n)++] = cut[k];
+    }
+    for (size_t c = 0; c < t->n_cols; c++) list[(*n)++] = t->cols[c].name;
+    *names = list;
+    return ST_OK;
+}

@@ -110,6 +110,13 @@ const fit_law *fit_law_find(const char *name, err *e); /* NULL with ST_USAGE in 
 int fit_law_floor(const fit_law *law); /* -1 */
 int fit_law_param(const fit_law *law, const char *name); /* -1 */
 
+/* A law typed by the user, 'E + A*N^-alpha' (grammar: fit/expr.h): names among cols are columns, all others parameters, on a
+ * log scale and positive unless they stand in an exponent. Owned: fit_law_typed_free. ST_INPUT points at the character. */
+bool fit_law_is_formula(const char *text);   /* and no name of a law */
+status fit_law_typed(fit_law **out, const char *text, const char *const *cols, size_t n_cols, err *e);
+void fit_law_typed_domain(fit_law *law, int param, double lo, double hi); /* --bound; a negative lo: any sign */
+void fit_law_typed_free(fit_law *law);
+
 /* Binds a law to rows, or (data NULL) to none: then it answers for single points, unless it is a law of whole curves
  * (ST_DOMAIN). *m is zeroed first; fit_model_free also after an error. */
 status fit_model_init(fit_model *m, const fit_law *law, const struct fit_data *data, err *e);
@@ -165,6 +172,8 @@ fit_opts fit_opts_default(const fit_law *law); /* huber-log, newton, screened st
 status fit_opts_fix(fit_opts *o, const char *text, err *e);
 status fit_opts_tie(fit_opts *o, const char *text, err *e);
 status fit_opts_bound(fit_opts *o, const char *text, err *e);
+/* The same text for a typed law: its domain, which may be any; before fit_opts_default. */
+status fit_opts_domain(fit_law *typed, const char *text, err *e);
 status fit_start_parse(double *start, const fit_law *law, const char *text, err *e); /* start[FIT_MAX_PARAMS] */
 
 /* --- data ------------------------------------------------------------------------------------------------ */
@@ -205,6 +214,9 @@ status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_op
                  err *e);
 void fit_data_free(fit_data *d);
 const double *fit_data_column(const fit_data *d, const char *name); /* NULL when absent */
+/* Names that a formula may use as columns: canonical ones, those of --col and of the table. Borrowed from t and o; *names is
+ * malloc'ed. */
+status fit_column_names(const char ***names, size_t *n, const table *t, const fit_input_opts *o, err *e);
 /* Canonical columns (N, D, C, loss, ...) of a table by --col or by guess, without selecting rows: for other methods. */
 status fit_input_columns(table *t, const fit_input_opts *o, fit_say_fn *say, void *who, err *e);
 
@@ -235,7 +247,7 @@ typedef struct fit_result {
     char names[FIT_MAX_PARAMS][FIT_NAME];
     fit_estimate params[FIT_MAX_PARAMS];     /* value null and raw set where a refusal says so */
     double objective_value;
-    size_t n_starts, n_reached, n_rejected; /* reached: within 1e-6 of the best; rejected: dead terms, not stationary */
+    size_t n_starts, n_reached, n_rejected, n_cut; /* cut: left after a short run far from the best; reached: within 1e-6 of the best; rejected: dead terms, not stationary */
     size_t n_basins; fit_basin basins[FIT_MAX_BASINS]; /* best first; all within 1 % */
     fit_estimate a_opt, b_opt, G;
     size_t holdout_n; double holdout_mean, holdout_max, holdout_bias; /* relative errors: mean and largest size, mean */

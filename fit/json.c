@@ -196,8 +196,8 @@ json_t *fit_json(const fit_result *r, char *const *argv, int argc, const char *v
     put_params(root, r);
     json_object_set_new(root, "objective_value", number(r->objective_value));
     json_object_set_new(root, "starts",
-                        json_pack("{s:o,s:o,s:o}", "n", count(r->n_starts), "reached_best", count(r->n_reached),
-                                  "rejected", count(r->n_rejected)));
+                        json_pack("{s:o,s:o,s:o,s:o}", "n", count(r->n_starts), "reached_best", count(r->n_reached),
+                                  "rejected", count(r->n_rejected), "cut", count(r->n_cut)));
     json_object_set_new(root, "basins", basins(r));
     json_object_set_new(root, "optimum", optimum(r));
     json_object_set_new(root, "holdout", holdout(r));

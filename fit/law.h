@@ -19,5 +19,9 @@ void fit_formula_linear(const fit_model *m, bool *linear);
 fit_affine_fn fit_formula_affine;
 fit_eval_fn fit_formula_eval, fit_eval_powers;
 
-extern const fit_law fit_law_chinchilla, fit_law_power;
+extern const fit_law fit_law_chinchilla, fit_law_power;                                               /* law_powers.c */
+extern const fit_law fit_law_kaplan, fit_law_data_constrained, fit_law_overtraining, fit_law_downstream; /* law_loss.c */
+extern const fit_law fit_law_filtering;                                                               /* law_filtering.c */
+extern const fit_law fit_law_lr_power, fit_law_lr_power_x, fit_law_batch_power, fit_law_batch_power_x; /* law_hyper.c */
+extern const fit_law fit_law_precision, fit_law_ptq, fit_law_sparsity;                                /* law_number.c */
 #endif

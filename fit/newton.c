@@ -57,8 +57,9 @@ status fit_newton(fit_solved *out, fit_problem *p, double *phi, err *e)
     double lambda = 1e-3, grow = 2;
     fit_problem_clip(p, phi);
     double f = fit_problem_eval(p, phi, g, h);
+    size_t most = p->max_iterations ? p->max_iterations : MAX_ITERATIONS;
     memset(out, 0, sizeof *out);
-    for (; out->iterations < MAX_ITERATIONS && isfinite(f) && n; out->iterations++) {
+    for (; out->iterations < most && isfinite(f) && n; out->iterations++) {
         double gain = propose(p, trial, phi, g, h, lambda);
         if (gain > 0 && gain <= DECREMENT_TOLERANCE * f && lambda <= 1e-3) break;
         if (f <= p->floor) break;

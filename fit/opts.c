@@ -49,8 +49,10 @@ static status value_of(const fit_law *law, const char *text, int param, const ch
     snprintf(number, sizeof number, "%.*s", (int)n, from);
     if (n >= sizeof number || !num_parse_f64(number, out))
         return err_set(e, ST_USAGE, "'%s': '%s' is not a finite number", text, number);
+    char domain[64];
+    snprintf(domain, sizeof domain, q->log ? "above 0" : "between %g and %g", q->lo, q->hi);
     if (*out < q->lo || *out > q->hi || (q->log && !zero_ok && *out == 0))
-        return err_set(e, ST_USAGE, "'%s': %s must be %s", text, q->name, q->log ? "above 0" : "between 0 and 10");
+        return err_set(e, ST_USAGE, "'%s': %s must be %s", text, q->name, domain);
     return ST_OK;
 }
 
@@ -99,6 +101,27 @@ status fit_opts_bound(fit_opts *o, const char *text, err *e)
     if (!s) s = value_of(o->law, text, j, rest + n + 1, strlen(rest + n + 1), false, &hi, e);
     if (!s && lo >= hi) return err_set(e, ST_USAGE, "'%s': the low bound is not below the high one", text);
     if (!s) o->lo[j] = lo, o->hi[j] = hi;
+    return s;
+}
+
+status fit_opts_domain(fit_law *typed, const char *text, err *e)
+{
+    int j;
+    const char *rest;
+    char number[64];
+    double v[2];
+    status s = name_of(typed, text, strlen(text), &j, &rest, e);
+    for (int k = 0; k < 2 && !s; k++) {
+        size_t n = strcspn(rest, ",");
+        snprintf(number, sizeof number, "%.*s", (int)n, rest);
+        if ((k == 0) != (rest[n] == ','))
+            return err_set(e, ST_USAGE, "'%s': write PARAMETER=LOW,HIGH", text);
+        if (n >= sizeof number || !num_parse_f64(number, &v[k]))
+            return err_set(e, ST_USAGE, "'%s': '%s' is not a finite number", text, number);
+        rest += n + (rest[n] == ',');
+    }
+    if (!s && v[0] >= v[1]) return err_set(e, ST_USAGE, "'%s': the low bound is not below the high one", text);
+    if (!s) fit_law_typed_domain(typed, j, v[0], v[1]);
     return s;
 }
 

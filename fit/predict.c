@@ -11,7 +11,8 @@
 enum {
     NOISE_PER_DRAW = 4, /* runs imagined per parameter draw: smooths the 2.5 % points */
     T_MAX_DOF = 60,     /* Student's t beyond that is the normal */
-    MIN_DRAWS = 40      /* fewer have no 2.5 % point */
+    MIN_DRAWS = 40,     /* fewer have no 2.5 % point */
+    N_ASKED = 6         /* N, D, C, D/N, epochs, saving */
 };
 
 const char *predict_axis_name(predict_axis a)
@@ -20,9 +21,22 @@ const char *predict_axis_name(predict_axis a)
     return (unsigned)a < PREDICT_N_AXES ? names[a] : "?";
 }
 
+predict_ask predict_ask_nothing(void) { return (predict_ask){NAN, NAN, NAN, NAN, NAN}; }
+
+status predict_law_init(predict_law *out, const fit_law *law, err *e)
+{
+    *out = (predict_law){.law = law, .x = PREDICT_N_AXES, .unique_tokens = NAN, .residual_sd = NAN, .seed_sd = NAN, .lowest_loss = NAN, .flops_per_param_token = NAN};
+    for (size_t c = 0; c < FIT_MAX_COLS; c++) out->given[c] = NAN;
+    for (int i = 0; i < PREDICT_N_AXES; i++) out->lo[i] = out->hi[i] = NAN;
+    for (size_t j = 0; j < FIT_MAX_PARAMS; j++) out->theta[j] = NAN;
+    return fit_model_init(&out->model, law, NULL, e);
+}
+
 void predict_law_free(predict_law *law)
 {
     if (!law) return;
+    fit_model_free(&law->model);
+    fit_law_typed_free(law->typed);
     free(law->draws);
     memset(law, 0, sizeof *law);
 }
@@ -84,6 +98,7 @@ status predict_at(predict_result *out, const predict_law *law, const predict_poi
     memset(out, 0, sizeof *out);
     out->at = *at;
     out->ci_n = out->ci_d = out->ci_c = out->ci_tokens_per_param = out->ci_loss = out->pi_loss = unknown();
+    out->ci_epochs = out->ci_saving = unknown();
     out->noise_sd = noise_sd(law);
     extrapolation(out, law);
     if (!k || !law->draws) return ST_OK;
@@ -97,7 +112,7 @@ status predict_at(predict_result *out, const predict_law *law, const predict_poi
     if (!(dof > 0)) goto done; /* no degree of freedom left: an interval is not worth printing */
     size_t n_ok = 0;
     for (size_t b = 0; b < k; b++) {
-        double loss = predict_law_loss(law, law->draws + b * PREDICT_MAX_PARAMS, at->n, at->d, at->c);
+        double loss = predict_law_loss(law, law->draws + b * FIT_MAX_PARAMS, at->n, at->d, at->c);
         if (!(loss > 0) || !isfinite(loss)) continue;
         mean[n_ok] = loss;
         for (size_t i = 0; i < NOISE_PER_DRAW; i++)
@@ -122,24 +137,39 @@ status predict_run(predict_result *out, const predict_law *law, const predict_co
     status s = predict_solve(&at, law, law->theta, cost, ask, e);
     if (!s) s = predict_at(out, law, &at, seed, e);
     if (s || !k || !law->draws) return s;
-    double *x = malloc(4 * k * sizeof *x);
+    double *x = malloc(N_ASKED * k * sizeof *x);
     if (!x) return err_set(e, ST_NOMEM, "predict: no memory for %zu draws", k);
     for (size_t b = 0; b < k; b++) {
         predict_point p;
-        if (predict_solve(&p, law, law->draws + b * PREDICT_MAX_PARAMS, cost, ask, NULL)) { /* out of this draw's reach */
-            p = (predict_point){.n = INFINITY, .d = INFINITY, .c = INFINITY, .tokens_per_param = NAN};
+        if (predict_solve(&p, law, law->draws + b * FIT_MAX_PARAMS, cost, ask, NULL)) { /* out of this draw's reach */
+            p = (predict_point){.n = INFINITY, .d = INFINITY, .c = INFINITY, .tokens_per_param = INFINITY, .epochs = INFINITY, .total = NAN};
             out->n_unreachable++;
         }
-        x[b] = p.n, x[k + b] = p.d, x[2 * k + b] = p.c;
-        x[3 * k + b] = isnan(p.tokens_per_param) ? INFINITY : p.tokens_per_param;
+        const double v[N_ASKED] = {p.n, p.d, p.c, p.tokens_per_param, p.epochs, 1 - p.total / p.plain_total};
+        for (size_t q = 0; q < N_ASKED; q++) x[q * k + b] = isnan(v[q]) ? INFINITY : v[q];
     }
     out->n_draws = k;
-    if (k >= MIN_DRAWS) {
-        if (!isnan(at.n) && isnan(ask->n)) out->ci_n = percentiles(x, k);
-        if (!isnan(at.d) && isnan(ask->d)) out->ci_d = percentiles(x + k, k);
-        if (!isnan(at.c) && isnan(ask->c) && (isnan(ask->n) || isnan(ask->d))) out->ci_c = percentiles(x + 2 * k, k);
-        if (!isnan(at.n) && !isnan(at.d) && (isnan(ask->n) || isnan(ask->d))) out->ci_tokens_per_param = percentiles(x + 3 * k, k);
-    }
+    bool n = isnan(ask->n), d = isnan(ask->d), c = isnan(ask->c) && (n || d);
+    const bool wanted[N_ASKED] = {n && !isnan(at.n), d && !isnan(at.d), c && !isnan(at.c), (n || d) && !isnan(at.tokens_per_param),
+                                  d && !isnan(at.epochs), !isnan(at.total)};
+    predict_interval *of[N_ASKED] = {&out->ci_n, &out->ci_d, &out->ci_c, &out->ci_tokens_per_param, &out->ci_epochs, &out->ci_saving};
+    for (size_t q = 0; q < N_ASKED && k >= MIN_DRAWS; q++)
+        if (wanted[q]) *of[q] = percentiles(x + q * k, k);
+    free(x);
+    return ST_OK;
+}
+
+status predict_value(double *value, predict_interval *ci, const predict_law *law, const predict_point *at, err *e)
+{
+    size_t k = law->n_draws;
+    *ci = unknown();
+    *value = predict_law_loss(law, law->theta, at->n, at->d, at->c);
+    if (!isfinite(*value)) return err_set(e, ST_DOMAIN, "law %s gives no number at N %.4g, D %.4g", law->law->name, at->n, at->d);
+    if (k < MIN_DRAWS || !law->draws) return ST_OK;
+    double *x = malloc(k * sizeof *x);
+    if (!x) return err_set(e, ST_NOMEM, "predict: no memory for %zu draws", k);
+    for (size_t b = 0; b < k; b++) x[b] = predict_law_loss(law, law->draws + b * FIT_MAX_PARAMS, at->n, at->d, at->c);
+    *ci = percentiles(x, k);
     free(x);
     return ST_OK;
 }

@@ -1,10 +1,9 @@
 /* Prediction from fitted laws: which N and D for a budget, what loss, how sure. Arithmetic only: knows no trainer, no file
  * of a run; reads fit.json. cli/cmd_predict.c adds what a config knows (widths, counts, per-tensor table).
  *
- * chinchilla: L = E + A/N^alpha + B/D^beta (Hoffmann et al. 2022, arXiv:2203.15556, eq. 2). With C = 6ND the optimum is closed:
- * N = G (C/6)^a_opt, D = (C/6)^b_opt / G, a_opt = beta/(alpha+beta), G = (alpha A/(beta B))^(1/(alpha+beta)) (eq. 4 there).
- * With another cost f(N) per token the same minimum is found numerically along C = f(N) D.
- * power: L = E + A/x^alpha with x one of N, D, C.
+ * Any law of the table whose columns are among N, D, C, M, U (or are given) can be asked, and so can a law typed by the user.
+ * Where a law has a closed form of the optimum under C = k N D (chinchilla: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4) it is
+ * used; else, and with another cost f(N) per token, the minimum along C = f(N) D is found numerically.
  *
  * Two intervals. ci95: of the law's mean, percentiles over the bootstrap draws of the parameters. pi95: for one new run, each
  * draw also gets the noise of a run in ln L. The rows of a fit are single runs, so their residuals already hold the noise of
@@ -21,27 +20,36 @@
 #include "base/err.h"
 #include "base/io.h"
 
-enum { PREDICT_MAX_PARAMS = 5, PREDICT_NAME = 24, PREDICT_WHY = 256 };
-typedef enum predict_kind { PREDICT_CHINCHILLA, PREDICT_POWER } predict_kind;
-enum { PREDICT_E, PREDICT_A, PREDICT_B, PREDICT_ALPHA, PREDICT_BETA }; /* places in theta; power leaves B and beta 0 */
+#include "fit/fit.h"
+
+enum { PREDICT_NAME = 24, PREDICT_WHY = 256 };
 typedef enum predict_axis { PREDICT_N, PREDICT_D, PREDICT_C, PREDICT_N_AXES } predict_axis;
 const char *predict_axis_name(predict_axis a); /* "N" */
 
-/* A loss law and what is known about it. Filled by predict_law_read (fit/predict_read.c) or by hand. */
+/* A law and what is known about it. Made by predict_law_init, filled by predict_fit_read or by hand. */
 typedef struct predict_law {
-    predict_kind kind;
-    predict_axis x;                 /* power only */
-    double theta[PREDICT_MAX_PARAMS];
+    const fit_law *law;
+    fit_model model;                /* bound to no data */
+    fit_law *typed;                 /* owned; NULL: a law of the table */
+    predict_axis x;                 /* what --x was, for laws of one variable */
+    double theta[FIT_MAX_PARAMS];   /* natural values, in the law's order */
+    double given[FIT_MAX_COLS];     /* values of columns that are none of N, D, C, M, U, x; NaN = not given */
+    double unique_tokens;           /* U; NaN: every token is new */
     size_t n_draws;
-    double *draws;                  /* [n_draws][PREDICT_MAX_PARAMS]; NULL: no intervals */
+    double *draws;                  /* [n_draws][FIT_MAX_PARAMS]; NULL: no intervals */
     double residual_sd, seed_sd;    /* sd of ln(loss); NaN = unknown */
-    size_t n_points, n_params;
+    size_t n_points, n_params;      /* n_params: those the data had to determine */
     double lo[PREDICT_N_AXES], hi[PREDICT_N_AXES]; /* the data's range; NaN = the fit had no such column */
     double lowest_loss;             /* of the fit's points: the naive predictor; NaN = unknown */
     double flops_per_param_token;   /* median C/(N D) of the points, NaN = unknown */
 } predict_law;
+/* A law by name, nothing known yet (NaN). ST_DOMAIN: a law of whole curves. predict_law_free also after an error. */
+status predict_law_init(predict_law *out, const fit_law *law, err *e);
 void predict_law_free(predict_law *law);
+/* The axis of a law of one variable; PREDICT_N_AXES for others. */
+predict_axis predict_law_axis(const predict_law *law);
 
+/* The law's prediction at one point. */
 double predict_law_loss(const predict_law *law, const double *theta, double n, double d, double c);
 
 /* Training FLOPs per token as a function of N. n_rows = 0: k N. Else a ladder, N rising; f/N is interpolated linearly in ln N
@@ -51,17 +59,26 @@ double predict_flops_per_token(const predict_cost *cost, double n);
 
 /* What is asked; NaN = not given. One alone: C the best N and D for a budget; L the cheapest N and D that reach a loss;
  * N (or D) the D (or N) for which it is compute-optimal. Two: the third follows (N and D, N and C, D and C, N and L, D and L). */
-typedef struct predict_ask { double n, d, c, loss; } predict_ask;
+typedef struct predict_ask {
+    double n, d, c, loss;
+    double serve; /* tokens to be served over the model's life at f(N)/3 FLOPs each; NaN = none. With C or L alone: the cheapest N
+                     and D *together with serving* that reach that loss (Sardana et al. 2023, arXiv:2401.00448, eq. 2; with C
+                     the loss of the compute-optimal run of that budget) */
+} predict_ask;
+/* Every field not given. */
+predict_ask predict_ask_nothing(void);
 
 typedef struct predict_interval { double lo, hi; } predict_interval; /* NaN = unknown, +INFINITY = not bounded by the data */
 
 typedef struct predict_point {
     double n, d, c, tokens_per_param, loss;
+    double epochs;         /* D/U; NaN = no U */
+    double total, plain_total; /* with serving: training and serving here, and at the size that training alone would take */
 } predict_point;
 
 typedef struct predict_result {
     predict_point at;                       /* by the fitted parameters */
-    predict_interval ci_n, ci_d, ci_c, ci_tokens_per_param, ci_loss;
+    predict_interval ci_n, ci_d, ci_c, ci_tokens_per_param, ci_loss, ci_epochs, ci_saving; /* saving: 1 - total/plain_total */
     predict_interval pi_loss;               /* one new run at `at` */
     double noise_sd;                        /* of ln loss, in pi_loss */
     size_t n_draws, n_unreachable;          /* draws under which the asked loss cannot be reached */
@@ -77,6 +94,9 @@ status predict_run(predict_result *out, const predict_law *law, const predict_co
                    uint64_t seed, err *e);
 /* The intervals of the loss at a given point: the second half of predict_run. */
 status predict_at(predict_result *out, const predict_law *law, const predict_point *at, uint64_t seed, err *e);
+
+/* A law whose target is no loss (lr-power, batch-power): its value at a point and the interval of its mean. */
+status predict_value(double *value, predict_interval *ci, const predict_law *law, const predict_point *at, err *e);
 
 /* --- learning rate ------------------------------------------------------------------------------- */
 
@@ -105,7 +125,8 @@ status predict_lr_at(predict_lr *out, const predict_lr_laws *laws, const char *p
 typedef struct predict_fit {
     char path[IO_PATH_MAX], sha256[IO_SHA256_HEX];
     char law[PREDICT_NAME], method[PREDICT_NAME], count_rule[PREDICT_NAME], flops_rule[PREDICT_NAME];
-    bool is_lr;               /* lr is filled, else loss */
+    char target[PREDICT_NAME]; /* "loss", "lr", "batch_tokens", ... */
+    bool is_lr;               /* lr, the optimum per width, is filled; else loss, whatever its target */
     bool refused;             /* trust.verdict is "refuse" */
     bool raw;                 /* parameters came from `raw`: not identified by the data */
     predict_law loss;

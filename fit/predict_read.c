@@ -34,10 +34,6 @@ static status damaged(const predict_fit *f, const char *what, err *e)
 
 /* --- loss laws ----------------------------------------------------------------------------------- */
 
-typedef struct slot { const char *name; int at; } slot;
-static const slot chinchilla_slots[] = {{"E", PREDICT_E}, {"A", PREDICT_A}, {"B", PREDICT_B}, {"alpha", PREDICT_ALPHA}, {"beta", PREDICT_BETA}};
-static const slot power_slots[] = {{"E", PREDICT_E}, {"A", PREDICT_A}, {"alpha", PREDICT_ALPHA}};
-
 /* A refused fit has null for what its data do not identify; the numbers themselves stand under `raw`. */
 static double parameter(predict_fit *f, const char *name)
 {
@@ -50,22 +46,22 @@ static double parameter(predict_fit *f, const char *name)
     return x;
 }
 
-static status read_draws(predict_fit *f, const slot *slots, size_t n_slots, err *e)
+static status read_draws(predict_fit *f, err *e)
 {
     const json_t *samples = json_object_get(json_object_get(f->root, "bootstrap"), "samples");
-    size_t n = json_array_size(json_object_get(samples, "E"));
     predict_law *law = &f->loss;
+    size_t n = json_array_size(json_object_get(samples, law->law->params[0].name));
     if (!n) return ST_OK; /* fitted without bootstrap: no intervals */
-    law->draws = calloc(n * PREDICT_MAX_PARAMS, sizeof *law->draws);
+    law->draws = calloc(n * FIT_MAX_PARAMS, sizeof *law->draws);
     if (!law->draws) return err_set(e, ST_NOMEM, "%s: no memory for %zu draws", f->path, n);
     for (size_t b = 0; b < n; b++) {
-        double *theta = law->draws + law->n_draws * PREDICT_MAX_PARAMS;
+        double *theta = law->draws + law->n_draws * FIT_MAX_PARAMS;
         bool ok = true;
-        for (size_t i = 0; i < n_slots; i++) {
-            const json_t *column = json_object_get(samples, slots[i].name);
+        for (size_t j = 0; j < law->law->n_params; j++) {
+            const json_t *column = json_object_get(samples, law->law->params[j].name);
             if (json_array_size(column) != n) return damaged(f, "bootstrap samples of unequal length", e);
-            theta[slots[i].at] = number(json_array_get(column, b));
-            ok = ok && isfinite(theta[slots[i].at]);
+            theta[j] = number(json_array_get(column, b));
+            ok = ok && isfinite(theta[j]);
         }
         law->n_draws += ok;
     }
@@ -112,7 +108,7 @@ static void read_range(predict_fit *f)
     for (int i = 0; i < PREDICT_N_AXES; i++) {
         const char *name = predict_axis_name((predict_axis)i);
         const json_t *range = json_object_get(domain, name), *column = json_object_get(points, name);
-        if (law->kind == PREDICT_POWER && (int)law->x == i) { /* the column that --x named */
+        if ((int)predict_law_axis(law) == i) { /* the column that --x named */
             if (!json_is_array(range)) range = json_object_get(domain, "x");
             if (!json_is_array(column)) column = json_object_get(points, "x");
         }
@@ -123,33 +119,62 @@ static void read_range(predict_fit *f)
     law->flops_per_param_token = median_k(points);
 }
 
-static status read_loss_law(predict_fit *f, err *e)
+/* A law typed by the user comes with its formula; its columns are the points'. Its domains do not matter here: no parameter is on
+ * a log scale. */
+static status read_typed(predict_fit *f, fit_law **typed, err *e)
+{
+    const char *formula = json_string_value(json_object_get(f->root, "formula")), *key, *names[FIT_MAX_COLS * 2];
+    json_t *points = json_object_get(f->root, "points"), *column;
+    size_t n = 0;
+    if (!formula) return damaged(f, "a custom law without its formula", e);
+    json_object_foreach(points, key, column)
+        if (n < sizeof names / sizeof *names) names[n++] = key;
+    status s = fit_law_typed(typed, formula, names, n, e);
+    if (s) return err_prefix(e, "%s", f->path), s;
+    for (size_t j = 0; j < (*typed)->n_params; j++) (*typed)->params[j].log = false;
+    return ST_OK;
+}
+
+static status find_axis(predict_fit *f, err *e)
+{
+    char x[PREDICT_NAME];
+    predict_law *law = &f->loss;
+    if (law->law->n_cols != 1 || strcmp(law->law->cols[0], "x")) return ST_OK;
+    copy_text(x, sizeof x, f->root, "x", "C");
+    for (int i = 0; i < PREDICT_N_AXES; i++)
+        if (!strcmp(x, predict_axis_name((predict_axis)i))) law->x = (predict_axis)i;
+    if (law->x != PREDICT_N_AXES) return ST_OK;
+    return err_set(e, ST_INPUT, "%s: a %s law of '%s'; predict knows N, D and C: fit with --x C", f->path, law->law->name, x);
+}
+
+static status read_law(predict_fit *f, err *e)
 {
     predict_law *law = &f->loss;
-    bool power = !strcmp(f->law, "power");
-    const slot *slots = power ? power_slots : chinchilla_slots;
-    size_t n_slots = power ? 3 : 5;
-    law->kind = power ? PREDICT_POWER : PREDICT_CHINCHILLA;
-    if (power) {
-        char x[PREDICT_NAME];
-        copy_text(x, sizeof x, f->root, "x", "C");
-        law->x = PREDICT_N_AXES;
-        for (int i = 0; i < PREDICT_N_AXES; i++)
-            if (!strcmp(x, predict_axis_name((predict_axis)i))) law->x = (predict_axis)i;
-        if (law->x == PREDICT_N_AXES)
-            return err_set(e, ST_INPUT, "%s: a power law of '%s'; predict knows N, D and C: fit with --x C", f->path, x);
-    }
-    for (size_t i = 0; i < n_slots; i++) {
-        law->theta[slots[i].at] = parameter(f, slots[i].name);
-        if (isnan(law->theta[slots[i].at]) && f->refused) {
+    fit_law *typed = NULL;
+    const fit_law *row = NULL;
+    status s = ST_OK;
+    if (!strcmp(f->law, "custom")) {
+        s = read_typed(f, &typed, e);
+        row = typed;
+    } else if (!strcmp(f->law, "isoflop") || !strcmp(f->law, "envelope") || !(row = fit_law_find(f->law, NULL)))
+        return err_set(e, ST_INPUT, "%s: law '%s' gives no loss; predict needs the law itself: fit with --method parametric", f->path, f->law);
+    if (!s) s = predict_law_init(law, row, e);
+    law->typed = typed;
+    if (s) return err_prefix(e, "%s", f->path), s;
+    s = find_axis(f, e);
+    if (s) return s;
+    for (size_t j = 0; j < row->n_params; j++) {
+        const char *name = row->params[j].name;
+        law->theta[j] = parameter(f, name);
+        if (isnan(law->theta[j]) && f->refused) {
             const json_t *why = json_array_get(json_object_get(json_object_get(f->root, "trust"), "reasons"), 0);
             const char *message = json_string_value(json_object_get(why, "message"));
             return err_set(e, ST_REFUSED, "%s: the fit was refused (%s) and has no %s at all; fit again with more runs", f->path,
-                           message ? message : "no reason given", slots[i].name);
+                           message ? message : "no reason given", name);
         }
-        if (isnan(law->theta[slots[i].at]))
-            return err_set(e, ST_INPUT, "%s: method %s gives no %s; predict needs the loss law itself: fit with --method parametric",
-                           f->path, f->method, slots[i].name);
+        if (isnan(law->theta[j]))
+            return err_set(e, ST_INPUT, "%s: method %s gives no %s; predict needs the law itself: fit with --method parametric",
+                           f->path, f->method, name);
     }
     const json_t *noise = json_object_get(f->root, "noise");
     law->residual_sd = key_number(noise, "residual_sd");
@@ -157,9 +182,9 @@ static status read_loss_law(predict_fit *f, err *e)
     double n_points = key_number(f->root, "n_points");
     if (!(n_points >= 1 && n_points < 1e15)) return damaged(f, "n_points is missing or no count", e);
     law->n_points = (size_t)n_points;
-    law->n_params = n_slots - json_array_size(json_object_get(f->root, "fixed")); /* those the data had to determine */
+    law->n_params = row->n_params - json_array_size(json_object_get(f->root, "fixed")); /* those the data had to determine */
     read_range(f);
-    return read_draws(f, slots, n_slots, e);
+    return read_draws(f, e);
 }
 
 /* --- learning-rate law --------------------------------------------------------------------------- */
@@ -224,9 +249,8 @@ status predict_fit_read(predict_fit *out, const char *path, err *e)
     copy_text(verdict, sizeof verdict, json_object_get(out->root, "trust"), "verdict", "");
     out->refused = !strcmp(verdict, "refuse");
     bool is_lr = !strcmp(out->law, "lr-optimum") || !strcmp(out->method, "lr-optimum");
-    if (!is_lr && strcmp(out->law, "chinchilla") && strcmp(out->law, "power"))
-        return err_set(e, ST_INPUT, "%s: law '%s' has no prediction yet; predict knows chinchilla, power and lr-optimum", path, out->law);
-    s = is_lr ? read_lr(out, e) : read_loss_law(out, e);
+    copy_text(out->target, sizeof out->target, out->root, "target", is_lr ? "lr" : "loss");
+    s = is_lr ? read_lr(out, e) : read_law(out, e);
     if (!s && !out->refused && strcmp(verdict, "ok") && strcmp(verdict, "warn")) /* silence is not trust */
         s = damaged(out, "trust.verdict is none of ok, warn, refuse", e);
     return s;

@@ -337,7 +337,14 @@ void fit_problem_residuals(fit_problem *p, const double *phi, double *r, double 
     }
 }
 
-bool fit_problem_alive(fit_problem *p, const double *phi)
+static bool has_null(const fit_law *law, size_t j)
+{
+    for (size_t k = 0; k < FIT_MAX_NULLS && law->nulls[k].param; k++)
+        if (!strcmp(law->nulls[k].param, law->params[j].name)) return true;
+    return false;
+}
+
+int fit_problem_dead(fit_problem *p, const double *phi)
 {
     double theta[FIT_MAX_PARAMS], most[FIT_MAX_PARAMS] = {0};
     int floor = fit_law_floor(p->law);
@@ -348,8 +355,9 @@ bool fit_problem_alive(fit_problem *p, const double *phi)
             for (size_t i = 0; i < n; i++) most[j] = fmax(most[j], fabs(work_at(p, W_JAC)[j * n + i]));
     }
     for (size_t j = 0; j < p->law->n_params; j++)
-        if (p->slot[j] >= 0 && (int)j != floor && p->law->params[j].log && !(most[j] >= DEAD)) return false;
-    return true;
+        if (p->slot[j] >= 0 && (int)j != floor && p->law->params[j].log && !has_null(p->law, j) && !(most[j] >= DEAD))
+            return (int)j;
+    return -1;
 }
 
 /* --- coordinates ----------------------------------------------------------------------------------------- */

@@ -31,7 +31,7 @@ typedef struct fit_problem {
     size_t n_linear; int linear[FIT_MAX_LINEAR];   /* parameters in which the prediction is affine */
     double floor;                   /* F below this is rounding */
     double *work;                   /* of one block and the model: see problem.c */
-    size_t n_evals;
+    size_t n_evals, max_iterations; /* of a solver; 0: its own limit */
 } fit_problem;
 
 /* Copies the rows of data that are not held out. */
@@ -61,9 +61,10 @@ void fit_problem_clip(const fit_problem *p, double *phi);
 void fit_problem_natural(const fit_problem *p, double *natural, const double *phi);
 void fit_problem_phi(const fit_problem *p, double *phi, const double *natural);
 
-/* Does every free parameter on a log scale (amplitudes and their like; not the floor) still move some prediction? One
- * whose derivative of ln L is below 1e-8 on all rows is dead: its gradient is 0 wherever it stands. */
-bool fit_problem_alive(fit_problem *p, const double *phi);
+/* -1 when every free parameter on a log scale (amplitudes and their like; not the floor, nor one that has a null in the
+ * law's row: infinity is an answer there) still moves some prediction; else the first that is dead: its derivative of
+ * ln L is below 1e-8 on all rows, so that its gradient is 0 wherever it stands. */
+int fit_problem_dead(fit_problem *p, const double *phi);
 
 /* Variable projection (fit/varpro.c): the linear parameters that minimise sum w ((y - y^)/y)^2 for the others standing in
  * phi. Fills them in. Returns that sum. Fixed ones stay. Exact for squared relative error, a start for Huber. */

@@ -10,6 +10,7 @@ static void describe(fit_result *r, const fit_data *data, const fit_opts *o, con
 {
     const fit_law *law = o->law;
     snprintf(r->law, sizeof r->law, "%s", law->name);
+    if (law->typed) snprintf(r->formula, sizeof r->formula, "%s", law->body);
     snprintf(r->method, sizeof r->method, "parametric");
     snprintf(r->objective, sizeof r->objective, "%s", o->objective->name);
     snprintf(r->solver, sizeof r->solver, "%s", o->solver->name);
@@ -37,6 +38,7 @@ static void take_optimum(fit_result *r, fit_problem *p, const fit_opts *o, const
     r->n_starts = search->n_starts;
     r->n_reached = search->n_reached;
     r->n_rejected = search->n_rejected;
+    r->n_cut = search->n_cut;
     for (size_t j = 0; j < r->n_params; j++) {
         int s = p->slot[j];
         r->params[j].value = natural[j];
@@ -86,6 +88,7 @@ static status fit_and_look(fit_result *out, fit_evidence *ev, fit_problem *p, co
     if (!s) {
         take_optimum(out, p, o, &search);
         ev->found = search.found;
+        ev->dead = search.found ? -1 : fit_problem_dead(p, search.basin[0].phi);
         s = fit_evidence_condition(ev, p, search.basin[0].phi, e);
     }
     if (!s && ev->found) s = fit_evidence_tests(ev, p, data, o, search.basin[0].phi, e);
@@ -102,7 +105,7 @@ static status fit_and_look(fit_result *out, fit_evidence *ev, fit_problem *p, co
 status fit_run(fit_result *out, const fit_data *data, const fit_opts *o, err *e)
 {
     fit_problem p = {0};
-    fit_evidence ev = {.holdout_decades = NAN, .collinear = NAN, .weakest = NAN};
+    fit_evidence ev = {.dead = -1, .holdout_decades = NAN, .collinear = NAN, .weakest = NAN};
     memset(out, 0, sizeof *out);
     status s = check(o, e);
     if (!s) s = fit_problem_init(&p, data, o, e);

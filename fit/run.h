@@ -16,6 +16,7 @@ enum { FIT_MAX_TESTS = FIT_MAX_TERMS + FIT_MAX_NULLS + FIT_MAX_LINEAR };
 typedef struct fit_evidence {
     size_t n_free;
     bool found;               /* some start ended in a stationary point with all terms alive */
+    int dead;                 /* else: a parameter that moves nothing at the best end; -1 none (not stationary) */
     size_t n_tests; fit_test tests[FIT_MAX_TESTS];
     size_t distinct[FIT_MAX_COLS]; /* values of each column of the law */
     double collinear;         /* sums of powers of two columns: share of the variance of ln col 1 that ln col 0 does not explain; else NaN */

@@ -10,16 +10,34 @@ static const double BASIN_WITHIN = 1e-2;     /* basins worth naming */
 static const double SAME_COORDINATE = 1e-2;  /* two ends nearer than this in every coordinate are one basin, ... */
 static const double SAME_PREDICTION = 1e-6; /* ... or whose ln L differ by no more on any row: a flat valley, not two */
 
+static bool ended_well(fit_end *out, fit_problem *p)
+{
+    double decrement = fit_decrement(p, out->phi, &out->f);
+    return isfinite(out->f) && fit_problem_dead(p, out->phi) < 0 &&
+           (decrement <= STATIONARY * out->f || out->f <= 4 * p->floor);
+}
+
 status fit_solve_from(fit_end *out, fit_problem *p, const fit_solver *solver, const double *start, err *e)
 {
+    /* Far from the data every residual is in Huber's linear part, where it has no curvature; the terms of a sum of powers
+     * have enough of their own, a law that is a straight line in logs has none. A wider delta has: from there inwards. */
+    static const double widen[] = {1000, 30, 1};
     fit_solved r = {0};
+    const double delta = p->delta;
     memset(out, 0, sizeof *out);
     memcpy(out->phi, start, p->n_free * sizeof *start);
     status s = p->n_free ? solver->run(&r, p, out->phi, e) : ST_OK;
     if (s) return s;
-    double decrement = fit_decrement(p, out->phi, &out->f);
-    out->ok = isfinite(out->f) && fit_problem_alive(p, out->phi) && (decrement <= STATIONARY * out->f || out->f <= 4 * p->floor);
-    return ST_OK;
+    out->ok = ended_well(out, p);
+    if (out->ok || p->law->n_terms || !p->objective->has_delta) return ST_OK;
+    memcpy(out->phi, start, p->n_free * sizeof *start);
+    for (size_t k = 0; k < sizeof widen / sizeof *widen && !s; k++) {
+        p->delta = delta * widen[k];
+        s = solver->run(&r, p, out->phi, e);
+    }
+    p->delta = delta;
+    if (!s) out->ok = ended_well(out, p);
+    return s;
 }
 
 static bool same_place(fit_problem *p, const fit_end *a, const fit_end *b, double *scratch)
@@ -46,10 +64,10 @@ static int by_f(const void *a, const void *b)
     return (x->f > y->f) - (x->f < y->f);
 }
 
-static void collect(fit_search *out, fit_problem *p, const fit_end *end, double *scratch)
+static void collect(fit_search *out, fit_problem *p, const fit_end *end, size_t n, double *scratch)
 {
     double best = end[0].f;
-    for (size_t i = 0; i < out->n_starts && end[i].ok; i++) {
+    for (size_t i = 0; i < n && end[i].ok; i++) {
         if (end[i].f > best * (1 + BASIN_WITHIN) && end[i].f > p->floor * 4) break;
         if (end[i].f <= best * (1 + SAME_F) || end[i].f <= p->floor * 4) out->n_reached++;
         size_t b = 0;
@@ -71,22 +89,70 @@ static status run_start(void *self, fit_problem *p, size_t i, err *e)
     return s;
 }
 
+static int by_f_alone(const void *a, const void *b)
+{
+    double x = ((const fit_end *)a)->f, y = ((const fit_end *)b)->f;
+    return (x > y) - (x < y);
+}
+
+/* Laws with dear rows and many starts: a short run of each, then only those to the end that have come near the best. */
+enum { SHORT_RUN = 30, SHORT_KEEP = 12 };
+static const double SHORT_FACTOR = 2; /* of the best F so far: far outside what is named as a basin */
+
+static status run_short(void *self, fit_problem *p, size_t i, err *e)
+{
+    ends *x = self;
+    fit_solved r = {0};
+    fit_end *end = &x->end[i];
+    p->max_iterations = SHORT_RUN;
+    memcpy(end->phi, x->starts->s[i].phi, p->n_free * sizeof *end->phi);
+    status s = x->solver->run(&r, p, end->phi, e);
+    end->f = isfinite(r.f) ? r.f : INFINITY;
+    p->max_iterations = 0;
+    return s;
+}
+
+static status cut_short(fit_start_list *out, fit_search *search, fit_problem *p, ends *x, size_t threads, err *e)
+{
+    size_t n = x->starts->n;
+    out->s = malloc(n * sizeof *out->s);
+    out->n = 0;
+    if (!out->s) return err_set(e, ST_NOMEM, "no memory for %zu starts", n);
+    status s = fit_in_parallel(p, n, threads, run_short, x, e);
+    if (s) return s;
+    qsort(x->end, n, sizeof *x->end, by_f_alone);
+    while (out->n < n && (out->n < SHORT_KEEP || x->end[out->n].f <= SHORT_FACTOR * x->end[0].f)) {
+        memcpy(out->s[out->n].phi, x->end[out->n].phi, sizeof out->s->phi);
+        out->n++;
+    }
+    search->n_cut = n - out->n;
+    return ST_OK;
+}
+
 status fit_search_run(fit_search *out, fit_problem *p, const fit_solver *solver, const fit_start_list *starts, size_t threads,
                       err *e)
 {
     memset(out, 0, sizeof *out);
     fit_end *end = calloc(starts->n + 1, sizeof *end);
     double *scratch = malloc((2 * p->n + 1) * sizeof *scratch);
+    fit_start_list kept = {0};
     ends x = {solver, starts, end};
+    threads = fit_threads(solver, threads);
     status s = end && scratch ? ST_OK : err_set(e, ST_NOMEM, "no memory for %zu starts", starts->n);
-    if (!s) s = fit_in_parallel(p, starts->n, fit_threads(solver, threads), run_start, &x, e);
-    out->n_starts = starts->n;
-    for (size_t i = 0; i < starts->n && !s; i++) out->n_rejected += !end[i].ok;
-    if (!s && starts->n) {
-        qsort(end, starts->n, sizeof *end, by_f);
-        out->found = end[0].ok;
-        collect(out, p, end, scratch);
+    if (!s && !p->law->n_terms && starts->n > SHORT_KEEP) {
+        s = cut_short(&kept, out, p, &x, threads, e);
+        x.starts = &kept;
     }
+    if (!s) s = fit_in_parallel(p, x.starts->n, threads, run_start, &x, e);
+    out->n_starts = starts->n;
+    size_t n = x.starts->n;
+    for (size_t i = 0; i < n && !s; i++) out->n_rejected += !end[i].ok;
+    if (!s && n) {
+        qsort(end, n, sizeof *end, by_f);
+        out->found = end[0].ok;
+        collect(out, p, end, n, scratch);
+    }
+    fit_starts_free(&kept);
     free(scratch);
     free(end);
     return s;

@@ -21,7 +21,7 @@ typedef struct fit_end {
 status fit_solve_from(fit_end *out, fit_problem *p, const fit_solver *solver, const double *start, err *e);
 
 typedef struct fit_search {
-    size_t n_starts, n_reached, n_rejected;
+    size_t n_starts, n_reached, n_rejected, n_cut; /* cut: left after a short run, far from the best */
     bool found;                  /* some start ended well; else basin 0 is the lowest of the rejected, for `raw` */
     size_t n_basins;             /* best first, all within 1 % of the best */
     fit_end basin[FIT_MAX_BASINS];

@@ -81,8 +81,16 @@ static bool separable(fit_result *r, const fit_law *law, const fit_evidence *ev)
         return refuse_all(r);
     }
     if (!ev->found) {
-        fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", NAN,
-                      "no start ended in a minimum with all terms alive: the data do not show this law");
+        if (ev->dead >= 0)
+            fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", r->params[ev->dead].value,
+                          "every start ended where some parameter moves nothing (the best with %s at %.3g): the data do "
+                          "not show this law; pin it with --fix, bound it, or take a law without it%s",
+                          r->names[ev->dead], r->params[ev->dead].value,
+                          law->typed ? ". Amplitudes are taken positive: write a minus, or --bound P=-1,1" : "");
+        else
+            fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", NAN,
+                          "no start ended in a minimum: the loss of the fit falls without end in some direction, or the "
+                          "law gives no number there; bound its parameters (--bound) or take a law without them");
         return refuse_all(r);
     }
     if (ev->weakest < ONE_DIRECTION && ev->weak[1] >= 0) {

@@ -28,14 +28,15 @@ static range of(const double *x, size_t n)
 static bool place(predict_point *at, const predict_law *law, double c, double tokens_per_param, double k)
 {
     err ignored = {0};
-    if (law->kind == PREDICT_POWER && law->x == PREDICT_C) {
+    if (predict_law_axis(law) == PREDICT_C) {
         *at = (predict_point){.n = NAN, .d = NAN, .c = c};
     } else if (tokens_per_param > 0) {
         double n = sqrt(c / (k * tokens_per_param));
         *at = (predict_point){.n = n, .d = n * tokens_per_param, .c = c};
     } else {
         predict_cost cost = {.k = k};
-        predict_ask ask = {.n = NAN, .d = NAN, .c = c, .loss = NAN};
+        predict_ask ask = predict_ask_nothing();
+        ask.c = c;
         if (predict_solve(at, law, law->theta, &cost, &ask, &ignored)) return false;
     }
     at->loss = predict_law_loss(law, law->theta, at->n, at->d, at->c);

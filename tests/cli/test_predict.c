@@ -167,7 +167,7 @@ Test(cli_predict, budget_to_run_that_exists)
     /* twin: another lr is another run, and is remarked on */
     expect("predict fit.json lr.json --config target.yaml lr=0.1", 0, "outside its 95 % interval");
     expect("predict fit.json --config target.yaml --json", 0, "no learning-rate fit was given");
-    expect("predict fit.json lr.json --flops 1e14 --unique-tokens 1e6", 0, "passes over data");
+    expect("predict fit.json lr.json --flops 1e14 --unique-tokens 1e6", 0, "repeated tokens as new ones");
 }
 
 Test(cli_predict, explicit_widths_keep_their_ratio)

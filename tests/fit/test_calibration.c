@@ -54,10 +54,11 @@ static double make_sweep(fit_data *data, double columns[4][MAX_ROWS], const worl
 /* What predict_fit_read takes from the file, straight from the result. */
 static predict_law law_of(const fit_result *r)
 {
-    predict_law law = {.kind = PREDICT_CHINCHILLA, .residual_sd = r->residual_sd, .seed_sd = r->seed_sd, .n_points = r->n_points, .n_params = 5,
-                       .n_draws = r->boot_ok, .lowest_loss = NAN};
-    for (int i = 0; i < PREDICT_N_AXES; i++) law.lo[i] = law.hi[i] = NAN;
-    law.draws = calloc(r->boot_ok * PREDICT_MAX_PARAMS + 1, sizeof *law.draws);
+    predict_law law;
+    cr_assert_eq(predict_law_init(&law, fit_law_find("chinchilla", NULL), NULL), ST_OK);
+    law.residual_sd = r->residual_sd, law.seed_sd = r->seed_sd;
+    law.n_points = r->n_points, law.n_params = 5, law.n_draws = r->boot_ok;
+    law.draws = calloc(r->boot_ok * FIT_MAX_PARAMS + 1, sizeof *law.draws);
     cr_assert(law.draws);
     static const char *const names[] = {"E", "A", "B", "alpha", "beta"};
     for (int k = 0; k < 5; k++) {
@@ -66,7 +67,7 @@ static predict_law law_of(const fit_result *r)
             if (!strcmp(r->names[j], names[k])) at = (int)j;
         cr_assert(at >= 0);
         law.theta[k] = isnan(r->params[at].value) ? r->params[at].raw : r->params[at].value;
-        for (size_t b = 0; b < r->boot_ok; b++) law.draws[b * PREDICT_MAX_PARAMS + (size_t)k] = r->samples[b * r->n_params + (size_t)at];
+        for (size_t b = 0; b < r->boot_ok; b++) law.draws[b * FIT_MAX_PARAMS + (size_t)k] = r->samples[b * r->n_params + (size_t)at];
     }
     return law;
 }
@@ -82,7 +83,8 @@ static void one(tally *t, tally *narrow, const world *w, uint64_t seed)
     fit_result r;
     predict_result p;
     err e = {0};
-    predict_ask ask = {NAN, NAN, 4 * make_sweep(&data, columns, w, seed), NAN};
+    predict_ask ask = predict_ask_nothing();
+    ask.c = 4 * make_sweep(&data, columns, w, seed);
     fit_opts o = fit_opts_default(fit_law_find("chinchilla", &e));
     o.bootstrap = DRAWS;
     o.seed = seed;

@@ -44,7 +44,7 @@ static double value(const json_t *j, const char *group, const char *name)
 Test(json, round_trip)
 {
     static const struct { const char *name; int at; } slots[] = {
-        {"E", PREDICT_E}, {"A", PREDICT_A}, {"B", PREDICT_B}, {"alpha", PREDICT_ALPHA}, {"beta", PREDICT_BETA}};
+        {"E", 0}, {"A", 1}, {"B", 2}, {"alpha", 3}, {"beta", 4}};
     fit_result r;
     predict_fit back;
     char path[64];
@@ -64,7 +64,7 @@ Test(json, round_trip)
         const json_t *ci = json_object_get(json_object_get(back.root, "ci95"), r.names[k]);
         cr_assert_eq(json_number_value(json_array_get(ci, 1)), r.params[k].hi);
         for (size_t b = 0; b < r.boot_ok; b++)
-            cr_assert_eq(back.loss.draws[b * PREDICT_MAX_PARAMS + (size_t)slots[k].at], r.samples[b * 5 + k]);
+            cr_assert_eq(back.loss.draws[b * FIT_MAX_PARAMS + (size_t)slots[k].at], r.samples[b * 5 + k]);
     }
     const json_t *points = json_object_get(back.root, "points");
     for (size_t i = 0; i < 25; i++) {
@@ -103,7 +103,7 @@ Test(json, refused_numbers_are_null_and_stand_under_raw)
     cr_assert_str_eq(json_string_value(json_object_get(json_object_get(j, "trust"), "verdict")), "refuse");
     cr_assert(has_reason(&r, "floor_unidentified"));
     cr_assert_eq(predict_fit_read(&back, path, &e), ST_OK, "%s", e.msg);
-    cr_assert(back.refused && back.raw && back.loss.theta[PREDICT_E] == r.params[0].raw);
+    cr_assert(back.refused && back.raw && back.loss.theta[0] == r.params[0].raw);
     json_decref(j);
     unlink(path);
     fit_result_free(&r);

@@ -10,12 +10,27 @@
 #include "fit/predict.h"
 
 static const predict_cost six_nd = {.k = 6};
-static const predict_ask nothing = {NAN, NAN, NAN, NAN};
+static const predict_ask nothing = {NAN, NAN, NAN, NAN, NAN};
+enum { E_, A_, B_, ALPHA_, BETA_ };
+
+static predict_law law_named(const char *name)
+{
+    predict_law law;
+    err e = {0};
+    cr_assert_eq(predict_law_init(&law, fit_law_find(name, &e), &e), ST_OK, "%s", e.msg);
+    return law;
+}
 
 static predict_law chinchilla(double a, double b, double e0, double alpha, double beta)
 {
-    return (predict_law){.kind = PREDICT_CHINCHILLA, .theta = {e0, a, b, alpha, beta}, .residual_sd = 0.003, .seed_sd = NAN,
-                         .n_points = 24, .n_params = 5, .lo = {1e6, 1e7, 1e14}, .hi = {1e8, 1e10, 1e18}, .lowest_loss = NAN};
+    predict_law law = law_named("chinchilla");
+    const double theta[5] = {e0, a, b, alpha, beta}, lo[3] = {1e6, 1e7, 1e14}, hi[3] = {1e8, 1e10, 1e18};
+    memcpy(law.theta, theta, sizeof theta);
+    memcpy(law.lo, lo, sizeof lo);
+    memcpy(law.hi, hi, sizeof hi);
+    law.residual_sd = .003;
+    law.n_points = 24, law.n_params = 5;
+    return law;
 }
 static predict_law replication(void) { return chinchilla(482.01, 2085.43, 1.8172, .3478, .3658); }
 static predict_law hoffmann(void) { return chinchilla(406.4, 410.7, 1.69, .34, .28); }
@@ -135,7 +150,10 @@ Test(predict, what_cannot_be_reached_is_said)
 
 Test(predict, power_law_of_compute)
 {
-    predict_law law = {.kind = PREDICT_POWER, .x = PREDICT_C, .theta = {1.37, 812.4, 0, .1734, 0}, .residual_sd = NAN, .seed_sd = NAN, .n_points = 9, .n_params = 3};
+    predict_law law = law_named("power");
+    law.x = PREDICT_C;
+    law.theta[0] = 1.37, law.theta[1] = 812.4, law.theta[2] = .1734;
+    law.n_points = 9, law.n_params = 3;
     predict_ask a = nothing;
     a.c = 2.3e17;
     predict_point p = solve(&law, &six_nd, a);
@@ -156,11 +174,11 @@ Test(predict, power_law_of_compute)
 static predict_law with_draws(predict_law law, double sd, size_t n)
 {
     law.n_draws = n;
-    law.draws = calloc(n * PREDICT_MAX_PARAMS, sizeof *law.draws);
+    law.draws = calloc(n * FIT_MAX_PARAMS, sizeof *law.draws);
     cr_assert(law.draws);
     for (size_t b = 0; b < n; b++)
-        for (int i = 0; i < PREDICT_MAX_PARAMS; i++)
-            law.draws[b * PREDICT_MAX_PARAMS + (size_t)i] = law.theta[i] * exp((i == PREDICT_E ? sd : 0) * rng_normal(5, RNG_TEST, (uint32_t)b, (uint64_t)i));
+        for (int i = 0; i < 5; i++)
+            law.draws[b * FIT_MAX_PARAMS + (size_t)i] = law.theta[i] * exp((i == E_ ? sd : 0) * rng_normal(5, RNG_TEST, (uint32_t)b, (uint64_t)i));
     return law;
 }
 
@@ -249,9 +267,9 @@ Test(predict, reads_what_fit_writes)
     snprintf(text, sizeof text, good, "ok");
     cr_assert_eq(read_text(&f, text, &e), ST_OK, "%s", e.msg);
     cr_assert(!f.is_lr && !f.refused && !f.raw);
-    cr_assert_float_eq(f.loss.theta[PREDICT_B], 410.5, 0);
+    cr_assert_float_eq(f.loss.theta[B_], 410.5, 0);
     cr_assert_eq(f.loss.n_draws, 2, "the draw with null is left out");
-    cr_assert_float_eq(f.loss.draws[PREDICT_MAX_PARAMS], 1.8, 0);
+    cr_assert_float_eq(f.loss.draws[FIT_MAX_PARAMS], 1.8, 0);
     cr_assert_float_eq(f.loss.hi[PREDICT_D], 3e7, 0);
     cr_assert_float_eq(f.loss.hi[PREDICT_C], 4.2e14, 0, "from the points when domain lacks it");
     cr_assert_float_eq(f.loss.lowest_loss, 3.1, 0);
@@ -268,7 +286,7 @@ Test(predict, reads_what_fit_writes)
     snprintf(end, sizeof text - (size_t)(end - text), ",\"raw\":{\"E\":0.01}}");
     cr_assert_eq(read_text(&f, text, &e), ST_OK, "%s", e.msg);
     cr_assert(f.refused && f.raw);
-    cr_assert_float_eq(f.loss.theta[PREDICT_E], 0.01, 0);
+    cr_assert_float_eq(f.loss.theta[E_], 0.01, 0);
     predict_fit_free(&f);
 }
 
@@ -278,7 +296,7 @@ Test(predict, damaged_fits_are_refused)
         {"{\"schema\":\"muscale.fit/1\",", "not JSON"},
         {"", "not JSON"},
         {"{\"schema\":\"muscale.plan/1\"}", "muscale.plan/1"},
-        {"{\"schema\":\"muscale.fit/1\",\"law\":\"kaplan\"}", "kaplan"},
+        {"{\"schema\":\"muscale.fit/1\",\"law\":\"kaplam\"}", "kaplam"},
         {"{\"schema\":\"muscale.fit/1\",\"law\":\"chinchilla\",\"method\":\"isoflop\",\"params\":{}}", "--method parametric"},
         {"{\"schema\":\"muscale.fit/1\",\"law\":\"lr-optimum\"}", "trend"},
     };
@@ -308,5 +326,95 @@ Test(predict, reads_a_learning_rate_fit)
     cr_assert_float_eq(f.lr.laws[0].log2_c, -7, 1e-12);
     cr_assert_eq(f.lr.laws[0].n_draws, 2);
     cr_assert_str_eq(f.lr.laws[1].why, "1 of 4 widths bracketed");
+    predict_fit_free(&f);
+}
+
+/* --- laws beyond chinchilla ------------------------------------------------------------------------ */
+
+/* Sardana et al. 2023: table A (l = L(70e9, 1.4e12), both constant sets) and their figure 1 (B). */
+Test(predict, serving_moves_the_optimum)
+{
+    static const struct { bool rep; double served, n, m; } rows[] = {
+        {false, 0, 2.99783e10, 91.245},  {false, 1e11, 2.94107e10, 94.812}, {false, 1e12, 2.56655e10, 125.468}, {false, 1e13, 1.58494e10, 381.669},
+        {true, 0, 7.29926e10, 18.382},   {true, 1e11, 7.06184e10, 19.647},  {true, 1e12, 5.76917e10, 30.068},   {true, 1e13, 3.44991e10, 108.617},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        predict_law law = rows[i].rep ? replication() : hoffmann();
+        predict_ask a = nothing;
+        a.loss = predict_law_loss(&law, law.theta, 70e9, 1.4e12, NAN);
+        a.serve = rows[i].served;
+        predict_point p = solve(&law, &six_nd, a);
+        cr_assert_float_eq(p.n / rows[i].n, 1, 5e-6, "%zu: N %.6g", i, p.n);
+        cr_assert_float_eq(p.tokens_per_param / rows[i].m, 1, 3e-5, "%zu: D/N %.6g", i, p.tokens_per_param);
+    }
+    predict_law law = chinchilla(406.4, 410.7, 1.69, .336, .283);
+    predict_ask quality = nothing, a = nothing;
+    quality.n = 13e9;
+    predict_point big = solve(&law, &six_nd, quality);
+    cr_assert_float_eq(big.d / 5.765e11, 1, 1e-4);
+    cr_assert_float_eq(big.loss, 2.045282, 1e-6);
+    a.loss = big.loss, a.serve = 2e12;
+    predict_point p = solve(&law, &six_nd, a);
+    cr_assert_float_eq(p.n / 6.9686e9, 1, 1e-5);
+    cr_assert_float_eq(p.d / 1.24784e12, 1, 1e-5);
+    cr_assert_float_eq(p.total / 8.0049e22, 1, 1e-5);
+    cr_assert_float_eq(p.plain_total / 9.6966e22, 1, 1e-5);
+    cr_assert_float_eq(1 - p.total / p.plain_total, .1745, 5e-5); /* paper: 17 % */
+    a.loss = NAN, a.c = big.c; /* the same asked by the budget of that 13B */
+    cr_assert_float_eq(solve(&law, &six_nd, a).n / p.n, 1, 1e-6);
+}
+
+/* The numeric frontier against the closed form: the same law typed as a formula has none. */
+Test(predict, typed_law_finds_the_same_frontier)
+{
+    const char *cols[] = {"N", "D"};
+    predict_law law = replication(), typed;
+    fit_law *row;
+    err e = {0};
+    cr_assert_eq(fit_law_typed(&row, "E + A*N^-alpha + B*D^-beta", cols, 2, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(predict_law_init(&typed, row, &e), ST_OK, "%s", e.msg);
+    typed.typed = row;
+    for (size_t j = 0; j < 5; j++) typed.theta[j] = law.theta[fit_law_param(law.law, row->params[j].name)];
+    for (int question = 0; question < 4; question++) {
+        predict_ask a = nothing;
+        *(question == 0 ? &a.c : question == 1 ? &a.loss : question == 2 ? &a.n : &a.d) = question == 0 ? 3e21 : question == 1 ? 2.1 : question == 2 ? 4e9 : 5e10;
+        predict_point x = solve(&law, &six_nd, a), y = solve(&typed, &six_nd, a);
+        cr_assert_float_eq(y.n / x.n, 1, 1e-5, "question %d: %g, %g", question, y.n, x.n);
+        cr_assert_float_eq(y.d / x.d, 1, 1e-5, "question %d: %g, %g", question, y.d, x.d);
+    }
+    predict_law_free(&typed);
+}
+
+/* data-constrained: with tokens enough it is chinchilla; with few unique ones the best run is smaller than that and repeats. */
+Test(predict, unique_tokens_limit_the_run)
+{
+    const double theta[7] = {1.8691, 520.8, 1487.7, .3526596, .3526596, 15.387756, 5.309743};
+    predict_law law = law_named("data-constrained"), free_data = chinchilla(520.8, 1487.7, 1.8691, .3526596, .3526596);
+    memcpy(law.theta, theta, sizeof theta);
+    predict_ask a = nothing;
+    a.c = 1e22;
+    predict_point x = solve(&free_data, &six_nd, a), y = solve(&law, &six_nd, a);
+    cr_assert_float_eq(y.n / x.n, 1, 1e-6);
+    cr_assert(isnan(y.epochs));
+    law.unique_tokens = x.d / 10;
+    predict_point z = solve(&law, &six_nd, a);
+    cr_assert_gt(z.loss, x.loss);
+    cr_assert_gt(z.epochs, 3);
+    cr_assert_float_eq(z.epochs * law.unique_tokens / z.d, 1, 1e-12);
+    for (double s = .9; s < 1.2; s += .2) { /* it is a minimum along the budget */
+        double n = z.n * s;
+        cr_assert_gt(predict_law_loss(&law, law.theta, n, a.c / (6 * n), a.c), z.loss);
+    }
+    predict_law_free(&law);
+}
+
+Test(predict, reads_a_law_typed_by_the_user)
+{
+    predict_fit f;
+    err e = {0};
+    const char *text = "{\"schema\":\"muscale.fit/1\",\"law\":\"custom\",\"formula\":\"E - s*log(N) + B*D^-q\",\"method\":\"parametric\",\"n_points\":30,"
+        "\"params\":{\"E\":4.5,\"s\":-0.05,\"B\":31.0,\"q\":0.25},\"points\":{\"N\":[1e6],\"D\":[1e8],\"loss\":[3.1]},\"trust\":{\"verdict\":\"ok\",\"reasons\":[]}}";
+    cr_assert_eq(read_text(&f, text, &e), ST_OK, "%s", e.msg);
+    cr_assert_float_eq(predict_law_loss(&f.loss, f.loss.theta, 2e6, 3e8, NAN), 4.5 + .05 * log(2e6) + 31 * pow(3e8, -.25), 1e-12);
     predict_fit_free(&f);
 }

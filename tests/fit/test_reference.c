@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "fit/problem.h"
+#include "tests/fit/reference.h"
 #include "tests/fit/synthetic.h"
 
 static const struct { const char *row, *state;
@@ -21,23 +22,13 @@ static const struct { const char *row, *state;
     {"C10", "tested"},
     {"C11", "tested"},
     {"C12", "tested"},
-    {"D1-D6", "wait for the data-constrained law"},
+    {"D1-D6", "tested (test_reference_laws)"},
     {"M1-M5", "wait for the laws of whole curves"},
     {"I1", "tested"},
     {"I2", "tested"},
     {"I3", "waits for the method envelope"},
     {"I4", "tested"},
 };
-
-static bool reference(char *path, const char *file)
-{
-    const char *dir = getenv("MUSCALE_REFERENCE");
-    if (!dir || !*dir) return false;
-    snprintf(path, IO_PATH_MAX, "%s/%s", dir, file);
-    cr_assert(io_exists(path),
-              "MUSCALE_REFERENCE is set, but %s is missing (doc/reference.md says where it comes from)", path);
-    return true;
-}
 
 /* The 245 points, with --where if not NULL. False: no reference. */
 static bool chinchilla(fit_data *d, const char *where)
@@ -47,7 +38,7 @@ static bool chinchilla(fit_data *d, const char *where)
     err e = {0};
     table t = {0};
     fit_input_opts in = {.cols = cols, .n_cols = 3, .where = where, .count_rule = "total", .flops_rule = "6N"};
-    if (!reference(path, "chinchilla_svg/svg_extracted_data.csv")) return false;
+    if (!reference_path(path, "chinchilla_svg/svg_extracted_data.csv")) return false;
     cr_assert_eq(table_read(&t, path, &e), ST_OK, "%s", e.msg);
     cr_assert_eq(t.n_rows, 245); /* C1 */
     cr_assert_eq(fit_input(d, &t, fit_laws[0], &in, NULL, NULL, &e), ST_OK, "%s", e.msg);
@@ -55,7 +46,6 @@ static bool chinchilla(fit_data *d, const char *where)
     return true;
 }
 
-#define NEED(call) do { if (!(call)) cr_skip_test("MUSCALE_REFERENCE is not set"); } while (0)
 #define FILTER "loss < 3.4469"
 
 static void run(fit_result *r, fit_data *d, fit_opts *o)
@@ -67,7 +57,7 @@ static void run(fit_result *r, fit_data *d, fit_opts *o)
 Test(reference, rows)
 {
     char path[IO_PATH_MAX];
-    NEED(reference(path, "chinchilla_svg/svg_extracted_data.csv"));
+    NEED_REFERENCE(reference_path(path, "chinchilla_svg/svg_extracted_data.csv"));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) printf("%-6s %s\n", rows[i].row, rows[i].state);
 }
 
@@ -78,7 +68,7 @@ Test(reference, c2_objective_at_published_parameters)
     fit_data d;
     fit_problem p;
     err e = {0};
-    NEED(chinchilla(&d, FILTER));
+    NEED_REFERENCE(chinchilla(&d, FILTER));
     cr_assert_eq(d.n, 240);
     fit_opts o = fit_opts_default(fit_laws[0]);
     cr_assert_eq(fit_problem_init(&p, &d, &o, &e), ST_OK);
@@ -99,7 +89,7 @@ Test(reference, c3_c4_c5_optimum)
 {
     fit_data d;
     fit_result r;
-    NEED(chinchilla(&d, FILTER));
+    NEED_REFERENCE(chinchilla(&d, FILTER));
     fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 0;
     run(&r, &d, &o);
@@ -125,7 +115,7 @@ Test(reference, c10_squared_error)
 {
     fit_data d;
     fit_result r;
-    NEED(chinchilla(&d, FILTER " and C < 1e21"));
+    NEED_REFERENCE(chinchilla(&d, FILTER " and C < 1e21"));
     cr_assert_eq(d.n, 217);
     fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 0;
@@ -149,7 +139,7 @@ Test(reference, c11_row_bootstrap)
 {
     fit_data d;
     fit_result r;
-    NEED(chinchilla(&d, FILTER));
+    NEED_REFERENCE(chinchilla(&d, FILTER));
     fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 1000;
     run(&r, &d, &o);
@@ -173,7 +163,7 @@ Test(reference, c12_cluster_bootstrap_and_profile_of_e)
     fit_data d;
     fit_result r;
     err e = {0};
-    NEED(chinchilla(&d, FILTER));
+    NEED_REFERENCE(chinchilla(&d, FILTER));
     d.cluster = calloc(d.n, sizeof *d.cluster);
     uint32_t top = 0;
     for (size_t i = 0; i < d.n; i++) { /* number of gaps below this row's N */
@@ -215,7 +205,7 @@ Test(reference, permuted_chinchilla_losses_are_never_ok)
     for (uint64_t seed = 0; seed < 3; seed++) {
         fit_data d;
         fit_result r;
-        NEED(chinchilla(&d, FILTER));
+        NEED_REFERENCE(chinchilla(&d, FILTER));
         permute_losses(&d, seed);
         fit_opts o = fit_opts_default(fit_laws[0]);
         o.bootstrap = 20;
@@ -229,7 +219,7 @@ Test(reference, permuted_chinchilla_losses_are_never_ok)
 static bool isoflops(fit_data *d)
 {
     char path[IO_PATH_MAX];
-    if (!reference(path, "cs336-isoflops/isoflops_curves.json")) return false;
+    if (!reference_path(path, "cs336-isoflops/isoflops_curves.json")) return false;
     json_t *a = json_load_file(path, 0, NULL);
     data_alloc(d, json_array_size(a));
     cr_assert_eq(d->n, 72);
@@ -249,7 +239,7 @@ Test(reference, i1_i4_noise_free_isoflops)
     fit_data d;
     fit_result r;
     double n, dd, v[5];
-    NEED(isoflops(&d));
+    NEED_REFERENCE(isoflops(&d));
     fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 0;
     run(&r, &d, &o);
@@ -275,7 +265,7 @@ Test(reference, i2_isoflop_method)
     fit_data d;
     fit_result r;
     err e = {0};
-    NEED(isoflops(&d));
+    NEED_REFERENCE(isoflops(&d));
     fit_opts o = fit_opts_default(fit_laws[0]);
     o.bootstrap = 0;
     cr_assert_eq(fit_isoflop(&r, &d, &o, &e), ST_OK);

@@ -1,0 +1,9 @@
+/* Row arithmetic for x86-64-v3. */
+#include "fit/expr_program.h"
+
+#ifdef EXPR_HAVE_LEVELS
+#pragma GCC target("arch=x86-64-v3")
+#define EXPR_VB 32
+#define EXPR_RUN expr_run_v3
+#include "fit/expr_rows.h"
+#endif
