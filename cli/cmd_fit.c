@@ -12,7 +12,7 @@
 
 typedef struct args {
     const char *method, *x, *where, *objective, *solver, *starts, *count_rule, *flops_rule, *cluster, *hold_out,
-        *out, *target, *fix_from;
+        *out, *target, *fix_from, *embedding;
     cli_list laws, cols, fix, tie, bound, start, inputs;
     double delta;
     int64_t bootstrap, seed, threads;
@@ -209,7 +209,7 @@ static status run_law(fit_result *r, table *t, const args *a, const fit_input_op
 static status run(fit_result *r, table *t, args *a, cli *c, err *e)
 {
     fit_input_opts in = {a->cols.items, a->cols.n,   a->where,      a->x,
-                         a->cluster,    a->hold_out, a->count_rule, a->flops_rule};
+                         a->cluster,    a->hold_out, a->count_rule, a->flops_rule, a->embedding};
     fit_opts o;
     status s = check_args(a, e);
     for (size_t i = 0; i < a->inputs.n && !s; i++) {
@@ -262,6 +262,7 @@ int cmd_fit(cli *c, int argc, char **argv)
         {"bound", 0, OPT_LIST, &a.bound, "P=LO,HI", "keep a parameter inside bounds"},
         {"start", 0, OPT_LIST, &a.start, "P=V,...", "start here only; may be repeated"},
         {"count-rule", 0, OPT_TEXT, &a.count_rule, "RULE", "what N counts: total, non-embed, standard, effective"},
+        {"embedding", 0, OPT_TEXT, &a.embedding, "V,ASPECT", "add the embeddings of models of vocabulary V and d_model/n_layer ASPECT to N; -V,ASPECT takes them out"},
         {"flops-rule", 0, OPT_TEXT, &a.flops_rule, "RULE", "what C counts: 6N, exact, given"},
         {"bootstrap", 0, OPT_I64, &a.bootstrap, "K", "resamples (1000; 0 = no intervals)"},
         {"warm", 0, OPT_FLAG, &a.warm, NULL, "resamples start from the optimum only; the default searches globally in each"},

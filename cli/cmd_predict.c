@@ -86,6 +86,13 @@ static status read_fits(prediction *p, const cli_list *paths, err *e)
         status s = predict_fit_read(&p->fits[p->n_fits++], paths->items[i], e);
         if (s) return s;
     }
+    if (predict_is_buckets(p)) {
+        for (size_t i = 0; i < p->n_fits; i++) {
+            inherit_trust(p, &p->fits[i]);
+            if (p->fits[i].refused) p->verdict = "refuse";
+        }
+        return ST_OK;
+    }
     for (size_t i = 0; i < p->n_fits; i++) { /* a law of N and D beats a law of one variable; else the first of its kind */
         const predict_fit *f = &p->fits[i];
         if (f->is_lr) p->lr = p->lr ? p->lr : f;
@@ -102,11 +109,15 @@ static status read_fits(prediction *p, const cli_list *paths, err *e)
         if (f != p->loss && f != p->lr && f != p->lr_law && f != p->batch_law && (f->is_lr || !strcmp(f->target, "loss")))
             prediction_note(p, "%s (%s) is used for comparison only", f->path, f->law);
     }
-    for (size_t i = 0; i < p->n_fits; i++) {
-        status s = p->fits[i].is_lr ? ST_OK : give_columns(&p->fits[i], p, e);
-        if (s) return s;
-    }
     return ST_OK;
+}
+
+static status give_all_columns(prediction *p, err *e)
+{
+    status s = ST_OK;
+    for (size_t i = 0; i < p->n_fits && !s; i++)
+        if (!p->fits[i].is_lr) s = give_columns(&p->fits[i], p, e);
+    return s;
 }
 
 /* --- what a token costs -------------------------------------------------------------------------- */
@@ -205,9 +216,9 @@ static status apply_laws(prediction *p, err *e)
     return s;
 }
 
-static status work(prediction *p, const cli_list *paths, err *e)
+static status work(prediction *p, err *e)
 {
-    status s = read_fits(p, paths, e);
+    status s = give_all_columns(p, e);
     if (!s && !p->loss && !p->exact_run)
         s = err_set(e, ST_USAGE, "none of the fits is a loss law (chinchilla, power, ...); it alone can answer --flops, --params, --tokens, --loss");
     if (!s && p->in.config) s = target_load(p, e);
@@ -325,8 +336,12 @@ int cmd_predict(cli *c, int argc, char **argv)
     s = split(&p, &words, &e);
     if (!s) s = check_usage(&p, &words, &e);
     if (!s) s = check_outputs(&p, &words, &e);
-    if (!s) s = work(&p, &words, &e);
-    json_t *j = s ? NULL : prediction_json(&p, c);
+    if (!s) s = read_fits(&p, &words, &e);
+    bool buckets = !s && predict_is_buckets(&p);
+    json_t *j = NULL;
+    if (buckets) s = predict_buckets(&j, &p, !c->json, &e);
+    else if (!s) s = work(&p, &e);
+    if (!s && !buckets) j = prediction_json(&p, c);
     if (!s && !j) s = err_set(&e, ST_NOMEM, "predict: no memory for the result");
     if (!s && p.in.out) s = publish(&p, j, &e);
     if (!s && p.in.write_config) s = write_config(&p, &e);
@@ -334,7 +349,7 @@ int cmd_predict(cli *c, int argc, char **argv)
     if (!s && c->json) {
         int out = cli_json_out(json_incref(j));
         rc = out ? out : rc;
-    } else if (!s) prediction_print(&p);
+    } else if (!s && !buckets) prediction_print(&p);
     json_decref(j);
     prediction_free(&p);
     free(p.in.overrides);

@@ -102,6 +102,7 @@ void fit_print(FILE *f, const fit_result *r)
         print_estimate(f, "b_opt", &r->b_opt);
         print_estimate(f, "G", &r->G);
     }
+    for (size_t k = 0; k < r->n_derived; k++) print_estimate(f, r->derived_names[k], &r->derived[k]);
     print_basins(f, r);
     print_budgets(f, r);
     print_lr(f, r);

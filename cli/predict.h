@@ -63,4 +63,8 @@ void target_free(prediction *p);
 
 json_t *prediction_json(const prediction *p, const cli *c); /* muscale.predict/1; NULL = no memory */
 void prediction_print(const prediction *p);
+
+/* Fits of law filtering, one a bucket (predict_buckets.c): which to use for --tokens. *out: muscale.predict/1 with `mixes`. */
+bool predict_is_buckets(const prediction *p);
+status predict_buckets(json_t **out, prediction *p, bool screen, err *e);
 #endif

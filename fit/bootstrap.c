@@ -156,5 +156,14 @@ void fit_intervals(fit_result *r, const fit_law *law)
         }
         fit_percentiles(of[k], v, n);
     }
+    for (size_t k = 0; k < r->n_derived && v; k++) {
+        size_t known = 0;
+        for (size_t b = 0; b < n; b++) {
+            double d[FIT_MAX_DERIVED];
+            law->derive(d, r->samples + b * np);
+            if (isfinite(d[k])) v[known++] = d[k];
+        }
+        fit_percentiles(&r->derived[k], v, known);
+    }
     free(v);
 }

@@ -21,6 +21,7 @@ enum {
     FIT_MAX_TERMS = 4,
     FIT_MAX_GRID = 8,
     FIT_MAX_NULLS = 4,
+    FIT_MAX_DERIVED = 3,
     FIT_BLOCK = 64, /* rows a law is evaluated on at once: its derivatives stay in the first cache */
     FIT_MAX_BASINS = 16,
     FIT_MAX_REASONS = 12,
@@ -102,6 +103,9 @@ struct fit_law {
     void (*optimum)(double *n, double *d, const double *params, double c);
     /* a_opt, b_opt, G of N_opt = G (C/6)^a_opt, D_opt = (C/6)^b_opt / G; NULL as above. */
     void (*allocation)(double *a_opt, double *b_opt, double *g, const double *params);
+    /* What else the parameters decide (the best precision, ...): derived[k] into out[k]. NaN: undefined there. */
+    const char *derived[FIT_MAX_DERIVED + 1];
+    void (*derive)(double *out, const double *params);
 };
 
 extern const fit_law *const fit_laws[];
@@ -204,6 +208,7 @@ typedef struct fit_input_opts {
     const char *const *cols; size_t n_cols;  /* "NAME=COLUMN" */
     const char *where, *x, *cluster, *hold_out; /* NULL: not given; x a canonical name or a column */
     const char *count_rule, *flops_rule;     /* NULL: not given */
+    const char *embedding;                   /* "VOCAB,ASPECT": added to N; "-VOCAB,ASPECT": taken out; NULL: N as it is */
 } fit_input_opts;
 
 /* Selects, names, derives and checks columns; the table keeps only the rows used. `say` (may be NULL) gets one line for
@@ -250,6 +255,7 @@ typedef struct fit_result {
     size_t n_starts, n_reached, n_rejected, n_cut; /* cut: left after a short run far from the best; reached: within 1e-6 of the best; rejected: dead terms, not stationary */
     size_t n_basins; fit_basin basins[FIT_MAX_BASINS]; /* best first; all within 1 % */
     fit_estimate a_opt, b_opt, G;
+    size_t n_derived; const char *derived_names[FIT_MAX_DERIVED]; fit_estimate derived[FIT_MAX_DERIVED]; /* names: the law row's */
     size_t holdout_n; double holdout_mean, holdout_max, holdout_bias; /* relative errors: mean and largest size, mean */
     fit_scored *holdout;                     /* [holdout_n] */
     fit_data points;                         /* rows used (held-out ones not among them) */

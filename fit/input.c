@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fit/convert.h"
 #include "fit/input.h"
 
 static void count_dropped(fit_data *d, const char *why, size_t n)
@@ -163,21 +164,40 @@ static status derive(table *t, const fit_data *d, const fit_teller *say, err *e)
     return s;
 }
 
-/* Tokens per parameter, where a law asks for them and the table has no such column. */
-static status derive_ratio(table *t, const wanted *w, const fit_teller *say, err *e)
+/* Ratios that a law or --x asks for and the table has no column of: tokens per parameter, passes over the unique tokens. */
+static status derive_ratio(table *t, const wanted *w, const char *name, const char *below, const fit_teller *say, err *e)
 {
     bool asked = false;
-    for (size_t c = 0; c < w->n; c++) asked |= !strcmp(w->name[c], "M");
-    if (!asked || table_col(t, "M") || !table_col(t, "N") || !table_col(t, "D")) return ST_OK;
+    for (size_t c = 0; c < w->n; c++) asked |= !strcmp(w->name[c], name);
+    if (!asked || table_col(t, name) || !table_col(t, below) || !table_col(t, "D")) return ST_OK;
     const double *n, *d;
-    status s = table_number_col(t, "N", &n, e);
+    status s = table_number_col(t, below, &n, e);
     if (!s) s = table_number_col(t, "D", &d, e);
     double *m = s ? NULL : malloc((t->n_rows + 1) * sizeof *m);
     if (!s && !m) s = err_set(e, ST_NOMEM, "no memory for %zu rows", t->n_rows);
     for (size_t i = 0; i < t->n_rows && !s; i++) m[i] = d[i] / n[i];
-    if (!s) s = table_add_col(t, "M", m, e);
+    if (!s) s = table_add_col(t, name, m, e);
     free(m);
-    if (!s) fit_tell(say, 0, "M, tokens per parameter, derived as D/N");
+    if (!s) fit_tell(say, 0, "%s derived as D/%s", name, below);
+    return s;
+}
+
+/* Embeddings put into N, or taken out of it, by the shape that all models share (fit/convert.h). */
+static status convert_counts(table *t, const fit_input_opts *o, const fit_teller *say, err *e)
+{
+    const double *x;
+    double gamma;
+    if (!o->embedding) return ST_OK;
+    bool out = o->embedding[0] == '-';
+    status s = fit_embedding_gamma(&gamma, o->embedding + out, e);
+    if (!s && !table_col(t, "N")) return err_set(e, ST_INPUT, "--embedding: no column N to convert");
+    if (!s) s = table_number_col(t, "N", &x, e);
+    double *n = s ? NULL : malloc((t->n_rows + 1) * sizeof *n);
+    if (!s && !n) s = err_set(e, ST_NOMEM, "no memory for %zu rows", t->n_rows);
+    for (size_t i = 0; i < t->n_rows && !s; i++) n[i] = out ? fit_n_non_embed(x[i], gamma) : fit_n_total(x[i], gamma);
+    if (!s) s = table_add_col(t, "N", n, e);
+    free(n);
+    if (!s) fit_tell(say, 0, "N %s embeddings of %.6g N_E^(1/3) parameters (--embedding)", out ? "without" : "with", gamma);
     return s;
 }
 
@@ -415,7 +435,9 @@ status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_op
     if (!s) s = fit_input_columns(t, o, say, who, e);
     if (!s) s = conventions(out, t, o, &tl, e);
     if (!s) s = derive(t, out, &tl, e);
-    if (!s) s = derive_ratio(t, &w, &tl, e);
+    if (!s) s = convert_counts(t, o, &tl, e);
+    if (!s) s = derive_ratio(t, &w, "M", "N", &tl, e);
+    if (!s) s = derive_ratio(t, &w, "epochs", "U", &tl, e);
     for (size_t c = 0; c < w.n && !s; c++)
         s = need(t, w.name[c], &ignored,
                  strchr("NDC", w.name[c][0]) && !w.name[c][1] && !strcmp(out->flops_rule, "unstated")

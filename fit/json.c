@@ -72,6 +72,16 @@ static json_t *optimum(const fit_result *r)
     return o;
 }
 
+static json_t *derived(const fit_result *r)
+{
+    json_t *o = json_object();
+    for (size_t k = 0; k < r->n_derived; k++) {
+        const fit_estimate *d = &r->derived[k];
+        json_object_set_new(o, r->derived_names[k], json_pack("{s:o,s:o,s:o}", "value", number(d->value), "se", number(d->se), "ci95", pair(d->lo, d->hi)));
+    }
+    return o;
+}
+
 static json_t *domain(const fit_result *r)
 {
     const char *names[4 + FIT_MAX_COLS + 1] = {"N", "D", "C", "x"};
@@ -200,6 +210,7 @@ json_t *fit_json(const fit_result *r, char *const *argv, int argc, const char *v
                                   "rejected", count(r->n_rejected), "cut", count(r->n_cut)));
     json_object_set_new(root, "basins", basins(r));
     json_object_set_new(root, "optimum", optimum(r));
+    if (r->n_derived) json_object_set_new(root, "derived", derived(r));
     json_object_set_new(root, "holdout", holdout(r));
     json_object_set_new(root, "domain", domain(r));
     json_object_set_new(root, "noise",

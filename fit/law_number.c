@@ -1,11 +1,18 @@
 /* Laws of numbers and zeros: precision, post-training quantisation, sparsity. */
 #include <math.h>
 
+#include "fit/decide.h"
 #include "fit/law.h"
 
 #define BITS(name, meaning) {name, meaning, true, 0, INFINITY, 4, {-.7, 0, .7, 1.4}}
 #define OFFSET(name, meaning) {name, meaning, false, -5, 5, 3, {0, .7, 1.5}}
 #define RISING(name, meaning) {name, meaning, false, 0, 10, 5, {.1, .3, .5, .8, 1.2}}
+
+static void best_bits(double *out, const double *v)
+{
+    const double gamma[3] = {v[5], v[7], v[9]}, n[3] = {v[6], v[8], v[10]};
+    if (fit_precision_best(out, gamma, n, NULL)) *out = NAN;
+}
 
 /* The offsets n belong to the law although the paper's body omits them: without them the best precision is 3.5 bits, with
  * them 7.0. A factor that is not above 0 is outside the law's domain: no prediction, never a clamp. */
@@ -24,6 +31,8 @@ const fit_law fit_law_precision = {
     .n_cols = 5,
     .cols = {"N", "D", "P_w", "P_a", "P_kv"},
     .floor = "E",
+    .derived = {"P_best"}, /* bits for all three that make the most of the compute: fit/precision.c */
+    .derive = best_bits,
     LAW_OF_FORMULA};
 
 const fit_law fit_law_ptq = {

@@ -23,6 +23,10 @@ static void describe(fit_result *r, const fit_data *data, const fit_opts *o, con
     r->holdout_mean = r->holdout_max = NAN;
     fit_estimate null = {NAN, NAN, NAN, NAN, NAN, false, false};
     r->a_opt = r->b_opt = r->G = null;
+    for (; r->n_derived < FIT_MAX_DERIVED && law->derived[r->n_derived]; r->n_derived++) {
+        r->derived_names[r->n_derived] = law->derived[r->n_derived];
+        r->derived[r->n_derived] = null;
+    }
     for (size_t j = 0; j < law->n_params; j++) {
         snprintf(r->names[j], FIT_NAME, "%s", law->params[j].name);
         r->params[j] = null;
@@ -52,6 +56,9 @@ static void take_optimum(fit_result *r, fit_problem *p, const fit_opts *o, const
         r->basins[b].n_starts = search->basin_starts[b];
     }
     if (o->law->allocation) o->law->allocation(&r->a_opt.value, &r->b_opt.value, &r->G.value, natural);
+    double derived[FIT_MAX_DERIVED];
+    if (o->law->derive) o->law->derive(derived, natural);
+    for (size_t k = 0; k < r->n_derived; k++) r->derived[k].value = derived[k];
     fit_problem_predict(p, best->phi, r->fitted, NULL);
     for (size_t i = 0; i < p->n; i++) {
         square += (p->ln_y[i] - r->fitted[i]) * (p->ln_y[i] - r->fitted[i]);

@@ -51,6 +51,7 @@ static void nullify(fit_estimate *p)
 
 static void nullify_all(fit_result *r)
 {
+    for (size_t k = 0; k < r->n_derived; k++) nullify(&r->derived[k]);
     for (size_t j = 0; j < r->n_params; j++) nullify(&r->params[j]);
 }
 
