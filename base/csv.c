@@ -1,16 +1,16 @@
 /* CSV: RFC 4180 with LF or CRLF, an optional UTF-8 BOM, a header line. Strict: what is not understood is an error with
- * file:line:column, never a guess. Departures, both harmless: blanks around unquoted fields and wholly blank lines are
- * skipped. A column in which some cell is no number is a text column; whoever needs numbers of it learns where. */
-#include "base/table.h"
+ * file:line:column, never a guess. Departures, all harmless: blanks around unquoted fields and wholly blank lines are
+ * skipped, a line end inside a column's name becomes a blank. A column in which some cell is no number is a text column;
+ * whoever needs numbers of it learns where. */
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/num.h"
+#include "base/readers.h"
 
 enum { MAX_COLUMNS = 4096 };
-static const size_t MAX_BYTES = (size_t)8 << 30;
 
 typedef struct reader {
     const char *path;
@@ -77,7 +77,7 @@ static status next_field(reader *r, err *e)
     const char *start = r->p;
     while (!at_eol(r) && *r->p != ',') {
         if (*r->p == '"') return bad(r, r->p, e, "quote inside an unquoted field; put the whole field in quotes");
-        if (*r->p == '\r') return bad(r, r->p, e, "carriage return without line feed");
+        if (*r->p == '\r') return bad(r, r->p, e, "carriage return without line feed; lines must end in LF or CRLF");
         r->p++;
     }
     const char *stop = r->p;
@@ -87,33 +87,49 @@ static status next_field(reader *r, err *e)
     return ST_OK;
 }
 
-static status read_header(reader *r, table *t, size_t *map, size_t *n_cols, err *e)
+typedef struct header { char (*name)[TABLE_NAME_MAX]; size_t n; } header;
+
+static status add_name(header *h, const reader *r, err *e)
+{
+    if (h->n == MAX_COLUMNS) return bad(r, r->p, e, "more than 4096 columns; leave out what is not needed");
+    if ((h->n & (h->n - 1)) == 0) { /* room at powers of two */
+        void *more = realloc(h->name, (h->n ? 2 * h->n : 1) * sizeof *h->name);
+        if (!more) return err_set(e, ST_NOMEM, "%s: no memory for the column names", r->path);
+        h->name = more;
+    }
+    char *name = h->name[h->n];
+    if (strlen(r->field) >= TABLE_NAME_MAX)
+        return err_set(e, ST_INPUT, "%s:%zu:%zu: column name longer than %d bytes; shorten it", r->path, r->field_line,
+                       r->field_at, TABLE_NAME_MAX - 1);
+    if (*r->field) strcpy(name, r->field);
+    else snprintf(name, TABLE_NAME_MAX, "#%zu", h->n + 1); /* a nameless index column, as some exporters write */
+    text_plain_name(name);
+    for (size_t i = 0; i < h->n; i++)
+        if (!strcmp(h->name[i], name))
+            return err_set(e, ST_INPUT, "%s:%zu:%zu: column name '%s' stands twice; rename one", r->path,
+                           r->field_line, r->field_at, name);
+    h->n++;
+    return ST_OK;
+}
+
+static status read_header(reader *r, header *h, err *e)
 {
     bool all_numbers = true;
-    for (*n_cols = 0;; (*n_cols)++) {
-        char name[TABLE_NAME_MAX];
-        double v;
+    double v;
+    size_t line = r->line;
+    for (;; r->p++) {
         status s = next_field(r, e);
+        if (!s) s = add_name(h, r, e);
         if (s) return s;
-        if (*n_cols == MAX_COLUMNS) return bad(r, r->p, e, "more than 4096 columns");
-        if (strlen(r->field) >= sizeof name)
-            return err_set(e, ST_INPUT, "%s:%zu:%zu: column name longer than %d bytes", r->path, r->field_line,
-                           r->field_at, TABLE_NAME_MAX - 1);
         if (!num_parse_f64(r->field, &v)) all_numbers = false;
-        if (*r->field) snprintf(name, sizeof name, "%s", r->field);
-        else snprintf(name, sizeof name, "#%zu", *n_cols + 1); /* a nameless index column, as some exporters write */
-        s = table_col_index(t, name, &map[*n_cols], e);
-        if (s) return s;
-        for (size_t i = 0; i < *n_cols; i++)
-            if (map[i] == map[*n_cols])
-                return err_set(e, ST_INPUT, "%s:%zu:%zu: column name '%s' stands twice; rename one", r->path,
-                               r->field_line, r->field_at, name);
         if (at_eol(r)) break;
-        r->p++;
     }
-    (*n_cols)++;
     if (all_numbers)
-        return err_set(e, ST_INPUT, "%s:1:1: the first line must name the columns, it holds only numbers", r->path);
+        return err_set(e, ST_INPUT, "%s:%zu:1: the first line must name the columns, it holds only numbers", r->path,
+                       line);
+    if (h->n == 1 && strpbrk(r->field, ";\t"))
+        return err_set(e, ST_INPUT, "%s:%zu: one column, named '%.80s'; put commas between the fields, not %s", r->path,
+                       line, h->name[0], strchr(r->field, ';') ? "semicolons" : "tabs");
     skip_eol(r);
     return ST_OK;
 }
@@ -127,85 +143,68 @@ static bool blank_line(reader *r)
     return true;
 }
 
-static status store_field(reader *r, table *t, size_t col, size_t row, err *e)
+static void skip_blank_lines(reader *r)
 {
-    double v;
-    if (!*r->field) return ST_OK;
-    bool is_text = t->cols[col].is_text;
-    if (!is_text && num_parse_f64(r->field, &v)) table_set(t, col, row, v);
-    else if (!is_text && num_is_nonfinite_word(r->field)) table_set(t, col, row, TABLE_DIVERGED);
-    else return table_set_word(t, col, row, r->field, r->field_line, r->field_at, e);
-    return ST_OK;
+    while (r->p < r->end && blank_line(r) && r->p < r->end) skip_eol(r);
 }
 
-static status read_rows(reader *r, table *t, const size_t *map, size_t n_cols, size_t first, size_t *n_rows, err *e)
+static status read_row(reader *r, table *t, const size_t *map, size_t n_cols, err *e)
 {
-    *n_rows = 0;
-    while (r->p < r->end) {
-        if (blank_line(r)) {
-            if (r->p < r->end) skip_eol(r);
-            continue;
-        }
-        size_t line = r->line, k = 0, row = first + *n_rows;
-        for (;; k++) {
-            status s = next_field(r, e);
-            if (!s && k < n_cols) s = store_field(r, t, map[k], row, e);
-            if (s) return s;
-            if (at_eol(r)) break;
-            r->p++;
-        }
-        if (k + 1 != n_cols)
-            return err_set(e, ST_INPUT, "%s:%zu:%zu: %zu fields, the header has %zu", r->path, line, r->field_at, k + 1,
-                           n_cols);
-        t->row_line[row] = line;
-        (*n_rows)++;
-        if (r->p < r->end) skip_eol(r);
+    size_t line = r->line, k = 0, row;
+    status s = table_add_row(t, line, &row, e);
+    if (s) return s;
+    for (;; r->p++) {
+        s = next_field(r, e);
+        if (!s && k < n_cols) s = table_set_field(t, map[k], row, r->field, r->field_line, r->field_at, e);
+        if (s) return s;
+        k++;
+        if (at_eol(r)) break;
     }
-    return ST_OK;
+    if (k == n_cols) return ST_OK;
+    return err_set(e, ST_INPUT, "%s:%zu:%zu: %zu field%s, the header has %zu; %s", r->path, line,
+                   r->field_line == line ? r->field_at : 1, k, k == 1 ? "" : "s", n_cols,
+                   k < n_cols ? "an absent cell still needs its comma" : "a field with a comma in it needs quotes");
 }
 
-status csv_read(table *t, const char *path, err *e)
+/* Header and rows into columns of `t`; a chart of W&B first as it stands into `wide`. */
+static status read_table(reader *r, table *t, table *wide, const text_input *in, err *e)
 {
-    char *text = NULL, sha256[IO_SHA256_HEX];
-    size_t n = 0, n_cols = 0, n_rows = 0, lines = 0, first = 0;
-    reader r = {.path = path, .line = 1};
-    size_t *map = malloc(MAX_COLUMNS * sizeof *map);
-    status s = map ? io_read_file(&text, &n, path, MAX_BYTES, e) : err_set(e, ST_NOMEM, "%s: no memory", path);
-    if (s) goto done;
-    if (memchr(text, 0, n)) {
-        s = err_set(e, ST_INPUT, "%s: not a text file; give a .csv file, a campaign, run.h5 or campaign.h5", path);
-        goto done;
+    header h = {0};
+    size_t *map = NULL, first;
+    status s = read_header(r, &h, e);
+    bool chart = !s && wandb_is_chart(h.name, h.n);
+    table *into = chart ? wide : t;
+    if (!s && !(map = malloc(h.n * sizeof *map))) s = err_set(e, ST_NOMEM, "%s: no memory", in->name);
+    if (!s) s = table_grow(into, in->name, in->sha256, 0, &first, e);
+    for (size_t i = 0; i < h.n && !s; i++) s = table_col_index(into, h.name[i], &map[i], e);
+    for (skip_blank_lines(r); r->p < r->end && !s; skip_blank_lines(r)) {
+        s = read_row(r, into, map, h.n, e);
+        if (!s && r->p < r->end) skip_eol(r);
     }
-    io_sha256(sha256, text, n);
-    r.p = r.line_start = text;
-    r.end = text + n;
-    if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) r.p = r.line_start = text + 3;
-    while (r.p < r.end && blank_line(&r) && r.p < r.end) skip_eol(&r);
-    if (r.p < r.end && (*r.p == '{' || *r.p == '[')) {
-        s = err_set(e, ST_INPUT, "%s: looks like JSON; give a .csv file with a header line, a campaign, run.h5 or campaign.h5", path);
-        goto done;
-    }
-    if (r.p == r.end) {
-        s = err_set(e, ST_INPUT, "%s: empty; a header line with column names is needed", path);
-        goto done;
-    }
-    r.field = malloc(n + 1);
-    if (!r.field) {
-        s = err_set(e, ST_NOMEM, "%s: no memory", path);
-        goto done;
-    }
-    s = read_header(&r, t, map, &n_cols, e);
-    if (!s && n_cols == 1 && strpbrk(r.field, ";\t"))
-        s = err_set(e, ST_INPUT, "%s:1: one column, named '%.80s'; put commas between the fields, not %s", path, r.field, strchr(r.field, ';') ? "semicolons" : "tabs");
-    if (s) goto done;
-    for (const char *p = r.p; p < r.end; p++) lines += *p == '\n';
-    s = table_grow(t, path, sha256, lines + 1, &first, e); /* at most one row a line; the rest is given back below */
-    if (!s) s = read_rows(&r, t, map, n_cols, first, &n_rows, e);
-    t->n_rows = first + n_rows;
-    if (!s) t->sources[t->n_sources - 1].n_rows = n_rows;
-done:
-    free(r.field);
-    free(text);
+    if (!s && chart) s = wandb_unpivot(t, wide, in, e);
+    free(h.name);
     free(map);
     return s;
 }
+
+static status csv_read(table *t, const text_input *in, err *e)
+{
+    reader r = {.path = in->name, .line = 1, .p = in->text, .end = in->text + in->n, .line_start = in->text};
+    table wide = {0};
+    skip_blank_lines(&r);
+    if (r.p == r.end) return err_set(e, ST_INPUT, "%s: empty; a header line with column names is needed", in->name);
+    r.field = malloc(in->n + 1);
+    if (!r.field) return err_set(e, ST_NOMEM, "%s: no memory", in->name);
+    status s = read_table(&r, t, &wide, in, e);
+    table_free(&wide);
+    free(r.field);
+    return s;
+}
+
+static bool csv_looks(const text_input *in)
+{
+    (void)in;
+    return true;
+}
+
+const text_reader csv_reader = {"CSV", csv_looks, csv_read};
