@@ -85,7 +85,8 @@ static status copy_cell(table *t, size_t col, size_t row, const table_column *fr
         return ST_OK;
     }
     size_t k = (size_t)from->x[at];
-    return table_set_word(t, col, row, from->words[k], from->word_line[k], from->word_at[k], e);
+    /* as a field: the words that made this column one of words may stand in rows without a point */
+    return table_set_field(t, col, row, from->words[k], from->word_line[k], from->word_at[k], e);
 }
 
 /* A point whose extremes differ stands for several: of steps that were binned, or of runs that were grouped. */

@@ -90,6 +90,10 @@ Test(wandb, other_charts)
     cr_assert_eq(t.n_cols, 3);
     cr_assert_not_null(table_col(&t, "Step"));
     table_free(&t);
+    /* a word at a step without points takes nothing from the others */
+    cr_assert_eq(parse(&t, "Step,r1 - loss,r2 - loss\n1,3,4\nend,,\n", &e), ST_OK, "%s", e.msg);
+    cr_assert(!table_col(&t, "_step")->is_text && cell(&t, "_step", 1) == 1);
+    table_free(&t);
     /* nothing was logged */
     cr_assert_eq(parse(&t, "Step,r1 - loss,r2 - loss\n1,,\n", &e), ST_OK, "%s", e.msg);
     cr_assert_eq(t.n_rows, 0);
