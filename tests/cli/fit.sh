@@ -125,7 +125,7 @@ t "one law a fit"
 bad 2 "--law chinchilla --law power" fit runs.csv --law chinchilla --law power
 t "other formats are named"
 echo '[{"N": 1}]' >runs.json
-bad 3 "runs.json: looks like JSON" fit runs.json --law chinchilla
+bad 3 "runs.json: no column for D" fit runs.json --law chinchilla
 tr ',' ';' <runs.csv >semicolons.csv
 bad 3 "not semicolons" fit semicolons.csv --law chinchilla
 t "a fit that was refused for want of rows predicts nothing: 5, and why"
