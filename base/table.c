@@ -288,8 +288,9 @@ status table_number_col(const table *t, const char *name, const double **x, err 
                        shown, word, name);
     }
     if (c->is_text)
-        return err_set(e, ST_INPUT, "column '%s' holds words, numbers are needed%s", name,
-                       t->n_rows ? " (the cells that are words were dropped; take them out of the file)" : "");
+        return err_set(e, ST_INPUT, "%s: column '%s' holds words, numbers are needed%s",
+                       t->n_sources ? t->sources[0].path : "table", name,
+                       t->n_rows ? " (if some cells are words that were dropped, take them out of the file)" : "");
     *x = c->x;
     return ST_OK;
 }

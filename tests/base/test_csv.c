@@ -87,6 +87,8 @@ Test(csv, what_is_refused_names_its_place)
                {"a,b\n1,\xe9\n", ":2:3: byte 0xe9 is not UTF-8"},
                {"a,b\n1,xxxxxxxxxxxxxxxx\xed\xa0\x80\n", ":2:19: byte 0xed is not UTF-8"},
                {"a,b\n1,\xc0\x80\n", "is not UTF-8"},
+               {"a,b\n1,\xe0\x80\x80\n", ":2:3: byte 0xe0 is not UTF-8"},
+               {"a,b\n1,\xf0\x80\x80\x80\n", ":2:3: byte 0xf0 is not UTF-8"},
                {"a,b\n1,\xf5\x80\x80\x80\n", "is not UTF-8"},
                {"a,b\n1,\xe2\x82", "is not UTF-8"},
                {"\xff\xfe""a,b", "UTF-16"}};

@@ -127,6 +127,19 @@ Test(json, sparse_records_and_several_files)
     table_free(&t);
 }
 
+Test(json, rows_that_share_a_line_are_numbered)
+{
+    table t;
+    err e = {0};
+    char where[IO_PATH_MAX + 32];
+    cr_assert_eq(parse(&t, "[{\"a\":1},{\"a\":2}]", &e), ST_OK, "%s", e.msg);
+    cr_assert_str_eq(table_where_row(&t, 1, where), "in:1, row 2");
+    table_free(&t);
+    cr_assert_eq(parse(&t, "[{\"a\":1},\n {\"a\":2}]", &e), ST_OK, "%s", e.msg);
+    cr_assert_str_eq(table_where_row(&t, 1, where), "in:2");
+    table_free(&t);
+}
+
 Test(json, words_are_named_where_they_stand)
 {
     table t;

@@ -94,6 +94,13 @@ Test(wandb, other_charts)
     cr_assert_eq(parse(&t, "Step,r1 - loss,r2 - loss\n1,3,4\nend,,\n", &e), ST_OK, "%s", e.msg);
     cr_assert(!table_col(&t, "_step")->is_text && cell(&t, "_step", 1) == 1);
     table_free(&t);
+    /* runs are words, whatever they are called */
+    const double *x;
+    cr_assert_eq(parse(&t, "Step,1 - loss,2 - loss\n1,3,4\n", &e), ST_OK, "%s", e.msg);
+    cr_assert_str_eq(run_of(&t, 1), "2");
+    cr_assert_eq(table_number_col(&t, "run", &x, &e), ST_INPUT);
+    cr_assert(strstr(e.msg, "chart.csv: column 'run' holds words"), "%s", e.msg);
+    table_free(&t);
     /* nothing was logged */
     cr_assert_eq(parse(&t, "Step,r1 - loss,r2 - loss\n1,,\n", &e), ST_OK, "%s", e.msg);
     cr_assert_eq(t.n_rows, 0);
