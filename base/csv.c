@@ -1,7 +1,7 @@
 /* CSV: RFC 4180 with LF or CRLF, an optional UTF-8 BOM, a header line. Strict: what is not understood is an error with
  * file:line:column, never a guess. Departures, all harmless: blanks around unquoted fields and wholly blank lines are
- * skipped, a line end inside a column's name becomes a blank. A column in which some cell is no number is a text column;
- * whoever needs numbers of it learns where. */
+ * skipped, a line end inside a column's name becomes a blank. A column in which some cell is no number is a text
+ * column; whoever needs numbers of it learns where. */
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -61,8 +61,10 @@ static status text(json_scan *s, json_token *t, err *e)
         return json_bad(s, t, e, "this quote is never closed");
     }
     if (*s->p != '"')
-        return json_bad(s, t, e, *s->p == '\n' || *s->p == '\r' ? "this quote is not closed on its line; write a line end as \\n"
-                                                                : "control character in a string; write it as an escape such as \\t");
+        return json_bad(s, t, e,
+                        *s->p == '\n' || *s->p == '\r'
+                            ? "this quote is not closed on its line; write a line end as \\n"
+                            : "control character in a string; write it as an escape such as \\t");
     t->kind = JSON_TEXT;
     size_t n = (size_t)(++s->p - start);
     if (!plain) return decode(s, t, start, n, e);
@@ -102,7 +104,9 @@ static status bare(json_scan *s, json_token *t, err *e)
     s->ran_out = s->p == s->end; /* "1.2" may have been 1.25 */
     if (!n) {
         s->ran_out = false;
-        return json_bad(s, t, e, *start == '\'' ? "single quotes; JSON needs double ones" : "no JSON value begins with this character");
+        return json_bad(s, t, e,
+                        *start == '\'' ? "single quotes; JSON needs double ones"
+                                       : "no JSON value begins with this character");
     }
     if (!room(s, n + 1)) return no_memory(s, e);
     memcpy(s->field, start, n);
@@ -118,7 +122,8 @@ static status bare(json_scan *s, json_token *t, err *e)
     }
     t->kind = JSON_NUM;
     if (!is_json_number(s->field))
-        return err_set(e, ST_INPUT, "%s:%zu:%zu: '%.60s' is not a JSON value; words need double quotes, what is absent is null",
+        return err_set(e, ST_INPUT,
+                       "%s:%zu:%zu: '%.60s' is not a JSON value; words need double quotes, what is absent is null",
                        s->name, t->line, t->at, s->field);
     if (!num_parse_f64(s->field, &t->x))
         return err_set(e, ST_INPUT, "%s:%zu:%zu: %.60s is beyond double precision", s->name, t->line, t->at, s->field);
@@ -149,8 +154,9 @@ static bool is(const json_token *t, char c) { return t->kind == JSON_PUNCT && t-
 static status cut_short(const json_scan *s, const json_token *t, err *e)
 {
     return json_bad(s, t, e,
-                    s->one_line ? "the line ends inside a value: cut short, or not one object a line (jq -c . makes it so)"
-                                : "the file ends inside a value; was it cut short?");
+                    s->one_line
+                        ? "the line ends inside a value: cut short, or not one object a line (jq -c . makes it so)"
+                        : "the file ends inside a value; was it cut short?");
 }
 
 /* After '{', '[' or a value: the comma before the next one, or the end. */
@@ -188,7 +194,8 @@ status json_key(json_scan *s, bool first, bool *done, json_token *key, err *e)
 static status need_value(json_scan *s, const json_token *t, err *e)
 {
     if (t->kind == JSON_END) return cut_short(s, t, e);
-    if (t->kind == JSON_PUNCT && t->c != '{' && t->c != '[') return json_bad(s, t, e, "a value must stand here; what is absent is null");
+    if (t->kind == JSON_PUNCT && t->c != '{' && t->c != '[')
+        return json_bad(s, t, e, "a value must stand here; what is absent is null");
     return ST_OK;
 }
 

@@ -1,8 +1,8 @@
 /* Tables in JSON: a list of records [{..}, ..], one record a line (JSONL), or an object of columns {"a": [..], ..}.
  * Nested objects become columns with dots (config.lr); keys with slashes stay as they are. A list within a record is no
  * number: it is left out, with a note. Numbers are doubles, as strtod rounds them; true and false are 1 and 0; null is
- * absent, like a key that is missing. A string counts as in CSV: "NaN" is a loss that blew up, "1e-5" is a number (PyYAML
- * reads that as a string, so configs hold such). */
+ * absent, like a key that is missing. A string counts as in CSV: "NaN" is a loss that blew up, "1e-5" is a number
+ * (PyYAML reads that as a string, so configs hold such). */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ typedef struct reader {
     size_t row, record;        /* record: from 1 */
     char name[TABLE_NAME_MAX]; /* of the column at hand */
     size_t *seen;              /* [cap] the record that had this column last: a second time in one is an error */
-    size_t *next;              /* [cap] the column that followed this one last, which it mostly does again; [0]: first */
+    size_t *next;              /* [cap] the column that followed this one last, and mostly does again; [0]: first */
     size_t cap, last;          /* last: number of the column before, + 1; 0 at the start of a record */
     size_t lists;              /* cells left out */
     char first_list[TABLE_NAME_MAX];
@@ -32,7 +32,8 @@ static status no_memory(const reader *r, err *e) { return err_set(e, ST_NOMEM, "
 static status check_size(const reader *r, err *e)
 {
     if (!r->t->n_cols || r->t->n_rows <= MAX_CELLS / r->t->n_cols) return ST_OK;
-    return err_set(e, ST_INPUT, "%s: %zu rows of %zu columns need more than 8 GiB; keep the keys you need (jq -c '{step, loss}')",
+    return err_set(e, ST_INPUT,
+                   "%s: %zu rows of %zu columns need more than 8 GiB; keep the keys you need (jq -c '{step, loss}')",
                    r->scan.name, r->t->n_rows, r->t->n_cols);
 }
 
@@ -59,14 +60,15 @@ static status column(reader *r, size_t *col, const json_token *at, err *e)
         status s = table_col_index(r->t, r->name, col, e);
         if (s) return s;
         if (r->t->n_cols > MAX_COLUMNS)
-            return json_bad(&r->scan, at, e, "more than 4096 different keys; keep those you need (jq -c '{step, loss}')");
+            return json_bad(&r->scan, at, e,
+                            "more than 4096 different keys; keep those you need (jq -c '{step, loss}')");
         if (!room(r, r->t->n_cols + 2)) return no_memory(r, e);
         r->next[r->last] = *col;
         if ((s = check_size(r, e))) return s;
     }
     if (r->seen[*col] == r->record)
-        return err_set(e, ST_INPUT, "%s:%zu:%zu: key '%s' stands twice in one record; rename one", r->scan.name, at->line,
-                       at->at, r->name);
+        return err_set(e, ST_INPUT, "%s:%zu:%zu: key '%s' stands twice in one record; rename one", r->scan.name,
+                       at->line, at->at, r->name);
     r->seen[*col] = r->record;
     r->last = *col + 1;
     return ST_OK;
@@ -92,9 +94,22 @@ static status not_ours(const reader *r, const json_token *v, err *e)
 {
     if (v->kind != JSON_TEXT || strcmp(r->name, "schema") || strncmp(r->scan.field, "muscale.", 8)) return ST_OK;
     int shown = (int)strcspn(r->scan.field, "\r\n");
-    return err_set(e, ST_INPUT, "%s: a %.*s document, no table of runs; %s", r->scan.name, shown > 60 ? 60 : shown, r->scan.field,
+    return err_set(e, ST_INPUT, "%s: a %.*s document, no table of runs; %s", r->scan.name, shown > 60 ? 60 : shown,
+                   r->scan.field,
                    strncmp(r->scan.field, "muscale.journal", 15) ? "give the campaign or the table it was made from"
                                                                  : "give the run's directory");
+}
+
+/* The key at hand goes behind the `n` bytes of r->name that stand already; *end: bytes that stand then. */
+static status put_name(reader *r, size_t n, size_t *end, const json_token *key, err *e)
+{
+    const char *own = *r->scan.field ? r->scan.field : "#"; /* the nameless index that some exporters write */
+    *end = n + strlen(own);
+    if (*end >= TABLE_NAME_MAX - 1) /* a dot may follow */
+        return json_bad(&r->scan, key, e, "column name longer than 126 bytes; shorten it");
+    strcpy(r->name + n, own);
+    text_plain_name(r->name + n);
+    return ST_OK;
 }
 
 /* The members of an object; their names go behind the `n` bytes of r->name that stand already. */
@@ -103,21 +118,15 @@ static status members(reader *r, size_t n, int depth, err *e)
     bool done;
     for (bool first = true;; first = false) {
         json_token key, v;
-        size_t col;
+        size_t col, end;
         status s = json_key(&r->scan, first, &done, &key, e);
         if (s || done) return s;
-        const char *own = *r->scan.field ? r->scan.field : "#"; /* the nameless index that some exporters write */
-        size_t length = strlen(own);
-        if (n + length >= TABLE_NAME_MAX) return json_bad(&r->scan, &key, e, "column name longer than 127 bytes; shorten it");
-        memcpy(r->name + n, own, length + 1);
-        text_plain_name(r->name + n);
-        s = json_value(&r->scan, &v, e);
-        if (!s && n == 0) s = not_ours(r, &v, e);
+        if ((s = put_name(r, n, &end, &key, e)) || (s = json_value(&r->scan, &v, e))) return s;
+        if (n == 0) s = not_ours(r, &v, e);
         if (!s && is(&v, '{')) {
             if (depth == MAX_DEPTH) return json_bad(&r->scan, &v, e, "nested deeper than 32; flatten it");
-            r->name[n + length] = '.';
-            s = n + length + 1 < TABLE_NAME_MAX ? members(r, n + length + 1, depth + 1, e)
-                                                : json_bad(&r->scan, &key, e, "column name longer than 127 bytes; shorten it");
+            r->name[end] = '.';
+            s = members(r, end + 1, depth + 1, e);
         } else if (!s && is(&v, '[')) {
             if (!r->lists++) memcpy(r->first_list, r->name, sizeof r->name);
             s = json_skip(&r->scan, &v, e);
@@ -156,7 +165,8 @@ static status record_list(reader *r, err *e)
         status s = json_item(&r->scan, first, &done, &item, e);
         if (!s && done) return nothing_more(r, "text after the list; a file holds one", e);
         if (!s && !is(&item, '{'))
-            s = json_bad(&r->scan, &item, e, "a record {\"name\": value, ..} must stand here (pandas: to_json(orient='records'))");
+            s = json_bad(&r->scan, &item, e,
+                         "a record {\"name\": value, ..} must stand here (pandas: to_json(orient='records'))");
         if (!s) s = record(r, &item, e);
         if (s) return s;
     }
@@ -172,7 +182,8 @@ static status lines(reader *r, err *e)
         s->end = eol ? eol : end;
         status st = json_next(s, &t, e);
         if (!st && t.kind != JSON_END) {
-            st = is(&t, '{') ? record(r, &t, e) : json_bad(s, &t, e, "each line must be an object {\"name\": value, ..}");
+            st = is(&t, '{') ? record(r, &t, e)
+                             : json_bad(s, &t, e, "each line must be an object {\"name\": value, ..}");
             if (!st) st = nothing_more(r, "text after the object; JSONL has one a line", e);
         }
         if (st || !eol) return st;
@@ -191,8 +202,9 @@ static status one_column(reader *r, size_t col, size_t first_row, bool makes_row
         if (s) return s;
         if (done) break;
         if (v.kind == JSON_PUNCT)
-            return json_bad(&r->scan, &v, e, v.c == '{' ? "a list of records must stand by itself, not inside an object (jq '.name')"
-                                                        : "a list of lists is no column (pandas: to_json(orient='records'))");
+            return json_bad(&r->scan, &v, e,
+                            v.c == '{' ? "a list of records must stand by itself, not inside an object (jq '.name')"
+                                       : "a list of lists is no column (pandas: to_json(orient='records'))");
         if (makes_rows) s = table_add_row(r->t, v.line, &row, e);
         else if (row == n_rows) break;
         if (!s) s = store(r, col, row, &v, e);
@@ -207,17 +219,14 @@ static status columns(reader *r, err *e)
 {
     json_token key, open;
     bool done;
-    size_t first_row = r->t->n_rows, col;
+    size_t first_row = r->t->n_rows, col, end;
     r->record++;
     r->t->sources[r->t->n_sources - 1].shares_lines = true;
     for (bool first = true;; first = false) {
         status s = json_key(&r->scan, first, &done, &key, e);
         if (s || done) return s;
-        const char *own = *r->scan.field ? r->scan.field : "#";
-        if (strlen(own) >= TABLE_NAME_MAX) return json_bad(&r->scan, &key, e, "column name longer than 127 bytes; shorten it");
-        strcpy(r->name, own);
-        text_plain_name(r->name);
-        s = column(r, &col, &key, e);
+        s = put_name(r, 0, &end, &key, e);
+        if (!s) s = column(r, &col, &key, e);
         if (!s) s = json_next(&r->scan, &open, e);
         if (!s) s = one_column(r, col, first_row, first, &key, e);
         if (s) return s;
@@ -284,9 +293,12 @@ static status lone_object(reader *r, err *e)
     if (!s) s = json_next(&r->scan, &open, e);
     if (s) return s;
     if (h.members && h.indexed == h.members)
-        return json_bad(&r->scan, &open, e, "columns by row number, as pandas writes them; use to_json(orient='records')");
+        return json_bad(&r->scan, &open, e,
+                        "columns by row number, as pandas writes them; use to_json(orient='records')");
     s = h.members && h.lists == h.members ? columns(r, e) : record(r, &open, e);
-    return s ? s : nothing_more(r, "text after the object; put one object on each line (jq -c .) or all into a list [..]", e);
+    return s ? s
+             : nothing_more(r, "text after the object; put one object on each line (jq -c .) or all into a list [..]",
+                            e);
 }
 
 /* Is there a whole object on the first line of the scan, and more after it? */
@@ -305,8 +317,8 @@ static bool is_lines(const json_scan *from)
     return whole;
 }
 
-/* A process that was killed leaves half a line at the end: that is dropped, with a note. Anything else that is wrong there
- * is an error like everywhere. */
+/* A process that was killed leaves half a line at the end: that is dropped, with a note. Anything else that is wrong
+ * there is an error like everywhere. */
 static void drop_torn_line(json_scan *s, table *t)
 {
     const char *start = s->end;
@@ -327,7 +339,8 @@ static void drop_torn_line(json_scan *s, table *t)
 
 static status json_read(table *t, const text_input *in, err *e)
 {
-    reader r = {.scan = {.name = in->name, .p = in->text, .line_start = in->text, .end = in->text + in->n, .line = 1}, .t = t};
+    reader r = {.scan = {.name = in->name, .p = in->text, .line_start = in->text, .end = in->text + in->n, .line = 1},
+                .t = t};
     size_t first;
     status s = room(&r, t->n_cols + 2) ? table_grow(t, in->name, in->sha256, 0, &first, e) : no_memory(&r, e);
     if (!s) {
@@ -346,7 +359,8 @@ static status json_read(table *t, const text_input *in, err *e)
         } else s = lone_object(&r, e);
     }
     if (!s && t->n_rows == first) s = err_set(e, ST_INPUT, "%s: no records; one object a row is needed", in->name);
-    if (!s && !t->n_cols) s = err_set(e, ST_INPUT, "%s: no columns; records must hold numbers or words by name", in->name);
+    if (!s && !t->n_cols)
+        s = err_set(e, ST_INPUT, "%s: no columns; records must hold numbers or words by name", in->name);
     if (!s && r.lists)
         table_note(t, "%zu cell%s held a list and %s left out, '%.60s' first", r.lists, r.lists == 1 ? "" : "s",
                    r.lists == 1 ? "was" : "were", r.first_list);

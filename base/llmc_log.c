@@ -65,7 +65,8 @@ static status pair(log_text *l, char key[MAX_WORD + 1], char value[MAX_WORD + 1]
     }
     size_t n_key = colon ? (size_t)(colon - start) : 0, n_value = colon ? (size_t)(l->p - colon) - 1 : 0;
     if (!n_key || !n_value || n_key > MAX_WORD || n_value > MAX_WORD)
-        return bad(l, start, e, "not a record of an llm.c log; each is s:STEP and then key:number, as in s:10 tel:4.25");
+        return bad(l, start, e,
+                   "not a record of an llm.c log; each is s:STEP and then key:number, as in s:10 tel:4.25");
     memcpy(key, start, n_key);
     memcpy(value, colon + 1, n_value);
     key[n_key] = value[n_value] = 0;
@@ -76,7 +77,8 @@ static status key_number(log_text *l, const char *key, uint32_t *number, const c
 {
     for (*number = 0; *number < l->n_keys; (*number)++)
         if (!strcmp(l->keys[*number], key)) return ST_OK;
-    if (!strcmp(key, "s") || !strcmp(key, "step")) return bad(l, at, e, "the step stands once, at the start of its line");
+    if (!strcmp(key, "s") || !strcmp(key, "step"))
+        return bad(l, at, e, "the step stands once, at the start of its line");
     if (l->n_keys == MAX_KEYS) return bad(l, at, e, "more than 64 different keys; not an llm.c log");
     strcpy(l->keys[l->n_keys++], key);
     return ST_OK;
@@ -115,8 +117,8 @@ static status read_line(log_text *l, err *e)
     if (s) return s;
     if (strcmp(key, "s")) return bad(l, at, e, "a line of an llm.c log begins with s:STEP");
     if (!num_parse_i64(value, &step) || step < 0)
-        return err_set(e, ST_INPUT, "%s:%zu:%zu: step '%s' is not a whole number from 0 on; take the line out", l->name, l->line,
-                       (size_t)(at - l->line_start) + 3, value);
+        return err_set(e, ST_INPUT, "%s:%zu:%zu: step '%s' is not a whole number from 0 on; take the line out", l->name,
+                       l->line, (size_t)(at - l->line_start) + 3, value);
     for (skip_blanks(l); !at_eol(l); skip_blanks(l)) {
         uint32_t k;
         double x;
@@ -160,9 +162,11 @@ static status fill(table *t, const log_text *l, err *e)
     }
     if (s) return s;
     if (replaced)
-        table_note(t, "%zu values stand again at a later line, as after a resume: the last of a step was taken", replaced);
+        table_note(t, "%zu values stand again at a later line, as after a resume: the last of a step was taken",
+                   replaced);
     if (short_rate)
-        table_note(t, "lr is printed with six decimals, so small ones have lost digits: take the schedule from the configuration");
+        table_note(t, "lr is printed with six decimals, so small ones have lost digits: take the schedule from the "
+                      "configuration");
     return ST_OK;
 }
 
@@ -179,7 +183,8 @@ static bool cut_torn_line(log_text *l)
 
 static status llmc_log_read(table *t, const text_input *in, err *e)
 {
-    log_text l = {.name = in->name, .p = in->text, .end = in->text + in->n, .line_start = in->text, .line = 1, .sorted = true};
+    log_text l = {
+        .name = in->name, .p = in->text, .end = in->text + in->n, .line_start = in->text, .line = 1, .sorted = true};
     size_t first;
     bool torn = cut_torn_line(&l);
     status s = table_grow(t, in->name, in->sha256, 0, &first, e);

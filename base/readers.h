@@ -18,7 +18,8 @@ typedef struct text_reader {
     status (*read)(table *t, const text_input *in, err *e);
 } text_reader;
 
-extern const text_reader csv_reader, json_reader, llmc_log_reader; /* asked in the order JSON, log, CSV: CSV takes all */
+/* Asked in this order; CSV takes what is left. */
+extern const text_reader json_reader, llmc_log_reader, csv_reader;
 
 /* table_parse with a given reader, or the one that the content asks for (NULL). Checks the text first, once for all. */
 status text_read(table *t, const text_reader *r, const char *name, const char *text, size_t n, err *e);

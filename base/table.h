@@ -1,6 +1,6 @@
 /* A table of observations: named columns of doubles, one row per run or per logged step. What fit, predict and plots
- * read; who trained is not known here. Readers: CSV, JSON, JSONL, W&B exports, llm.c logs, run.h5, campaign.h5, campaign
- * folder. */
+ * read; who trained is not known here. Readers: CSV, JSON, JSONL, W&B exports, llm.c logs, run.h5, campaign.h5,
+ * campaign folder. */
 #ifndef BASE_TABLE_H
 #define BASE_TABLE_H
 #include <math.h>
@@ -47,10 +47,11 @@ typedef struct table {
 } table;
 
 /* Reads any INPUT: a campaign directory, campaign.h5, run.h5, a run directory, and text: CSV (RFC 4180), JSON, JSONL,
- * exports of W&B, an llm.c log (doc/formats.md, "Tables"). Kind is decided by content, never by name. Called again on the same table it appends rows (same columns by name; missing ones become NaN). Canonical
- * names from a campaign: run, status, loss (final validation loss), loss_se, N (n_params_total), N_nonembed, D
- * (tokens), U, C (flops), lr, width, depth, seed, batch_tokens, parametrisation, and every other config key by its own
- * name. After a failure only table_free is allowed. `t` starts zeroed. */
+ * exports of W&B, an llm.c log (doc/formats.md, "Tables"). Kind is decided by content, never by name. Called again on
+ * the same table it appends rows (same columns by name; missing ones become NaN). Canonical names from a campaign: run,
+ * status, loss (final validation loss), loss_se, N (n_params_total), N_nonembed, D (tokens), U, C (flops), lr, width,
+ * depth, seed, batch_tokens, parametrisation, and every other config key by its own name. After a failure only
+ * table_free is allowed. `t` starts zeroed. */
 status table_read(table *t, const char *path, err *e);
 void table_free(table *t);
 table_column *table_col(const table *t, const char *name); /* NULL when absent */

@@ -51,7 +51,8 @@ static status check(const text_input *in, err *e)
         return err_set(e, ST_INPUT, "%s: UTF-16; save it as UTF-8 (iconv -f utf-16 -t utf-8)", in->name);
     if (memchr(in->text, 0, in->n))
         return err_set(e, ST_INPUT,
-                       "%s: not a text file; give a CSV, JSON or JSONL file, a campaign, run.h5 or campaign.h5", in->name);
+                       "%s: not a text file; give a CSV, JSON or JSONL file, a campaign, run.h5 or campaign.h5",
+                       in->name);
     size_t at = valid_until(in->text, in->n);
     if (at == in->n) return ST_OK;
     for (size_t i = 0; i < at; i++)

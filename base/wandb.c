@@ -1,5 +1,5 @@
-/* What W&B's exports need beyond CSV and JSON: the chart export of its web page, and the warning that a history is but a
- * sample. Layouts: doc/formats.md. Keys keep their slashes ("train/loss"). */
+/* What W&B's exports need beyond CSV and JSON: the chart export of its web page, and the warning that a history is but
+ * a sample. Layouts: doc/formats.md. Keys keep their slashes ("train/loss"). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,7 +131,8 @@ static status fill(table *t, chart *c, const table *wide, size_t axis, size_t ru
 }
 
 /* The columns of t: run (where lines have one), the axis, each metric. "Step" on the web page is _step in a history. */
-static status make_columns(table *t, chart *c, const table *wide, size_t *axis, size_t *run, const text_input *in, err *e)
+static status make_columns(table *t, chart *c, const table *wide, size_t *axis, size_t *run, const text_input *in,
+                           err *e)
 {
     const char *name = wide->cols[0].name;
     bool has_step = false, has_run = false, named = false;
@@ -144,7 +145,8 @@ static status make_columns(table *t, chart *c, const table *wide, size_t *axis, 
         named |= l->run_length > 0;
     }
     if (has_run || !strcmp(name, RUN))
-        return err_set(e, ST_INPUT, "%s:1: '%s' is to hold the names of the runs, so nothing else may have that name; rename it",
+        return err_set(e, ST_INPUT,
+                       "%s:1: '%s' is to hold the names of the runs, so nothing else may have that name; rename it",
                        in->name, RUN);
     if (!strcmp(name, "Step") && !has_step) name = "_step";
     if (named) s = table_col_index(t, RUN, run, e);
@@ -231,7 +233,8 @@ void wandb_note_sample(table *t, size_t first)
         if (looks_sampled(&h[k])) sampled++, rows = h[k].n;
     free(h);
     if (sampled)
-        table_note(t, "%zu run%s %s about 500 rows at uneven steps (%zu): this looks like the sample that W&B's run.history() "
-                      "draws, another one at every call; export all rows with run.scan_history()",
+        table_note(t,
+                   "%zu run%s %s about 500 rows at uneven steps (%zu): this looks like the sample that W&B's "
+                   "run.history() draws, another one at every call; export all rows with run.scan_history()",
                    sampled, sampled == 1 ? "" : "s", sampled == 1 ? "has" : "have", rows);
 }

@@ -1,5 +1,6 @@
-/* Text into tables: processor nanoseconds a row for each reader at 100,000 and 1,000,000 rows (linear: the two agree), and the most
- * memory the process has held. `bench/readers DIR` writes the files there and leaves them; without, nothing stays. */
+/* Text into tables: processor nanoseconds a row for each reader at 100,000 and 1,000,000 rows (linear: the two agree),
+ * and the most memory the process has held. `bench/readers DIR` writes the files there and leaves them; without,
+ * nothing stays. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,13 +35,16 @@ static void put(buffer *b, const char *fmt, ...)
 /* Rows such as a history has: a run, a step, four numbers of full length. */
 static void row(buffer *b, form f, size_t i, bool last)
 {
-    double loss = 1.8 + 9 / (1 + (double)i * 1.37e-3), lr = 3e-4 / (1 + (double)i * 1e-5), tokens = 524288.0 * (double)i, g = 0.1 + loss / 7;
+    double loss = 1.8 + 9 / (1 + (double)i * 1.37e-3), lr = 3e-4 / (1 + (double)i * 1e-5),
+           tokens = 524288.0 * (double)i, g = 0.1 + loss / 7;
     switch (f) {
     case CSV: put(b, "run-%zu,%zu,%.0f,%.17g,%.17g,%.17g\n", i % 50, i, tokens, loss, lr, g); break;
     case JSON:
     case JSONL:
-        put(b, "{\"run\":\"run-%zu\",\"_step\":%zu,\"tokens\":%.0f,\"train/loss\":%.17g,\"lr\":%.17g,\"grad_norm\":%.17g}%s\n", i % 50,
-            i, tokens, loss, lr, g, f == JSONL || last ? "" : ",");
+        put(b,
+            "{\"run\":\"run-%zu\",\"_step\":%zu,\"tokens\":%.0f,"
+            "\"train/loss\":%.17g,\"lr\":%.17g,\"grad_norm\":%.17g}%s\n",
+            i % 50, i, tokens, loss, lr, g, f == JSONL || last ? "" : ",");
         break;
     case CHART: put(b, "%zu,%.17g,%.17g,%.17g,%.17g,%.17g,%.17g\n", i, loss, loss, loss, lr, lr, lr); break;
     case LOG: put(b, "s:%zu trl:%.4f lr:%.6f norm:%.2f\n", i, loss, lr, g); break;
@@ -117,7 +121,8 @@ int main(int argc, char **argv)
     if (!dir) return 1;
     printf("%-10s %14s %14s %8s %12s\n", "reader", "ns/row at 1e5", "ns/row at 1e6", "ratio", "MiB at 1e6");
     for (form f = 0; f < N_FORMS; f++) {
-        double small, mib, low = measure(dir, f, 100000, argc > 1, &small), high = measure(dir, f, 1000000, argc > 1, &mib);
+        double small, mib, low = measure(dir, f, 100000, argc > 1, &small),
+                           high = measure(dir, f, 1000000, argc > 1, &mib);
         printf("%-10s %14.0f %14.0f %8.2f %12.0f\n", names[f], low, high, high / low, mib);
     }
     printf("most memory held: %.0f MiB (the text that was written included)\n", peak_mib());

@@ -135,7 +135,8 @@ Test(csv, names_and_places)
     table t;
     err e = {0};
     const double *x;
-    cr_assert_eq(read_text(&t, "\"model\r\nsize\",,\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\n1,2,\"a\nb\"\n,,x y z\n", &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(read_text(&t, "\"model\r\nsize\",,\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\n1,2,\"a\nb\"\n,,x y z\n", &e),
+                 ST_OK, "%s", e.msg);
     cr_assert_str_eq(t.cols[0].name, "model  size");
     cr_assert_str_eq(t.cols[1].name, "#2");
     cr_assert_str_eq(t.cols[2].name, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");

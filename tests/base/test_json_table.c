@@ -52,10 +52,14 @@ Test(json, values)
     table t;
     err e = {0};
     cr_assert_eq(parse(&t,
-                       "{\"a\":0.1,\"b\":NaN,\"train/loss\":\"NaN\",\"config\":{\"lr\":4.2e-4,\"opt\":{\"name\":\"adam\"}},\"f\":true}\n"
-                       "{\"a\":null,\"b\":-Infinity,\"train/loss\":\"Infinity\",\"new\":-0.0,\"f\":false,\"list\":[1,[2,{\"x\":3}]]}\n"
-                       "{\"a\":17179869185.123456,\"b\":3,\"train/loss\":2.5,\"word\":\"say \\\"hi\\\"\\u00e9\\n\",\"empty\":\"\",\"list\":[]}\n",
-                       &e), ST_OK, "%s", e.msg);
+                       "{\"a\":0.1,\"b\":NaN,"
+                       "\"train/loss\":\"NaN\",\"config\":{\"lr\":4.2e-4,\"opt\":{\"name\":\"adam\"}},\"f\":true}\n"
+                       "{\"a\":null,\"b\":-Infinity,"
+                       "\"train/loss\":\"Infinity\",\"new\":-0.0,\"f\":false,\"list\":[1,[2,{\"x\":3}]]}\n"
+                       "{\"a\":17179869185.123456,\"b\":3,\"train/loss\":2.5,\"word\":\"say "
+                       "\\\"hi\\\"\\u00e9\\n\",\"empty\":\"\",\"list\":[]}\n",
+                       &e),
+                 ST_OK, "%s", e.msg);
     cr_assert_eq(t.n_rows, 3);
     cr_assert_eq(cell(&t, "a", 0), 0.1);
     cr_assert(isnan(cell(&t, "a", 1)));
@@ -115,13 +119,15 @@ Test(json, sparse_records_and_several_files)
 {
     table t = {0};
     err e = {0};
-    static const char csv[] = "step,loss\n1,2\n", jsonl[] = "{\"_step\":3}\n{\"loss\":4,\"step\":5}\n{\"step\":6,\"_step\":7}\n";
+    static const char csv[] = "step,loss\n1,2\n",
+                      jsonl[] = "{\"_step\":3}\n{\"loss\":4,\"step\":5}\n{\"step\":6,\"_step\":7}\n";
     cr_assert_eq(table_parse(&t, "a", csv, strlen(csv), &e), ST_OK);
     cr_assert_eq(table_parse(&t, "b", jsonl, strlen(jsonl), &e), ST_OK, "%s", e.msg);
     cr_assert_eq(t.n_rows, 4);
     cr_assert_eq(t.n_cols, 3);
     cr_assert(isnan(cell(&t, "_step", 0)) && cell(&t, "_step", 1) == 3 && isnan(cell(&t, "loss", 1)));
-    cr_assert(cell(&t, "step", 2) == 5 && cell(&t, "loss", 2) == 4 && cell(&t, "_step", 3) == 7 && cell(&t, "step", 3) == 6);
+    cr_assert(cell(&t, "step", 2) == 5 && cell(&t, "loss", 2) == 4 && cell(&t, "_step", 3) == 7 &&
+              cell(&t, "step", 3) == 6);
     cr_assert_eq(t.row_source[3], 1);
     cr_assert_eq(t.row_number[3], 3);
     table_free(&t);
@@ -153,8 +159,13 @@ Test(json, words_are_named_where_they_stand)
 
 Test(json, torn_last_line_is_dropped_and_said)
 {
-    static const char *const torn[] = {"{\"a\":1}\n{\"a\":2,\"b\":\"x\",\"c\":", "{\"a\":1}\n{\"a\":2", "{\"a\":1}\n{\"a\":\"2", "{\"a\":1}\n{", "{\"a\":1}\n{\"a\":tr",
-                                       "{\"a\":1}\n{\"a\"", "{\"a\":1}\n{\"a\":{\"b\":[1,"};
+    static const char *const torn[] = {"{\"a\":1}\n{\"a\":2,\"b\":\"x\",\"c\":",
+                                       "{\"a\":1}\n{\"a\":2",
+                                       "{\"a\":1}\n{\"a\":\"2",
+                                       "{\"a\":1}\n{",
+                                       "{\"a\":1}\n{\"a\":tr",
+                                       "{\"a\":1}\n{\"a\"",
+                                       "{\"a\":1}\n{\"a\":{\"b\":[1,"};
     for (size_t i = 0; i < sizeof torn / sizeof *torn; i++) {
         table t;
         err e = {0};
@@ -166,14 +177,18 @@ Test(json, torn_last_line_is_dropped_and_said)
     }
 }
 
-static const char DEEP[] = "[{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":"
-                           "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1";
-static const char DEEP_LIST[] = "[{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[";
+static const char DEEP[] = "[{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{"
+                           "\"a\":{\"a\":{\"a\":{\"a\":{\"a\":"
+                           "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":"
+                           "{\"a\":{\"a\":{\"a\":{\"a\":1";
+static const char DEEP_LIST[] =
+    "[{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[";
 #define LONG_64 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
 
 Test(json, what_is_refused_names_its_place_and_the_remedy)
 {
-    static const struct { const char *text, *says; } bad[] = {
+    static const struct { const char *text, *says;
+    } bad[] = {
         {"[]", "in: no records; one object a row is needed"},
         {"{\"a\":[]}", "in: no records"},
         {"[{}]", "in: no columns; records must hold numbers or words by name"},
@@ -181,9 +196,11 @@ Test(json, what_is_refused_names_its_place_and_the_remedy)
         {"[{\"a\":1}] 2", "in:1:11: text after the list; a file holds one"},
         {"{\"a\":1}\n[2]\n", "in:2:1: each line must be an object"},
         {"{\"a\":1}\n{\"a\":1},\n", "in:2:8: text after the object; JSONL has one a line"},
-        {"{\"a\":1}\n{\"a\":\n1}\n", "in:2:6: the line ends inside a value: cut short, or not one object a line (jq -c . makes it so)"},
+        {"{\"a\":1}\n{\"a\":\n1}\n",
+         "in:2:6: the line ends inside a value: cut short, or not one object a line (jq -c . makes it so)"},
         {"{\"a\":1}\n{\"a\":1,}", "in:2:7: no comma may stand before the end"},
-        {"{\n\"a\":1}\n{\"a\":2}\n", "in:3:1: text after the object; put one object on each line (jq -c .) or all into a list"},
+        {"{\n\"a\":1}\n{\"a\":2}\n",
+         "in:3:1: text after the object; put one object on each line (jq -c .) or all into a list"},
         {"{\"a\":1} {\"a\":2}", "in:1:9: text after the object; put one object"},
         {"{\"a\":1,\n", "in:2:1: the file ends inside a value; was it cut short?"},
         {"[{\"a\":1", "in:1:8: the file ends inside a value"},
@@ -222,14 +239,18 @@ Test(json, what_is_refused_names_its_place_and_the_remedy)
         {"{\"a\":[1],\"a\":[2]}", "in:1:10: key 'a' stands twice"},
         {"{\"a\":[1,2],\"b\":[1]}", "in:1:12: column 'b' has fewer values than the first one, which has 2"},
         {"{\"a\":[1,2],\"b\":[1,2,3]}", "in:1:12: column 'b' has more values than the first one, which has 2"},
-        {"{\"runs\":[{\"a\":1}]}", "in:1:10: a list of records must stand by itself, not inside an object (jq '.name')"},
+        {"{\"runs\":[{\"a\":1}]}",
+         "in:1:10: a list of records must stand by itself, not inside an object (jq '.name')"},
         {"{\"columns\":[\"a\"],\"data\":[[1]]}", "in:1:26: a list of lists is no column"},
-        {"{\"a\":{\"0\":1,\"1\":2},\"b\":{\"0\":1,\"1\":2}}", "in:1:1: columns by row number, as pandas writes them; use to_json(orient='records')"},
-        {"{\"schema\":\"muscale.fit/1\",\"a\":1}", "in: a muscale.fit/1 document, no table of runs; give the campaign or the table it was made from"},
-        {"{\"event\":\"start\",\"schema\":\"muscale.journal/1\"}\n{\"k\":1}\n", "in: a muscale.journal/1 document, no table of runs; give the run's directory"},
-        {"[{\"" LONG_64 LONG_64 "\":1}]", "in:1:3: column name longer than 127 bytes"},
-        {"{\"" LONG_64 LONG_64 "\":[1]}", "in:1:2: column name longer than 127 bytes"},
-        {"[{\"" LONG_64 "\":{\"" LONG_64 "\":1}}]", "column name longer than 127 bytes"},
+        {"{\"a\":{\"0\":1,\"1\":2},\"b\":{\"0\":1,\"1\":2}}",
+         "in:1:1: columns by row number, as pandas writes them; use to_json(orient='records')"},
+        {"{\"schema\":\"muscale.fit/1\",\"a\":1}",
+         "in: a muscale.fit/1 document, no table of runs; give the campaign or the table it was made from"},
+        {"{\"event\":\"start\",\"schema\":\"muscale.journal/1\"}\n{\"k\":1}\n",
+         "in: a muscale.journal/1 document, no table of runs; give the run's directory"},
+        {"[{\"" LONG_64 LONG_64 "\":1}]", "in:1:3: column name longer than 126 bytes"},
+        {"{\"" LONG_64 LONG_64 "\":[1]}", "in:1:2: column name longer than 126 bytes"},
+        {"[{\"" LONG_64 "\":{\"" LONG_64 "\":1}}]", "column name longer than 126 bytes"},
         {DEEP, "nested deeper than 32"},
         {DEEP_LIST, "nested deeper than 64"},
         {"[{\"a\":\"\xff\"}]", "in:1:8: byte 0xff is not UTF-8"},

@@ -42,16 +42,22 @@ Test(llmc_log, a_row_a_step)
     table_free(&t);
 }
 
-/* Resumed at 2 after 4: the last record of a step and kind stands, others of that step stay; rows in the order of steps. */
+/* Resumed at 2 after 4: the last record of a step and kind stands, others of that step stay; rows in the order of
+ * steps. */
 Test(llmc_log, after_a_resume_the_last_record_stands)
 {
     table t;
     err e = {0};
-    cr_assert_eq(parse(&t, "s:1 trl:5.0\ns:2 trl:4.0\ns:2 tel:4.5\ns:4 trl:3.0\ns:2 trl:4.1\ns:3 trl:3.5\ns:4 trl:3.1\ns:5 trl:2.5\n", &e),
-                 ST_OK, "%s", e.msg);
+    cr_assert_eq(
+        parse(
+            &t,
+            "s:1 trl:5.0\ns:2 trl:4.0\ns:2 tel:4.5\ns:4 trl:3.0\ns:2 trl:4.1\ns:3 trl:3.5\ns:4 trl:3.1\ns:5 trl:2.5\n",
+            &e),
+        ST_OK, "%s", e.msg);
     static const double step[] = {1, 2, 3, 4, 5}, trl[] = {5, 4.1, 3.5, 3.1, 2.5};
     cr_assert_eq(t.n_rows, 5);
-    for (size_t i = 0; i < 5; i++) cr_assert(cell(&t, "step", i) == step[i] && cell(&t, "trl", i) == trl[i], "row %zu", i);
+    for (size_t i = 0; i < 5; i++)
+        cr_assert(cell(&t, "step", i) == step[i] && cell(&t, "trl", i) == trl[i], "row %zu", i);
     cr_assert_eq(cell(&t, "tel", 1), 4.5);
     cr_assert(strstr(t.sources[0].note, "2 values stand again at a later line"), "%s", t.sources[0].note);
     table_free(&t);
@@ -74,8 +80,10 @@ Test(llmc_log, torn_line_and_short_rates_are_said)
 
 Test(llmc_log, what_is_refused_names_its_place_and_the_remedy)
 {
-    static const struct { const char *text, *says; } bad[] = {
-        {"s:1 trl:5\nstep 2/100 | loss 4\n", "main.log:2:1: not a record of an llm.c log; each is s:STEP and then key:number"},
+    static const struct { const char *text, *says;
+    } bad[] = {
+        {"s:1 trl:5\nstep 2/100 | loss 4\n",
+         "main.log:2:1: not a record of an llm.c log; each is s:STEP and then key:number"},
         {"s:1 trl:5\ns:2 trl:\n", "main.log:2:5: not a record"},
         {"s:1 trl:5\n:2 trl:4\n", "main.log:2:1: not a record"},
         {"s:1 trl:5\ntrl:4 s:2\n", "main.log:2:1: a line of an llm.c log begins with s:STEP"},

@@ -57,7 +57,8 @@ Test(wandb, other_charts)
     table t;
     err e = {0};
     /* on a run's own page columns bear no run */
-    cr_assert_eq(parse(&t, "Step,train_loss,train_loss__MIN,train_loss__MAX\n1,3,3,3\n2,2.5,2.5,2.5\n", &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(parse(&t, "Step,train_loss,train_loss__MIN,train_loss__MAX\n1,3,3,3\n2,2.5,2.5,2.5\n", &e), ST_OK,
+                 "%s", e.msg);
     cr_assert_eq(t.n_cols, 2);
     cr_assert(cell(&t, "_step", 1) == 2 && cell(&t, "train_loss", 1) == 2.5);
     cr_assert_null(table_col(&t, "run"));
@@ -109,7 +110,8 @@ Test(wandb, other_charts)
 
 Test(wandb, a_metric_named_run_is_refused)
 {
-    static const char *const bad[] = {"Step,r - run,r - run__MIN,r - run__MAX\n1,2,3,4\n", "run,r - x,r - x__MIN,r - x__MAX\n1,2,3,4\n"};
+    static const char *const bad[] = {"Step,r - run,r - run__MIN,r - run__MAX\n1,2,3,4\n",
+                                      "run,r - x,r - x__MIN,r - x__MAX\n1,2,3,4\n"};
     for (size_t i = 0; i < 2; i++) {
         table t;
         err e = {0};
@@ -135,8 +137,9 @@ static size_t drawn(size_t i) { return 1 + (i * 2654435761u >> 7) % 39; } /* as 
 
 Test(wandb, a_sample_of_history_is_noted)
 {
-    static const struct { size_t n; size_t (*gap)(size_t); bool warns; } cases[] = {
-        {500, drawn, true}, {490, drawn, true}, {510, drawn, true}, {489, drawn, false}, {511, drawn, false}, {500, even, false}, {2000, drawn, false}};
+    static const struct { size_t n; size_t (*gap)(size_t); bool warns;
+    } cases[] = {{500, drawn, true},  {490, drawn, true}, {510, drawn, true},  {489, drawn, false},
+                 {511, drawn, false}, {500, even, false}, {2000, drawn, false}};
     for (size_t k = 0; k < 2 * (sizeof cases / sizeof *cases); k++) {
         table t;
         err e = {0};
@@ -159,7 +162,9 @@ Test(wandb, samples_are_told_apart_by_run)
     err e = {0};
     size_t n = 0, a = 0;
     for (size_t i = 0; i < 500; i++, a += drawn(i))
-        n += (size_t)sprintf(text + n, "{\"run\":\"a\",\"_step\":%zu}\n{\"run\":\"b\",\"_step\":%zu}\n{\"run\":\"c\",\"_step\":%zu}\n", a, 10 * i, a + i);
+        n += (size_t)sprintf(
+            text + n, "{\"run\":\"a\",\"_step\":%zu}\n{\"run\":\"b\",\"_step\":%zu}\n{\"run\":\"c\",\"_step\":%zu}\n",
+            a, 10 * i, a + i);
     cr_assert_eq(table_parse(&t, "h", text, n, &e), ST_OK, "%s", e.msg);
     cr_assert(strstr(t.sources[0].note, "2 runs have about 500 rows"), "%s", t.sources[0].note);
     static const char more[] = "_step,run\n1,a\n";

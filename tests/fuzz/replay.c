@@ -1,5 +1,5 @@
-/* Runs one fuzz driver over its seeds, in every `make check` and with any compiler: each file, each of its beginnings, and
- * the file with each byte replaced in turn. What once crashed a driver stays among the seeds. */
+/* Runs one fuzz driver over its seeds, in every `make check` and with any compiler: each file, each of its beginnings,
+ * and the file with each byte replaced in turn. What once crashed a driver stays among the seeds. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -23,11 +23,13 @@ static void check_error(status s, const err *e)
 static void check_column(const table *t, const table_column *c)
 {
     promise(c->name[0] && memchr(c->name, 0, sizeof c->name), "a column has a name");
-    for (const char *p = c->name; *p; p++) promise((unsigned char)*p >= 0x20 && *p != 0x7f, "a name has no control characters");
+    for (const char *p = c->name; *p; p++)
+        promise((unsigned char)*p >= 0x20 && *p != 0x7f, "a name has no control characters");
     promise(table_col(t, c->name) == c, "names of columns are distinct");
     for (size_t i = 0; i < t->n_rows; i++) {
         double x = c->x[i];
-        if (!c->is_text || isnan(x)) promise(!isinf(x) || x == TABLE_DIVERGED, "a number is finite, absent or diverged");
+        if (!c->is_text || isnan(x))
+            promise(!isinf(x) || x == TABLE_DIVERGED, "a number is finite, absent or diverged");
         else promise(x >= 0 && x < (double)c->n_words && table_word(c, i)[0], "a word exists");
     }
 }
