@@ -3,14 +3,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "kernels/cpu_level.h"
+#include "kernels/blas.h"
 
 static const char VARIABLE[] = "OPENBLAS_CORETYPE";
 
 void blas_core_fit(char **argv)
 {
-    k_level level;
-    if (getenv(VARIABLE) || k_level_chosen(&level, NULL)) return; /* a bad MUSCALE_CPU is reported where it is used */
+    cpu_level level;
+    if (getenv(VARIABLE) || cpu_level_chosen(&level, NULL)) return; /* a bad MUSCALE_CPU is reported where it is used */
     const char *want = k_blas_core_for_level(level), *have = k_blas_core_name();
     if (!want || !*have || k_blas_core_fits(have, level)) return;
     if (setenv(VARIABLE, want, 0)) return;

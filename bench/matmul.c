@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "bench/blas_core.h"
-#include "kernels/cpu_level.h"
+#include "kernels/blas.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"
 

@@ -14,7 +14,7 @@
 #include "base/io.h"
 #include "base/rng.h"
 #include "bench/blas_core.h"
-#include "kernels/cpu_level.h"
+#include "kernels/blas.h"
 #include "trainer/bank.h"
 
 enum { BATCH = 16, T = 128, MAX_ROUNDS = 101, PEAK_N = 2048 };
@@ -158,8 +158,8 @@ static void ratios(int rounds, int from, int to)
     }
     peak(a, b, c);
     printf("device %s; sgemm peak: %d^3, one thread, the same BLAS\n", bank_device_name(x[from].b), PEAK_N);
-    k_level level;
-    if (!k_level_chosen(&level, NULL) && *k_blas_core_name() && !k_blas_core_fits(k_blas_core_name(), level))
+    cpu_level level;
+    if (!cpu_level_chosen(&level, NULL) && *k_blas_core_name() && !k_blas_core_fits(k_blas_core_name(), level))
         printf("note: the BLAS core is below the level in use, so the ratios flatter: unset OPENBLAS_CORETYPE, or "
                "set MUSCALE_CPU to match\n");
     printf("useful FLOPs per token: 6*(12*L*d^2 + V*d) + 6*L*T*d (head counted, table lookup not, causal attention "

@@ -15,7 +15,7 @@
 #include "cli/cli.h"
 #include "cli/doctor.h"
 #include "config.h"
-#include "kernels/cpu_level.h"
+#include "kernels/blas.h"
 #include "kernels/device.h"
 
 enum { MAX_DEVICES = 16, MAX_HINTS = 4 };
@@ -91,9 +91,9 @@ static void find_machine(findings *f)
 {
     cpu_set_t set;
     struct statvfs disk;
-    const k_level level = k_level_detect();
+    const cpu_level level = cpu_level_detect();
     doctor_cpu_model(f->cpu, sizeof f->cpu);
-    f->level = k_level_name(level);
+    f->level = cpu_level_name(level);
     f->forced = getenv("MUSCALE_CPU");
     f->cores = sched_getaffinity(0, sizeof set, &set) ? (int)sysconf(_SC_NPROCESSORS_ONLN) : CPU_COUNT(&set);
     f->memory_gb = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) * 1e-9;

@@ -6,11 +6,11 @@ status k_backend(const k_ops **out, const char *name, err *e)
 {
     if (!strcmp(name, "cuda")) return k_backend_cuda(out, e);
     if (strcmp(name, "cpu")) return err_set(e, ST_DEVICE, "backend '%s' is unknown; use cpu or cuda", name);
-    k_level l = K_GENERIC;
-    status s = k_level_chosen(&l, e);
+    cpu_level l = CPU_GENERIC;
+    status s = cpu_level_chosen(&l, e);
     if (s) return s;
     const k_ops *ops = NULL;
-    while (!(ops = k_ops_cpu(l)) && l > K_GENERIC) l = (k_level)(l - 1);
+    while (!(ops = k_ops_cpu(l)) && l > CPU_GENERIC) l = (cpu_level)(l - 1);
     *out = ops;
     return ST_OK;
 }

@@ -29,15 +29,15 @@ static const k_ops generic = {
     .sumsq = k_sumsq_cpu, .add = k_add_cpu, .zero = k_zero_cpu,
 };
 
-const k_ops *k_ops_cpu(k_level l)
+const k_ops *k_ops_cpu(cpu_level l)
 {
     switch (l) {
 #ifdef K_HAVE_LEVELS
-    case K_V2: return &k_ops_v2;
-    case K_V3: return &k_ops_v3;
-    case K_V4: return &k_ops_v4;
+    case CPU_V2: return &k_ops_v2;
+    case CPU_V3: return &k_ops_v3;
+    case CPU_V4: return &k_ops_v4;
 #endif
-    case K_GENERIC: return &generic;
+    case CPU_GENERIC: return &generic;
     default: return NULL;
     }
 }

@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 
 #include "base/rng.h"
-#include "kernels/cpu_level.h"
+#include "kernels/blas.h"
 #include "trainer/bank_parts.h"
 static sizes sizes_of(const model *m, const k_ops *ops, const bank_opts *o)
 {

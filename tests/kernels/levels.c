@@ -1,13 +1,14 @@
 /* Every level this processor has against the definitions: awkward sizes, guard words, NaN. Fused slots against what
  * they replace. */
 #include "kernels/adamw.h"
+#include "kernels/blas.h"
 #include "kernels/rope.h"
 #include "tests/kernels/check.h"
 
 enum { R = 2 };
 #define TOL 2e-5 /* largest error over the result's rms; float sums of a few hundred terms */
 static const real alpha[R] = {1.25f, -0.75f};
-static const k_ops *def(void) { return k_ops_cpu(K_GENERIC); }
+static const k_ops *def(void) { return k_ops_cpu(CPU_GENERIC); }
 
 static k_ctx *context(const k_ops *ops)
 {
@@ -27,7 +28,7 @@ typedef void (*check_fn)(const k_ops *ops);
 static void each_level(check_fn f)
 {
     int n = 0;
-    for (k_level l = K_V2; l <= k_level_detect(); l++)
+    for (cpu_level l = CPU_V2; l <= cpu_level_detect(); l++)
         if (k_ops_cpu(l)) {
             f(k_ops_cpu(l));
             n++;
@@ -314,6 +315,6 @@ Test(backend, by_name)
     cr_expect(strstr(e.msg, "MUSCALE_CPU=v9"), "%s", e.msg);
     unsetenv("MUSCALE_CPU");
     cr_expect_eq(k_backend(&ops, "metal", &e), ST_DEVICE);
-    cr_expect(k_blas_core_fits("SkylakeX", K_V4) && !k_blas_core_fits("Haswell", K_V4) &&
-              k_blas_core_fits("Haswell", K_V3));
+    cr_expect(k_blas_core_fits("SkylakeX", CPU_V4) && !k_blas_core_fits("Haswell", CPU_V4) &&
+              k_blas_core_fits("Haswell", CPU_V3));
 }

@@ -10,10 +10,10 @@ static k_ctx *context(void)
 {
     k_ctx *c = NULL;
     err e = {0};
-    cr_assert_eq(k_ops_cpu(K_GENERIC)->ctx_new(&c, 1 << 16, &e), ST_OK);
+    cr_assert_eq(k_ops_cpu(CPU_GENERIC)->ctx_new(&c, 1 << 16, &e), ST_OK);
     return keep(c);
 }
-#define OPS k_ops_cpu(K_GENERIC)
+#define OPS k_ops_cpu(CPU_GENERIC)
 #define OK(call) cr_assert_eq((call), ST_OK)
 
 /* ---- embedding ---------------------------------------------------------------------------------- */

@@ -19,7 +19,7 @@ typedef struct world {
 static void make(world *w, shape s)
 {
     err e = {0};
-    const k_ops *ops = k_ops_cpu(K_GENERIC);
+    const k_ops *ops = k_ops_cpu(CPU_GENERIC);
     *w = (world){.s = s};
     cr_assert_eq(model_new(&w->m, &s, &e), ST_OK, "%s", e.msg);
     cr_assert_eq(ops->ctx_new(&w->c, model_scratch(w->m, ops, B), &e), ST_OK);
@@ -54,7 +54,7 @@ static void make(world *w, shape s)
 static double loss(void *self)
 {
     world *w = self;
-    cr_assert_eq(model_eval(w->m, k_ops_cpu(K_GENERIC), w->c, &w->io, NULL), ST_OK);
+    cr_assert_eq(model_eval(w->m, k_ops_cpu(CPU_GENERIC), w->c, &w->io, NULL), ST_OK);
     double sum = 0;
     for (size_t i = 0; i < R * B; i++) sum += w->seq_loss[i];
     return sum / B; /* of both replicas: their gradients do not mix */
@@ -67,7 +67,7 @@ static void check(shape s, const char *what)
     make(&w, s);
     const size_t n = shape_tensors(&s, t, MAX_TENSORS);
     cr_assert_eq(
-        model_gradient(w.m, k_ops_cpu(K_GENERIC), w.c, &w.io, arr(&w.grads), 1.0 / (double)(B * s.seq_len), NULL),
+        model_gradient(w.m, k_ops_cpu(CPU_GENERIC), w.c, &w.io, arr(&w.grads), 1.0 / (double)(B * s.seq_len), NULL),
         ST_OK);
     INTACT(w.grads);
     INTACT(w.acts);
@@ -129,7 +129,7 @@ Test(model, head_in_blocks)
     make(&one, base());
     make(&many, base());
     many.m->head_rows = 5; /* 21 rows: four blocks and a rest */
-    const k_ops *ops = k_ops_cpu(K_GENERIC);
+    const k_ops *ops = k_ops_cpu(CPU_GENERIC);
     cr_assert_eq(model_gradient(one.m, ops, one.c, &one.io, arr(&one.grads), 0.1, NULL), ST_OK);
     cr_assert_eq(model_gradient(many.m, ops, many.c, &many.io, arr(&many.grads), 0.1, NULL), ST_OK);
     INTACT(many.acts);
