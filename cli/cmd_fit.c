@@ -16,7 +16,7 @@ typedef struct args {
     cli_list laws, cols, fix, tie, bound, start, inputs;
     double delta;
     int64_t bootstrap, seed, threads;
-    bool list_laws, warm;
+    bool list_laws, warm, profile;
 } args;
 
 static void say(void *who, int level, const char *line)
@@ -146,6 +146,7 @@ static status options(fit_opts *o, const fit_law *law, const args *a, const cli 
     o->seed = (uint64_t)a->seed;
     o->threads = (size_t)a->threads;
     o->warm = a->warm;
+    o->profile = a->profile;
     if (!law) return ST_OK;
     o->delta = a->delta;
     if (a->objective && !(o->objective = fit_objective_find(a->objective, e))) return ST_USAGE;
@@ -265,6 +266,7 @@ int cmd_fit(cli *c, int argc, char **argv)
         {"embedding", 0, OPT_TEXT, &a.embedding, "V,ASPECT", "add the embeddings of models of vocabulary V and d_model/n_layer ASPECT to N; -V,ASPECT takes them out"},
         {"flops-rule", 0, OPT_TEXT, &a.flops_rule, "RULE", "what C counts: 6N, exact, given"},
         {"bootstrap", 0, OPT_I64, &a.bootstrap, "K", "resamples (1000; 0 = no intervals)"},
+        {"profile", 0, OPT_FLAG, &a.profile, NULL, "profile likelihood of each parameter, with its 95 % interval"},
         {"warm", 0, OPT_FLAG, &a.warm, NULL, "resamples start from the optimum only; the default searches globally in each"},
         {"threads", 0, OPT_I64, &a.threads, "T", "processors to use (all); results do not depend on it"},
         {"cluster", 0, OPT_TEXT, &a.cluster, "COL", "resample groups of rows that share this column"},

@@ -106,6 +106,14 @@ void fit_print(FILE *f, const fit_result *r)
     print_basins(f, r);
     print_budgets(f, r);
     print_lr(f, r);
+    for (size_t k = 0; k < r->n_profiles; k++) {
+        const fit_profile *p = &r->profiles[k];
+        char lo[32], hi[32];
+        fprintf(f, "  profile of %-8s 95 %% %s to %s\n", r->names[p->param], isnan(p->lo) ? "unbounded" : shown(lo, sizeof lo, p->lo),
+                isnan(p->hi) ? "unbounded" : shown(hi, sizeof hi, p->hi));
+    }
+    if (!isnan(r->log_likelihood))
+        fprintf(f, "ln L %.4f, AIC %.2f, BIC %.2f (%s)\n", r->log_likelihood, r->aic, r->bic, isnan(r->aicc) ? "too few rows for AICc" : "with the scale");
     if (!isnan(r->residual_sd)) fprintf(f, "residual sd of ln L %.3g", r->residual_sd);
     if (!isnan(r->seed_sd)) fprintf(f, ", between seeds %.3g", r->seed_sd);
     if (!isnan(r->residual_sd)) fputc('\n', f);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fit/likelihood.h"
 #include "fit/run.h"
 
 /* A floor is one parameter, tested at 95 %. A power term has two and is tested at 99.9 %: a term that is only noise has
@@ -13,31 +14,8 @@ static const double FLOOR_LEVEL = .95, TERM_LEVEL = .999;
 static const double GONE = -1e4; /* a coordinate whose exp() is 0 */
 enum { TEST_STARTS = 12, TEST_STARTS_DEAR = 4 }; /* dear: laws that are no sums of powers */
 
-/* ln-likelihood lost by a fit of value f0 against f1, scale profiled out. F ~ |r|^q near the optimum with q = sum psi r
- * / F (2 for squares, towards 1 where Huber is linear): p(r) ~ exp(-F/s^q)/s per row, maximised over s, is -(n/q) ln F.
- */
-static double likelihood_gain(const fit_problem *p, double f0, double f1, double q)
-{
-    double floor = fmax(p->floor, 1e-300);
-    return (double)p->n / q * (log(fmax(f0, floor)) - log(fmax(f1, floor)));
-}
-
-static status growth_order(double *q, double *f, fit_problem *p, const double *phi, err *e)
-{
-    double *r = malloc((4 * p->n + 1) * sizeof *r), dot = 0;
-    if (!r) return err_set(e, ST_NOMEM, "no memory for %zu rows", p->n);
-    double *rho = r + p->n, *psi = rho + p->n, *curv = psi + p->n;
-    fit_problem_predict(p, phi, NULL, r);
-    p->objective->rho(rho, psi, curv, r, p->delta, p->n);
-    *f = 0;
-    for (size_t i = 0; i < p->n; i++) dot += r[i] * psi[i], *f += rho[i];
-    *q = *f > 0 ? fmin(fmax(dot / *f, 1), 2) : 2;
-    free(r);
-    return ST_OK;
-}
-
-/* The best F of the law with `test` taken out; the optimum itself, so restricted, is among the starts. */
-static status without(double *f, const fit_test *test, double value, const double *best, const fit_data *data,
+/* ln-likelihood of the best fit with `test` taken out; the optimum itself, so restricted, is among the starts. */
+static status without(double *log_likelihood, const fit_test *test, double value, const double *best, const fit_data *data,
                       const fit_opts *o, err *e)
 {
     fit_problem p;
@@ -54,7 +32,8 @@ static status without(double *f, const fit_test *test, double value, const doubl
     if (!s && starts.n > most) starts.n = most; /* the best by projection: little is left to search */
     if (!s && starts.n) fit_problem_phi(&p, starts.s[starts.n - 1].phi, best);
     if (!s) s = fit_search_run(&search, &p, o->solver, &starts, o->threads, e);
-    if (!s) *f = search.basin[0].f;
+    if (!s && isfinite(search.basin[0].f)) s = fit_log_likelihood_at(log_likelihood, NULL, &p, search.basin[0].phi, e);
+    else *log_likelihood = -INFINITY;
     fit_starts_free(&starts);
     fit_problem_free(&p);
     return s;
@@ -122,17 +101,17 @@ static void list_tests(fit_evidence *ev, double *value, fit_problem *p, const do
 status fit_evidence_tests(fit_evidence *ev, const fit_problem *p, const fit_data *data, const fit_opts *o,
                           const double *best, err *e)
 {
-    double value[FIT_MAX_TESTS], natural[FIT_MAX_PARAMS], f0, f1 = NAN, q = 2;
+    double value[FIT_MAX_TESTS], natural[FIT_MAX_PARAMS], l0, l1 = NAN;
     fit_problem copy;
     status s = fit_problem_share(&copy, p, e);
     if (s) return s;
     fit_problem_natural(&copy, natural, best);
     list_tests(ev, value, &copy, best, o);
-    s = growth_order(&q, &f1, &copy, best, e);
+    s = fit_log_likelihood_at(&l1, NULL, &copy, best, e);
     fit_problem_free(&copy);
     for (size_t k = 0; k < ev->n_tests && !s; k++) {
-        s = without(&f0, &ev->tests[k], value[k], natural, data, o, e);
-        if (!s) ev->tests[k].gain = isfinite(f0) ? likelihood_gain(p, f0, f1, q) : INFINITY;
+        s = without(&l0, &ev->tests[k], value[k], natural, data, o, e);
+        if (!s) ev->tests[k].gain = l1 - l0;
     }
     return s;
 }

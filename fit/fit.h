@@ -137,6 +137,7 @@ typedef struct fit_objective {
     bool log_residual;                       /* r = ln L - ln L^, else L - L^ */
     bool squared;                            /* least-squares solvers apply */
     bool has_delta; double delta;            /* default */
+    double overestimate;                     /* factor on residuals below 0, where the law lies above the data */
     void (*rho)(double *f, double *psi, double *curv, const double *r, double delta, size_t n); /* rho, rho', rho'' */
 } fit_objective;
 
@@ -167,6 +168,7 @@ typedef struct fit_opts {
     double lo[FIT_MAX_PARAMS], hi[FIT_MAX_PARAMS]; /* NaN = the law's own domain */
     uint64_t seed;
     size_t bootstrap;                        /* resamples, 0 = none */
+    bool profile;                            /* profile likelihoods of all free parameters */
     bool warm;                               /* resamples start from the optimum and the other basins only */
     size_t threads;                          /* 0: one per processor. Results do not depend on it */
 } fit_opts;
@@ -243,6 +245,13 @@ typedef struct fit_budget {                  /* method isoflop */
 /* A held-out row and what the fit says of it; lo, hi: 95 % predictive, NaN = no bootstrap. */
 typedef struct fit_scored { double N, D, C, x, y, predicted, lo, hi; } fit_scored;
 
+enum { FIT_PROFILE_POINTS = 21 };
+/* Natural values; lo, hi: 95 %, NaN = unbounded in the parameter's domain. */
+typedef struct fit_profile {
+    int param;
+    double lo, hi, value[FIT_PROFILE_POINTS], objective[FIT_PROFILE_POINTS], log_likelihood[FIT_PROFILE_POINTS];
+} fit_profile;
+
 typedef struct fit_result {
     char formula[FIT_FORMULA];               /* of a law typed by the user; "" */
     char law[FIT_NAME], method[FIT_NAME], objective[FIT_NAME], solver[FIT_NAME], x[FIT_NAME];
@@ -263,6 +272,8 @@ typedef struct fit_result {
     size_t boot_n, boot_ok; uint64_t seed;
     double *samples;                         /* [boot_ok][n_params] natural */
     double residual_sd, seed_sd;             /* of ln loss */
+    double log_likelihood, scale, aic, aicc, bic; /* fit/likelihood.h; parameters counted: the free ones and the scale */
+    size_t n_profiles; fit_profile *profiles;
     size_t n_budgets; fit_budget *budgets;
     fit_trust trust;
     json_t *extra; /* keys of other methods (groups, trend), merged into the JSON; may be NULL */

@@ -130,6 +130,7 @@ static void describe(fit_result *out, const fit_data *data, const fit_opts *o)
     snprintf(out->law, sizeof out->law, "isoflop");
     snprintf(out->method, sizeof out->method, "isoflop");
     fit_result_rules(out, data);
+    out->log_likelihood = NAN;
     out->delta = out->objective_value = out->holdout_mean = out->holdout_max = NAN;
     out->seed = o->seed;
     out->n_params = N_PARAMS;

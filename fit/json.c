@@ -150,6 +150,18 @@ static json_t *bootstrap(const fit_result *r)
                      (json_int_t)r->seed, "cluster", text_or_null(r->points.cluster_name), "samples", samples);
 }
 
+static json_t *profiles(const fit_result *r)
+{
+    json_t *a = json_array();
+    for (size_t k = 0; k < r->n_profiles; k++) {
+        const fit_profile *p = &r->profiles[k];
+        json_array_append_new(a, json_pack("{s:s,s:o,s:o,s:o,s:[o,o]}", "param", r->names[p->param], "value", column(p->value, FIT_PROFILE_POINTS, 1),
+                                           "objective", column(p->objective, FIT_PROFILE_POINTS, 1), "log_likelihood",
+                                           column(p->log_likelihood, FIT_PROFILE_POINTS, 1), "ci95", number(p->lo), number(p->hi)));
+    }
+    return a;
+}
+
 static json_t *budgets(const fit_result *r)
 {
     json_t *a = json_array();
@@ -215,6 +227,11 @@ json_t *fit_json(const fit_result *r, char *const *argv, int argc, const char *v
     json_object_set_new(root, "domain", domain(r));
     json_object_set_new(root, "noise",
                         json_pack("{s:o,s:o}", "residual_sd", number(r->residual_sd), "seed_sd", number(r->seed_sd)));
+    if (!isnan(r->log_likelihood))
+        json_object_set_new(root, "likelihood",
+                            json_pack("{s:o,s:o,s:o,s:o,s:o}", "log_likelihood", number(r->log_likelihood), "scale", number(r->scale),
+                                      "aic", number(r->aic), "aicc", number(r->aicc), "bic", number(r->bic)));
+    if (r->n_profiles) json_object_set_new(root, "profiles", profiles(r));
     json_object_set_new(root, "trust", trust(&r->trust));
     if (r->n_budgets) json_object_set_new(root, "budgets", budgets(r));
     if (r->extra) json_object_update(root, r->extra);

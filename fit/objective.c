@@ -36,10 +36,10 @@ static void asymmetric(double *f, double *psi, double *curv, const double *r, do
 }
 
 const fit_objective fit_objectives[] = {
-    {"huber-log", "sum of Huber(ln L - ln L^), Hoffmann et al. 2022", true, false, true, 1e-3, huber},
-    {"mse-log", "sum of squares of ln L - ln L^", true, true, false, 0, squares},
-    {"mse", "sum of squares of L - L^", false, true, false, 0, squares},
-    {"asym-log", "as huber-log, ten times dearer where the law lies above the data", true, false, true, 1e-3,
+    {"huber-log", "sum of Huber(ln L - ln L^), Hoffmann et al. 2022", true, false, true, 1e-3, 1, huber},
+    {"mse-log", "sum of squares of ln L - ln L^", true, true, false, 0, 1, squares},
+    {"mse", "sum of squares of L - L^", false, true, false, 0, 1, squares},
+    {"asym-log", "as huber-log, ten times dearer where the law lies above the data", true, false, true, 1e-3, 10,
      asymmetric},
 };
 const size_t fit_n_objectives = sizeof fit_objectives / sizeof *fit_objectives;

@@ -37,6 +37,7 @@ void fit_result_free(fit_result *r)
     fit_data_free(&r->points);
     free(r->fitted);
     free(r->holdout);
+    free(r->profiles);
     free(r->samples);
     free(r->budgets);
     json_decref(r->extra);

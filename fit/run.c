@@ -1,4 +1,5 @@
 /* A parametric fit from rows to verdict. */
+#include "fit/likelihood.h"
 #include "fit/run.h"
 
 #include <math.h>
@@ -20,6 +21,7 @@ static void describe(fit_result *r, const fit_data *data, const fit_opts *o, con
     r->n_params = law->n_params;
     r->objective_value = NAN;
     r->residual_sd = NAN;
+    r->log_likelihood = r->scale = r->aic = r->aicc = r->bic = NAN;
     r->holdout_mean = r->holdout_max = NAN;
     fit_estimate null = {NAN, NAN, NAN, NAN, NAN, false, false};
     r->a_opt = r->b_opt = r->G = null;
@@ -83,6 +85,17 @@ static status check(const fit_opts *o, err *e)
     return ST_OK;
 }
 
+/* ln L and what punishes parameters: Akaike 1974, its small-sample form (Hurvich & Tsai 1989), Schwarz 1978. */
+static status criteria(fit_result *r, fit_problem *p, const double *best, err *e)
+{
+    double k = (double)p->n_free + 1, n = (double)p->n;
+    status s = fit_log_likelihood_at(&r->log_likelihood, &r->scale, p, best, e);
+    r->aic = 2 * k - 2 * r->log_likelihood;
+    r->aicc = n > k + 1 ? r->aic + 2 * k * (k + 1) / (n - k - 1) : NAN;
+    r->bic = k * log(n) - 2 * r->log_likelihood;
+    return s;
+}
+
 /* Everything that needs rows enough to fit at all. */
 static status fit_and_look(fit_result *out, fit_evidence *ev, fit_problem *p, const fit_data *data, const fit_opts *o,
                            err *e)
@@ -98,6 +111,8 @@ static status fit_and_look(fit_result *out, fit_evidence *ev, fit_problem *p, co
         ev->dead = search.found ? -1 : fit_problem_dead(p, search.basin[0].phi);
         s = fit_evidence_condition(ev, p, search.basin[0].phi, e);
     }
+    if (!s && ev->found) s = criteria(out, p, search.basin[0].phi, e);
+    if (!s && ev->found && o->profile) s = fit_profiles(out, p, data, o, &search, e);
     if (!s && ev->found) s = fit_evidence_tests(ev, p, data, o, search.basin[0].phi, e);
     if (!s && ev->found && o->bootstrap) s = fit_bootstrap(out, p, data, o, &search, &starts, e);
     if (!s) {

@@ -1,10 +1,11 @@
 /* Published numbers on public data (doc/reference.md). Skipped where MUSCALE_REFERENCE is unset; where it is set a
  * missing file is a failure. Each test names the row it covers; the list below says which rows wait for their law. */
 #include <criterion/criterion.h>
+#include <gsl/gsl_cdf.h>
 #include <jansson.h>
 #include <math.h>
 
-#include "fit/problem.h"
+#include "fit/likelihood.h"
 #include "tests/fit/reference.h"
 #include "tests/fit/synthetic.h"
 
@@ -15,10 +16,10 @@ static const struct { const char *row, *state;
     {"C3", "tested"},
     {"C4", "tested"},
     {"C5", "tested"},
-    {"C6", "waits for the likelihood form"},
-    {"C7", "waits for the likelihood form"},
-    {"C8", "waits for the likelihood form"},
-    {"C9", "waits for the likelihood form"},
+    {"C6", "tested"},
+    {"C7", "tested"},
+    {"C8", "tested"},
+    {"C9", "tested"},
     {"C10", "tested"},
     {"C11", "tested"},
     {"C12", "tested"},
@@ -155,6 +156,86 @@ Test(reference, c11_row_bootstrap)
     fit_data_free(&d);
 }
 
+/* Natural parameters E, A, B, alpha, beta: the replication's reported point at full digits, Hoffmann's unrounded and rounded. */
+static void published_points(double v[3][5])
+{
+    const double at[3][5] = {{exp(.59711196), exp(6.17795598), exp(7.64273236), .34781303, .36585412},
+                             {exp(.5267228), exp(6.0073404), exp(6.0179186), .33917084, .2849083},
+                             {1.69, 406.4, 410.7, .34, .28}};
+    memcpy(v, at, sizeof at);
+}
+
+static void log_likelihoods(double *l, const fit_data *d)
+{
+    double v[3][5], phi[5];
+    fit_problem p;
+    err e = {0};
+    fit_opts o = fit_opts_default(fit_laws[0]);
+    published_points(v);
+    cr_assert_eq(fit_problem_init(&p, d, &o, &e), ST_OK);
+    for (int k = 0; k < 3; k++) {
+        fit_problem_phi(&p, phi, v[k]);
+        cr_assert_eq(fit_log_likelihood_at(&l[k], NULL, &p, phi, &e), ST_OK);
+    }
+    fit_problem_free(&p);
+}
+
+Test(reference, c6_c7_c8_log_likelihoods)
+{
+    static const double printed[2][3] = {{879.7731, 837.7754, 562.2527}, {757.8046, 714.4294, 531.8920}};
+    for (int all = 0; all < 2; all++) {
+        fit_data d;
+        double l[3];
+        NEED_REFERENCE(chinchilla(&d, all ? NULL : FILTER));
+        log_likelihoods(l, &d);
+        for (int k = 0; k < 3; k++) cr_assert_float_eq(l[k], printed[all][k], 1e-3, "%d %d: %.6f", all, k, l[k]);
+        if (!all) { /* C8, first half: five degrees of freedom */
+            double ratio = 2 * (l[0] - l[1]);
+            cr_assert_float_eq(ratio, 84.00, .005, "%g", ratio);
+            cr_assert_float_eq(gsl_cdf_chisq_Q(ratio, 5) / 1.22e-16, 1, .01);
+        }
+        fit_data_free(&d);
+    }
+}
+
+/* Wald: covariance of (E, A, B in logs, alpha, beta) over the resamples, at our own optimum: theirs is 238.40 within 2 %. */
+Test(reference, c8_wald)
+{
+    enum { P = 5 };
+    fit_data d;
+    fit_result r;
+    double v[3][5], mean[P] = {0}, c[P * P] = {0}, diff[P], x[P], wald = 0;
+    NEED_REFERENCE(chinchilla(&d, FILTER));
+    published_points(v);
+    fit_opts o = fit_opts_default(fit_laws[0]);
+    o.bootstrap = 4000;
+    o.warm = true;
+    run(&r, &d, &o);
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t b = 0; b < r.boot_ok; b++)
+            for (int i = 0; i < P; i++) {
+                const double *s = r.samples + b * P;
+                double si = i < 3 ? log(s[i]) : s[i];
+                if (!pass) mean[i] += si / (double)r.boot_ok;
+                for (int j = 0; j < P && pass; j++) c[i * P + j] += (si - mean[i]) * ((j < 3 ? log(s[j]) : s[j]) - mean[j]) / (double)(r.boot_ok - 1);
+            }
+    for (int i = 0; i < P; i++) diff[i] = i < 3 ? log(r.params[i].value / v[1][i]) : r.params[i].value - v[1][i];
+    cr_assert(fit_cholesky_solve(c, x, diff, P));
+    for (int i = 0; i < P; i++) wald += x[i] * diff[i];
+    cr_assert_float_eq(wald / 238.40, 1, .02, "%g", wald);
+    fit_result_free(&r);
+    fit_data_free(&d);
+}
+
+/* C9: two-sided, Student's t with 240 - 5 degrees of freedom at their standard errors; the normal gives 1.5e-6 and 8.5e-5. */
+Test(reference, c9_p_of_hoffmanns_values)
+{
+    double v[3][5];
+    published_points(v);
+    cr_assert_float_eq(2 * gsl_cdf_tdist_Q((v[0][0] - v[1][0]) / .02566, 235) / 2.7e-6, 1, .1);
+    cr_assert_float_eq(2 * gsl_cdf_tdist_Q((v[0][4] - v[1][4]) / .02060, 235) / 1.1e-4, 1, .1);
+}
+
 /* 40 model sizes, split at gaps of 0.02 in ln N. */
 Test(reference, c12_cluster_bootstrap_and_profile_of_e)
 {
@@ -189,6 +270,20 @@ Test(reference, c12_cluster_bootstrap_and_profile_of_e)
     cr_assert_float_eq(r.a_opt.se / .0206, 1, .1, "a_opt %g", r.a_opt.se);
     fit_result_free(&r);
     o.bootstrap = 0;
+    o.profile = true; /* its interval of E ends where ln L is 1.92 lower */
+    run(&r, &d, &o);
+    cr_assert_eq(r.n_profiles, 5);
+    o.profile = false;
+    for (int end = 0; end < 2; end++) {
+        fit_result edge;
+        char text[32];
+        snprintf(text, sizeof text, "E=%.12g", end ? r.profiles[0].hi : r.profiles[0].lo);
+        cr_assert_eq(fit_opts_fix(&o, text, &e), ST_OK);
+        run(&edge, &d, &o);
+        cr_assert_float_eq(r.log_likelihood - edge.log_likelihood, 1.9207, 1e-3, "%g", r.log_likelihood - edge.log_likelihood);
+        fit_result_free(&edge);
+    }
+    fit_result_free(&r);
     for (size_t k = 0; k < sizeof profile / sizeof *profile; k++) {
         char text[32];
         snprintf(text, sizeof text, "E=%g", profile[k][0]);
