@@ -35,7 +35,8 @@ typedef struct expr expr;
 
 /* params NULL: every name that is no column, function, constant or local variable is a parameter, in order of first
  * appearance. params given: any other name is an error, and so is a parameter that does not occur. cols: names that may
- * occur. All names are copied. ST_INPUT: "'E + 2 here> N', character 6: ..."; *out is then NULL. */
+ * occur. All names are copied. ST_INPUT: "'E + 2 here> N', character 6: ..." (or a
+ * wrong MUSCALE_CPU); *out is then NULL. */
 status expr_parse(expr **out, const char *text, const char *const *params, size_t n_params, const char *const *cols,
                   size_t n_cols, err *e);
 /* The same formula with derivatives in the wanted [n_params] parameters only, those in the others given as 0: cheaper

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu_level.h"
 #include "fit/expr_program.h"
 
 typedef struct compiler {
@@ -196,26 +197,23 @@ static void compile_rows(compiler *c, expr *x, uint8_t order, int32_t value, con
 
 /* --- levels ------------------------------------------------------------------------------------------------------- */
 
-/* The best this processor runs, or what MUSCALE_CPU (generic, v2, v3, v4) allows. */
-static expr_run_fn *choose_run(void)
+static status choose_run(expr *x, err *e)
 {
-#ifdef EXPR_HAVE_LEVELS
-    const char *word = getenv("MUSCALE_CPU");
-    int most = !word || !*word || !strcmp(word, "v4") ? 4 : !strcmp(word, "v3") ? 3 : 1;
-    __builtin_cpu_init();
-    if (most >= 4 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return expr_run_v4;
-    if (most >= 3 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
-        return expr_run_v3;
+    cpu_level level;
+    status s = cpu_level_chosen(&level, e);
+    x->run = expr_run_v1;
+#ifdef CPU_HAVE_LEVELS
+    if (!s && level >= CPU_V3) x->run = level >= CPU_V4 ? expr_run_v4 : expr_run_v3;
 #endif
-    return expr_run_v1;
+    return s;
 }
 
 status expr_compile(expr *x, expr_tape *t, int32_t value, const bool *wanted, err *e)
 {
     int32_t grad[EXPR_MAX_PARAMS], hess[EXPR_MAX_HESS];
     size_t n_hess = x->n_params * (x->n_params + 1) / 2;
+    status s = choose_run(x, e);
+    if (s) return s;
     expr_differentiate(t, grad, hess, value, wanted, x->n_params);
     if (t->nomem) return err_set(e, ST_NOMEM, "no memory for a formula");
     if (t->full)
@@ -240,7 +238,6 @@ status expr_compile(expr *x, expr_tape *t, int32_t value, const bool *wanted, er
         if (!c.nomem) compile_fixed(&c, x, feature);
         x->n_slots = x->fixed.n_slots;
         for (uint8_t o = 0; o < EXPR_ORDERS && !c.nomem; o++) compile_rows(&c, x, o, value, grad, hess, n_hess);
-        x->run = choose_run();
     }
     free(c.order);
     free(c.where);

@@ -31,10 +31,6 @@ typedef void expr_run_fn(const expr_ins *ins, size_t n_ins, const expr_memories 
 enum { EXPR_LANES = 8 };
 expr_run_fn expr_run_v1, expr_run_v3, expr_run_v4;
 
-#if defined __x86_64__ && defined __GNUC__ && !defined __clang__
-#define EXPR_HAVE_LEVELS 1
-#endif
-
 struct expr {
     char *text;
     size_t n_params, n_cols;

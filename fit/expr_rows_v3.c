@@ -1,7 +1,8 @@
 /* Row arithmetic for x86-64-v3. */
+#include "base/cpu_level.h"
 #include "fit/expr_program.h"
 
-#ifdef EXPR_HAVE_LEVELS
+#ifdef CPU_HAVE_LEVELS
 #pragma GCC target("arch=x86-64-v3")
 #define EXPR_VB 32
 #define EXPR_RUN expr_run_v3

@@ -7,11 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu_level.h"
 #include "fit/expr.h"
 
 static const char *const col_names[] = {"N", "D", "U", "S"};
-static const char *const levels[] = {"generic", "v3", "v4"};
-enum { N_COLS = 4, N_LEVELS = 3 };
+enum { N_COLS = 4 };
+
+static const struct { const char *word; cpu_level level; } levels[] = {
+    {"generic", CPU_GENERIC}, {"v3", CPU_V3}, {"v4", CPU_V4}};
+enum { N_LEVELS = sizeof levels / sizeof *levels };
+
+/* Formulas parsed from now on run at the level. False: this processor has less. */
+static inline bool use_level(size_t l)
+{
+    if (cpu_level_detect() < levels[l].level) return false;
+    setenv("MUSCALE_CPU", levels[l].word, 1);
+    return true;
+}
 
 static inline expr *parsed(const char *text)
 {

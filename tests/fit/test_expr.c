@@ -247,6 +247,15 @@ static char *repeated(const char *head, const char *unit, size_t n, const char *
     return text;
 }
 
+Test(expr, an_unknown_cpu_level_is_refused)
+{
+    err e = {0};
+    expr *x;
+    setenv("MUSCALE_CPU", "v9", 1);
+    cr_expect_eq(expr_parse(&x, "E*N", NULL, 0, col_names, N_COLS, &e), ST_INPUT);
+    cr_expect(!x && strstr(e.msg, "MUSCALE_CPU=v9"), "%s", e.msg);
+}
+
 Test(expr, size_is_limited)
 {
     static const struct { const char *head, *unit; size_t n; const char *tail, *says; } rows[] = {

@@ -1,13 +1,13 @@
 /* The formula parser: any text. What parses is evaluated, with both derivatives, in whole and by blocks; the two must
  * agree bit for bit and every output be written. */
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fit/expr.h"
+#include "tests/fuzz/fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char fuzz_name[] = "expr";
 
 enum { ROWS = 11, COLS = 3 };
 
