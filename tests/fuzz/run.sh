@@ -8,7 +8,8 @@ failed=
 for name; do
     corpus=$bin/corpus/$name
     mkdir -p "$corpus"
-    set -- "$corpus" "$src/seeds/$name"
+    set -- "$corpus"
+    [ -d "$src/seeds/$name" ] && set -- "$@" "$src/seeds/$name"
     [ -f "$src/$name.dict" ] && set -- "$@" "-dict=$src/$name.dict"
     rc=0
     "$bin/fuzz_$name" -runs="$runs" -max_total_time="$seconds" -max_len=4096 -timeout=25 -rss_limit_mb=2048 -seed="${SEED:-1}" \
