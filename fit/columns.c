@@ -7,21 +7,22 @@
 
 #include "fit/input.h"
 
-enum { MAX_ALIASES = 8, MAX_NAMED = 20 };
+enum { MAX_ALIASES = 10, MAX_NAMED = 20 };
 typedef struct role { const char *name; const char *aliases[MAX_ALIASES]; } role;
 
 /* Validation loss before training loss: two roles, both answer to "loss". */
 static const role roles[] = {
     {"loss", {"val_loss", "val/loss", "eval/loss", "eval_loss", "tel"}},
-    {"loss", {"loss", "train_loss", "train/loss", "trl"}},
-    {"N", {"N", "n_params_total", "n_params", "params", "model_size"}},
+    {"loss", {"loss", "final_loss", "train_loss", "train/loss", "trl"}},
+    {"N", {"N", "n_params_total", "n_params", "params", "parameters", "model_size", "Model Size"}},
     {"N_nonembed", {"N_nonembed", "n_params_non_embed", "params_no_embed", "N_no_emb"}},
-    {"D", {"D", "tokens", "tokens_seen", "num_tokens", "train/tokens"}},
+    {"D", {"D", "tokens", "tokens_seen", "tokens_trained", "num_tokens", "train/tokens"}},
     {"U", {"U", "unique_tokens"}},
-    {"C", {"C", "flops"}},
+    {"C", {"C", "flops", "compute_budget", "flops_budget", "Training FLOP"}},
     {"M", {"M", "tokens_per_param"}},
     {"lr", {"lr", "learning_rate", "peak_lr"}},
-    {"step", {"step", "_step", "iter", "iteration", "global_step"}},
+    {"step", {"step", "iter", "iteration", "global_step", "trainer/global_step"}},
+    {"step", {"_step"}}, /* W&B counts its own log calls: only where nothing else does */
     {"width", {"width", "d_model"}},
     {"depth", {"depth", "n_layer"}},
     {"batch_tokens", {"batch_tokens"}},
@@ -115,25 +116,34 @@ static status guess(table *t, const role *r, bool *found, const fit_teller *say,
     return fit_alias(t, r->name, match, e);
 }
 
+/* A role listed twice: what stands first wins, and that is said when the table has the other too. */
+static bool have_already(const table *t, const bool *found, size_t r, const fit_teller *say)
+{
+    for (size_t k = 0; k < r; k++) {
+        if (!found[k] || strcmp(roles[k].name, roles[r].name)) continue;
+        for (size_t a = 0; a < MAX_ALIASES && roles[r].aliases[a]; a++) {
+            const char *other = roles[r].aliases[a];
+            if (strcmp(other, roles[r].name) && table_col(t, other))
+                fit_tell(say, 0, "%s is not the column '%s' (--col %s=%s for that)", roles[r].name, other, roles[r].name, other);
+        }
+        return true;
+    }
+    return false;
+}
+
 status fit_input_columns(table *t, const fit_input_opts *o, fit_say_fn *say, void *who, err *e)
 {
     fit_teller tl = {say, who};
-    bool done[N_ROLES] = {0}, store = fit_from_store(t), have_loss = false;
+    bool done[N_ROLES] = {0}, found[N_ROLES] = {0}, store = fit_from_store(t), own_loss = table_col(t, "loss") != NULL;
     status s = stated(t, o, done, &tl, e);
     for (size_t r = 0; r < N_ROLES && !s && !store; r++) {
-        bool found = false;
-        if (done[r]) continue;
-        if (!strcmp(roles[r].name, "loss") && have_loss) {
-            if (table_col(t, "loss") && table_col(t, roles[0].aliases[0]))
-                fit_tell(&tl, 0, "validation loss is used, not the column 'loss' (--col loss=loss for that)");
-            continue;
-        }
-        s = guess(t, &roles[r], &found, &tl, e);
-        if (found && !strcmp(roles[r].name, "loss")) have_loss = true;
+        if (done[r] || have_already(t, found, r, &tl)) continue;
+        s = guess(t, &roles[r], &found[r], &tl, e);
+        if (r == 0 && found[0] && own_loss)
+            fit_tell(&tl, 0, "validation loss is used, not the column 'loss' (--col loss=loss for that)");
     }
     return s;
 }
-
 
 /* "NAME=COLUMN": NAME is cut out of the option into the room behind the list. */
 status fit_column_names(const char ***names, size_t *n, const table *t, const fit_input_opts *o, err *e)
@@ -144,7 +154,8 @@ status fit_column_names(const char ***names, size_t *n, const table *t, const fi
     if (!list) return err_set(e, ST_NOMEM, "no memory for column names");
     cut = (void *)(list + most);
     *n = 0;
-    for (size_t r = 1; r < N_ROLES; r++) list[(*n)++] = roles[r].name;
+    for (size_t r = 0; r < N_ROLES; r++)
+        if (!r || strcmp(roles[r].name, roles[r - 1].name)) list[(*n)++] = roles[r].name;
     for (size_t k = 0; k < o->n_cols; k++) {
         const char *eq = strchr(o->cols[k], '=');
         if (!eq || (size_t)(eq - o->cols[k]) >= sizeof *cut) continue; /* reported when columns are assigned */

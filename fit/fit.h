@@ -186,7 +186,7 @@ status fit_start_parse(double *start, const fit_law *law, const char *text, err 
 
 typedef struct fit_dropped { char why[32]; size_t n; } fit_dropped;
 
-typedef struct fit_column { char name[FIT_NAME]; double *x; } fit_column;
+typedef struct fit_column { char name[TABLE_NAME_MAX]; double *x; } fit_column;
 
 /* Rows of a fit. N, D, C and the one named by --x stand by themselves (NULL when absent; they may be there without the
  * law needing them: C for the domain), the law's other columns by name. */
@@ -197,7 +197,7 @@ typedef struct fit_data {
     size_t n_more; fit_column more[FIT_MAX_COLS];
     bool *held_out;                          /* NULL: none */
     uint32_t *cluster;                       /* NULL: every row its own */
-    char x_name[FIT_NAME];                   /* "" when the law names its columns */
+    char x_name[TABLE_NAME_MAX];                 /* "" when the law names its columns */
     char count_rule[FIT_NAME], flops_rule[FIT_NAME]; /* "unstated" */
     char cluster_name[TABLE_NAME_MAX];
     size_t n_dropped; fit_dropped dropped[FIT_MAX_DROPPED];
@@ -254,7 +254,7 @@ typedef struct fit_profile {
 
 typedef struct fit_result {
     char formula[FIT_FORMULA];               /* of a law typed by the user; "" */
-    char law[FIT_NAME], method[FIT_NAME], objective[FIT_NAME], solver[FIT_NAME], x[FIT_NAME];
+    char law[FIT_NAME], method[FIT_NAME], objective[FIT_NAME], solver[FIT_NAME], x[TABLE_NAME_MAX];
     char count_rule[FIT_NAME], flops_rule[FIT_NAME];
     double delta;
     size_t n_points, n_dropped, n_params;

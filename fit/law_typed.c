@@ -11,7 +11,7 @@
 typedef struct typed {
     fit_law law; /* first: a pointer to it is a pointer to this */
     char body[FIT_FORMULA];
-    char names[FIT_MAX_PARAMS][FIT_NAME], cols[FIT_MAX_COLS][FIT_NAME];
+    char names[FIT_MAX_PARAMS][FIT_NAME], cols[FIT_MAX_COLS][TABLE_NAME_MAX];
 } typed;
 
 /* From e^-6 to e^24 covers an E of a hundredth of a nat and a B of 1e10; exponents from -2 to 2. */
@@ -60,7 +60,7 @@ static void fill(typed *t, const expr *x, const char *text)
     law->n_params = expr_n_params(x);
     law->n_cols = expr_n_cols(x);
     for (size_t c = 0; c < law->n_cols; c++) {
-        snprintf(t->cols[c], FIT_NAME, "%s", expr_col(x, c));
+        snprintf(t->cols[c], TABLE_NAME_MAX, "%s", expr_col(x, c));
         law->cols[c] = t->cols[c];
     }
     for (size_t j = 0; j < law->n_params; j++) {

@@ -74,7 +74,7 @@ status fit_result_points(fit_result *r, const fit_data *data, err *e)
               copy_column(&p->C, data->C, data, n) && copy_column(&p->x, data->x, data, n) &&
               copy_column(&p->y, data->y, data, n);
     for (size_t k = 0; k < data->n_more && ok; k++) {
-        memcpy(p->more[k].name, data->more[k].name, FIT_NAME);
+        memcpy(p->more[k].name, data->more[k].name, sizeof p->more[k].name);
         ok = copy_column(&p->more[k].x, data->more[k].x, data, n);
         p->n_more++;
     }
