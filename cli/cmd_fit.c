@@ -4,11 +4,14 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/fit_compare.h"
 #include "cli/fit_print.h"
 #include "base/jdoc.h"
 #include "config.h"
 #include "fit/fit.h"
 #include "fit/lr_optimum.h"
+
+enum { MAX_LAWS = 16 };
 
 typedef struct args {
     const char *method, *x, *where, *objective, *solver, *starts, *count_rule, *flops_rule, *cluster, *hold_out,
@@ -95,11 +98,14 @@ static status check_args(const args *a, err *e)
         return err_set(e, ST_USAGE, "method %s has no --law, --fix, --tie, --bound, --start, --starts, --objective or --solver",
                        a->method);
     if (!parametric) return ST_OK;
-    if (a->laws.n > 1)
-        return err_set(e, ST_USAGE, "--law %s --law %s: one law a fit; fit each to its own -o FIT.json", a->laws.items[0], a->laws.items[1]);
+    if (a->laws.n > MAX_LAWS) return err_set(e, ST_USAGE, "%zu laws: at most %d are compared", a->laws.n, MAX_LAWS);
+    if (a->laws.n > 1 && (a->fix.n || a->tie.n || a->bound.n || a->start.n || a->fix_from))
+        return err_set(e, ST_USAGE, "--fix, --tie, --bound, --start and --fix-from are for one law; fit each law to its own -o FIT.json");
     if (!a->laws.n)
         return err_set(e, ST_USAGE, "which law? --law chinchilla, --law power --x N|D|C, --law 'E + A*N^-alpha' (muscale fit --list-laws)");
-    return fit_law_is_formula(a->laws.items[0]) || fit_law_find(a->laws.items[0], e) ? ST_OK : ST_USAGE;
+    for (size_t i = 0; i < a->laws.n; i++)
+        if (!fit_law_is_formula(a->laws.items[i]) && !fit_law_find(a->laws.items[i], e)) return ST_USAGE;
+    return ST_OK;
 }
 
 static void say_formula(const cli *c, const fit_law *law)
@@ -133,12 +139,12 @@ static status find_law(const fit_law **law, fit_law **typed, const char *text, c
     if (s) return s;
     (*typed)->target = a->target;
     for (size_t i = 0; i < a->bound.n && !s; i++) s = fit_opts_domain(*typed, a->bound.items[i], e);
-    if (!s) say_formula(c, *typed);
+    if (!s && !in->again) say_formula(c, *typed);
     *law = *typed;
     return s;
 }
 
-static status options(fit_opts *o, const fit_law *law, const args *a, const cli *c, err *e)
+static status options(fit_opts *o, const fit_law *law, const args *a, const fit_input_opts *in, const cli *c, err *e)
 {
     *o = fit_opts_default(law ? law : fit_laws[0]);
     o->law = law;
@@ -147,6 +153,7 @@ static status options(fit_opts *o, const fit_law *law, const args *a, const cli 
     o->threads = (size_t)a->threads;
     o->warm = a->warm;
     o->profile = a->profile;
+    o->rolling = in->hold_out && !strcmp(in->hold_out, "rolling");
     if (!law) return ST_OK;
     o->delta = a->delta;
     if (a->objective && !(o->objective = fit_objective_find(a->objective, e))) return ST_USAGE;
@@ -191,26 +198,47 @@ static status run_lr(fit_result *r, table *t, const args *a, const fit_input_opt
     return s;
 }
 
-static status run_law(fit_result *r, table *t, const args *a, const fit_input_opts *in, cli *c, err *e)
+static status run_law(fit_result *r, table *t, const char *name, const args *a, const fit_input_opts *in, cli *c, err *e)
 {
     fit_data d = {0};
     fit_opts o = {0};
     fit_law *typed = NULL;
     const fit_law *law = NULL;
-    status s = a->laws.n ? find_law(&law, &typed, a->laws.items[0], a, t, in, c, e) : ST_OK;
-    if (!s) s = options(&o, law, a, c, e);
+    status s = name ? find_law(&law, &typed, name, a, t, in, c, e) : ST_OK;
+    if (!s) s = options(&o, law, a, in, c, e);
     if (!s) s = fit_input(&d, t, law, in, say, c, e);
+    if (!s && !r) goto done; /* rows selected: all that was asked */
     if (!s) s = law ? fit_run(r, &d, &o, e) : fit_isoflop(r, &d, &o, e);
+done:
     fit_data_free(&d);
     free(o.given);
     fit_law_typed_free(typed);
     return s;
 }
 
+/* Every law first says which rows it can use; then all are fitted on those that are left. */
+static status run_compare(fit_result *r, table *t, const args *a, const fit_input_opts *given, cli *c, err *e)
+{
+    fit_input_opts in = *given;
+    status s = ST_OK;
+    in.x_optional = true;
+    if (!in.hold_out) {
+        in.hold_out = "rolling";
+        cli_note(c, "ranked by a back-test over compute scales (--hold-out rolling; or EXPR, largest)");
+    }
+    for (size_t i = 0; i < a->laws.n && !s; i++, in.again = true) s = run_law(NULL, t, a->laws.items[i], a, &in, c, e);
+    for (size_t i = 0; i < a->laws.n && !s; i++) {
+        s = run_law(&r[i], t, a->laws.items[i], a, &in, c, e);
+        if (!s && strcmp(r[i].points.target, r[0].points.target))
+            s = err_set(e, ST_USAGE, "law %s predicts %s, law %s predicts %s: they cannot be compared", r[0].law, r[0].points.target, r[i].law, r[i].points.target);
+    }
+    return s;
+}
+
 static status run(fit_result *r, table *t, args *a, cli *c, err *e)
 {
-    fit_input_opts in = {a->cols.items, a->cols.n,   a->where,      a->x,
-                         a->cluster,    a->hold_out, a->count_rule, a->flops_rule, a->embedding};
+    fit_input_opts in = {.cols = a->cols.items, .n_cols = a->cols.n, .where = a->where, .x = a->x, .cluster = a->cluster, .hold_out = a->hold_out,
+                         .count_rule = a->count_rule, .flops_rule = a->flops_rule, .embedding = a->embedding};
     fit_opts o;
     status s = check_args(a, e);
     for (size_t i = 0; i < a->inputs.n && !s; i++) {
@@ -218,8 +246,9 @@ static status run(fit_result *r, table *t, args *a, cli *c, err *e)
         if (!s && *t->sources[t->n_sources - 1].note)
             cli_note(c, "%s: %s", a->inputs.items[i], t->sources[t->n_sources - 1].note);
     }
-    if (s || strcmp(a->method, "lr-optimum")) return s ? s : run_law(r, t, a, &in, c, e);
-    s = options(&o, NULL, a, c, e);
+    if (!s && a->laws.n > 1) return run_compare(r, t, a, &in, c, e);
+    if (s || strcmp(a->method, "lr-optimum")) return s ? s : run_law(r, t, a->laws.n ? a->laws.items[0] : NULL, a, &in, c, e);
+    s = options(&o, NULL, a, &in, c, e);
     return s ? s : run_lr(r, t, a, &in, &o, c, e);
 }
 
@@ -240,6 +269,24 @@ static int finish(cli *c, const fit_result *r, const args *a)
         if (a->out) cli_note(c, "written: %s", a->out);
     }
     return r->trust.verdict == FIT_REFUSE ? status_exit(ST_REFUSED) : 0;
+}
+
+static int finish_compare(cli *c, const fit_result *r, const args *a)
+{
+    err e = {0};
+    const fit_result *list[MAX_LAWS];
+    size_t order[MAX_LAWS], n = a->laws.n;
+    json_t *fits = json_array();
+    for (size_t i = 0; i < n; i++) list[i] = &r[i];
+    fit_compare_rank(order, list, n);
+    for (size_t k = 0; k < n; k++) json_array_append_new(fits, fit_json(list[order[k]], c->argv0, c->argc0, PACKAGE_VERSION));
+    json_t *json = fit_compare_json(list, order, n, fits);
+    int rc = 0;
+    if (a->out && fit_save(json, a->out, &e)) rc = cli_fail(c, &e);
+    if (!rc && c->json) rc = cli_json_out(json_incref(json));
+    else if (!rc) fit_compare_print(stdout, list, order, n);
+    json_decref(json);
+    return rc ? rc : list[order[0]]->trust.verdict == FIT_REFUSE ? status_exit(ST_REFUSED) : 0;
 }
 
 int cmd_fit(cli *c, int argc, char **argv)
@@ -270,14 +317,14 @@ int cmd_fit(cli *c, int argc, char **argv)
         {"warm", 0, OPT_FLAG, &a.warm, NULL, "resamples start from the optimum only; the default searches globally in each"},
         {"threads", 0, OPT_I64, &a.threads, "T", "processors to use (all); results do not depend on it"},
         {"cluster", 0, OPT_TEXT, &a.cluster, "COL", "resample groups of rows that share this column"},
-        {"hold-out", 0, OPT_TEXT, &a.hold_out, "EXPR", "fit without these rows and score on them; or: largest"},
+        {"hold-out", 0, OPT_TEXT, &a.hold_out, "EXPR", "fit without these rows and score on them; or: largest, rolling"},
         {"seed", 0, OPT_I64, &a.seed, "S", "of the bootstrap and of random starts (0)"},
         {"out", 'o', OPT_TEXT, &a.out, "FIT.json", "write the fit (muscale.fit/1)"},
         {"list-laws", 0, OPT_FLAG, &a.list_laws, NULL, "print the laws and their parameters"},
     };
     err e = {0};
     table t = {0};
-    fit_result r = {0};
+    fit_result r[MAX_LAWS] = {0};
     int rc = 0;
     status s = cli_parse(c, opts, sizeof opts / sizeof *opts, argc, argv, &a.inputs, &e);
     if (!s && c->show_help) goto done;
@@ -286,10 +333,10 @@ int cmd_fit(cli *c, int argc, char **argv)
         goto done;
     }
     if (!s) s = cli_check_output(a.out, &a.inputs, &e);
-    if (!s) s = run(&r, &t, &a, c, &e);
-    rc = !s ? finish(c, &r, &a) : s == ST_USAGE ? cli_usage(c, "fit", &e) : cli_fail(c, &e);
+    if (!s) s = run(r, &t, &a, c, &e);
+    rc = !s ? a.laws.n > 1 ? finish_compare(c, r, &a) : finish(c, r, &a) : s == ST_USAGE ? cli_usage(c, "fit", &e) : cli_fail(c, &e);
 done:
-    fit_result_free(&r);
+    for (size_t i = 0; i < MAX_LAWS; i++) fit_result_free(&r[i]);
     table_free(&t);
     free(a.laws.items);
     free(a.cols.items);

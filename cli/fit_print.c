@@ -126,6 +126,14 @@ void fit_print(FILE *f, const fit_result *r)
     if (r->holdout_n)
         fprintf(f, "held out: %zu rows, mean error %.3g, largest %.3g (relative)\n", r->holdout_n, r->holdout_mean,
                 r->holdout_max);
+    if (r->n_folds) fprintf(f, "back-test: fitted up to a cut, asked about all larger rows\n  %-10s %6s %6s %10s %10s %10s  %s\n", "cut", "fitted", "asked", "mean err", "largest", "bias", "inside their 95 %");
+    for (size_t k = 0; k < r->n_folds; k++) {
+        const fit_fold *q = &r->folds[k];
+        char covered[24] = "-";
+        if (!isnan(q->covered)) snprintf(covered, sizeof covered, "%.0f %%", 100 * q->covered);
+        fprintf(f, "  %-10.3g %6zu %6zu %9.3g%% %9.3g%% %+9.2g%%  %s%s\n", q->cut, q->n_train, q->n_test, 100 * q->mean, 100 * q->max, 100 * q->bias, covered,
+                q->verdict == FIT_REFUSE ? "  (refused)" : "");
+    }
     fprintf(f, "N counts: %s; C by: %s\n", r->count_rule, r->flops_rule);
     fprintf(f, "verdict: %s\n", fit_verdict_name(r->trust.verdict));
     for (size_t k = 0; k < r->trust.n; k++)

@@ -168,6 +168,7 @@ typedef struct fit_opts {
     double lo[FIT_MAX_PARAMS], hi[FIT_MAX_PARAMS]; /* NaN = the law's own domain */
     uint64_t seed;
     size_t bootstrap;                        /* resamples, 0 = none */
+    bool rolling;                            /* back-test over scales (fit/backtest.c) */
     bool profile;                            /* profile likelihoods of all free parameters */
     bool warm;                               /* resamples start from the optimum and the other basins only */
     size_t threads;                          /* 0: one per processor. Results do not depend on it */
@@ -210,6 +211,8 @@ typedef struct fit_input_opts {
     const char *const *cols; size_t n_cols;  /* "NAME=COLUMN" */
     const char *where, *x, *cluster, *hold_out; /* NULL: not given; x a canonical name or a column */
     const char *count_rule, *flops_rule;     /* NULL: not given */
+    bool x_optional;                         /* x is for those laws that have a free variable */
+    bool again;                              /* the table has been through this: columns are named, nothing is said */
     const char *embedding;                   /* "VOCAB,ASPECT": added to N; "-VOCAB,ASPECT": taken out; NULL: N as it is */
 } fit_input_opts;
 
@@ -221,6 +224,7 @@ status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_op
                  err *e);
 void fit_data_free(fit_data *d);
 const double *fit_data_column(const fit_data *d, const char *name); /* NULL when absent */
+double fit_data_size(const fit_data *d, size_t row); /* C, else x, else N D: the scale of a run */
 /* Names that a formula may use as columns: canonical ones, those of --col and of the table. Borrowed from t and o; *names is
  * malloc'ed. */
 status fit_column_names(const char ***names, size_t *n, const table *t, const fit_input_opts *o, err *e);
@@ -244,6 +248,17 @@ typedef struct fit_budget {                  /* method isoflop */
 
 /* A held-out row and what the fit says of it; lo, hi: 95 % predictive, NaN = no bootstrap. */
 typedef struct fit_scored { double N, D, C, x, y, predicted, lo, hi; } fit_scored;
+
+/* Fitted on rows up to `cut` in C (else x, else N D), scored on all larger ones; relative errors. covered: share of the rows inside
+ * their predictive interval, NaN without bootstrap. */
+typedef struct fit_fold {
+    double cut;
+    size_t n_train, n_test;
+    double mean, max, bias, covered;
+    fit_verdict verdict;
+    fit_scored *rows;                        /* [n_test] */
+} fit_fold;
+enum { FIT_MAX_FOLDS = 6 };
 
 enum { FIT_PROFILE_POINTS = 21 };
 /* Natural values; lo, hi: 95 %, NaN = unbounded in the parameter's domain. */
@@ -274,6 +289,7 @@ typedef struct fit_result {
     double residual_sd, seed_sd;             /* of ln loss */
     double log_likelihood, scale, aic, aicc, bic; /* fit/likelihood.h; parameters counted: the free ones and the scale */
     size_t n_profiles; fit_profile *profiles;
+    size_t n_folds; fit_fold folds[FIT_MAX_FOLDS];
     size_t n_budgets; fit_budget *budgets;
     fit_trust trust;
     json_t *extra; /* keys of other methods (groups, trend), merged into the JSON; may be NULL */

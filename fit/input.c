@@ -256,8 +256,7 @@ static status take_clusters(fit_data *d, const table *t, const char *name, err *
     return ST_OK;
 }
 
-/* Compute, or what stands for it. */
-static double row_size(const fit_data *d, size_t i)
+double fit_data_size(const fit_data *d, size_t i)
 {
     if (d->C && isfinite(d->C[i])) return d->C[i];
     if (d->x) return d->x[i];
@@ -269,6 +268,7 @@ static status hold_out(fit_data *d, const table *t, const char *expr, err *e)
 {
     d->held_out = calloc(d->n + 1, sizeof *d->held_out);
     if (!d->held_out) return err_set(e, ST_NOMEM, "no memory for %zu rows", d->n);
+    if (!strcmp(expr, "rolling")) return ST_OK; /* the whole fit holds nothing out; fit/backtest.c does */
     if (strcmp(expr, "largest")) {
         status s = table_match(t, expr, d->held_out, e);
         return s ? err_prefix(e, "--hold-out") : ST_OK;
@@ -276,7 +276,7 @@ static status hold_out(fit_data *d, const table *t, const char *expr, err *e)
     double top = 0;
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < d->n; i++) {
-            double size = row_size(d, i);
+            double size = fit_data_size(d, i);
             if (pass == 0) top = fmax(top, size);
             else d->held_out[i] = size > top / 2;
         }
@@ -391,7 +391,7 @@ static status want(wanted *w, fit_data *out, const fit_law *law, const fit_input
         w->name[c] = o->x;
         snprintf(out->x_name, sizeof out->x_name, "%s", o->x);
     }
-    if (law && o->x && !out->x_name[0])
+    if (law && o->x && !out->x_name[0] && !o->x_optional)
         return err_set(e, ST_USAGE, "--x: law %s names its columns itself (%s%s%s), it has no free variable", law->name,
                        w->n ? law->cols[0] : "none", w->n > 1 ? ", " : "", w->n > 1 ? law->cols[1] : "");
     return ST_OK;
@@ -425,17 +425,17 @@ static void suspect_units(const fit_data *d, const fit_teller *tl)
 status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_opts *o, fit_say_fn *say, void *who,
                  err *e)
 {
-    fit_teller tl = {say, who};
+    fit_teller tl = {o->again ? NULL : say, who};
     wanted w;
     const double *ignored;
     size_t before = t->n_rows, kept;
     memset(out, 0, sizeof *out);
     out->seed_sd = NAN;
     status s = want(&w, out, law, o, e);
-    if (!s) s = fit_input_columns(t, o, say, who, e);
+    if (!s && !o->again) s = fit_input_columns(t, o, say, who, e);
     if (!s) s = conventions(out, t, o, &tl, e);
     if (!s) s = derive(t, out, &tl, e);
-    if (!s) s = convert_counts(t, o, &tl, e);
+    if (!s && !o->again) s = convert_counts(t, o, &tl, e);
     if (!s) s = derive_ratio(t, &w, "M", "N", &tl, e);
     if (!s) s = derive_ratio(t, &w, "epochs", "U", &tl, e);
     for (size_t c = 0; c < w.n && !s; c++)

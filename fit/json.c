@@ -113,11 +113,9 @@ static json_t *points(const fit_result *r)
     return o;
 }
 
-static json_t *holdout(const fit_result *r)
+static json_t *scored(const fit_result *r, const fit_scored *s, size_t n)
 {
-    size_t n = r->holdout_n, stride = sizeof *r->holdout / sizeof(double);
-    const fit_scored *s = r->holdout;
-    if (!n) return json_null();
+    size_t stride = sizeof *s / sizeof(double);
     json_t *p = json_object();
     if (r->points.N) json_object_set_new(p, "N", column(&s->N, n, stride));
     if (r->points.D) json_object_set_new(p, "D", column(&s->D, n, stride));
@@ -127,8 +125,28 @@ static json_t *holdout(const fit_result *r)
     json_object_set_new(p, "predicted", column(&s->predicted, n, stride));
     json_object_set_new(p, "lo", column(&s->lo, n, stride));
     json_object_set_new(p, "hi", column(&s->hi, n, stride));
+    return p;
+}
+
+static json_t *backtest(const fit_result *r)
+{
+    json_t *folds = json_array();
+    for (size_t k = 0; k < r->n_folds; k++) {
+        const fit_fold *f = &r->folds[k];
+        json_array_append_new(folds, json_pack("{s:f,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o}", "cut", f->cut, "n_train", count(f->n_train), "n_test",
+                                               count(f->n_test), "mean_abs_rel_err", number(f->mean), "max_abs_rel_err", number(f->max), "bias",
+                                               number(f->bias), "covered", number(f->covered), "verdict", fit_verdict_name(f->verdict), "points",
+                                               scored(r, f->rows, f->n_test)));
+    }
+    return json_pack("{s:s,s:o}", "by", r->points.C ? "C" : r->points.x ? "x" : "N D", "folds", folds);
+}
+
+static json_t *holdout(const fit_result *r)
+{
+    size_t n = r->holdout_n;
+    if (!n) return json_null();
     return json_pack("{s:o,s:o,s:o,s:o,s:o}", "n", count(n), "mean_abs_rel_err", number(r->holdout_mean),
-                     "max_abs_rel_err", number(r->holdout_max), "bias", number(r->holdout_bias), "points", p);
+                     "max_abs_rel_err", number(r->holdout_max), "bias", number(r->holdout_bias), "points", scored(r, r->holdout, n));
 }
 
 static json_t *dropped(const fit_result *r)
@@ -224,6 +242,7 @@ json_t *fit_json(const fit_result *r, char *const *argv, int argc, const char *v
     json_object_set_new(root, "optimum", optimum(r));
     if (r->n_derived) json_object_set_new(root, "derived", derived(r));
     json_object_set_new(root, "holdout", holdout(r));
+    if (r->n_folds) json_object_set_new(root, "backtest", backtest(r));
     json_object_set_new(root, "domain", domain(r));
     json_object_set_new(root, "noise",
                         json_pack("{s:o,s:o}", "residual_sd", number(r->residual_sd), "seed_sd", number(r->seed_sd)));

@@ -38,6 +38,7 @@ void fit_result_free(fit_result *r)
     free(r->fitted);
     free(r->holdout);
     free(r->profiles);
+    for (size_t k = 0; k < r->n_folds; k++) free(r->folds[k].rows);
     free(r->samples);
     free(r->budgets);
     json_decref(r->extra);

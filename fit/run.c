@@ -137,6 +137,7 @@ status fit_run(fit_result *out, const fit_data *data, const fit_opts *o, err *e)
     s = fit_result_points(out, data, e);
     if (!s) s = fit_evidence_columns(&ev, &p, e);
     if (!s && p.n > p.n_free) s = fit_and_look(out, &ev, &p, data, o, e); /* fewer rows determine nothing at all */
+    if (!s && o->rolling) s = fit_backtest(out, data, o, e);
     if (!s) fit_judge(out, o->law, &ev);
     fit_problem_free(&p);
     return s;

@@ -48,6 +48,7 @@ status fit_evidence_condition(fit_evidence *ev, fit_problem *p, const double *be
 /* fit/profile.c */
 status fit_profiles(fit_result *r, const fit_problem *p, const fit_data *data, const fit_opts *o, const fit_search *search, err *e);
 
+status fit_backtest(fit_result *r, const fit_data *data, const fit_opts *o, err *e); /* fit/backtest.c */
 /* fit/holdout.c: scores the held-out rows. */
 status fit_score_holdout(fit_result *r, fit_evidence *ev, const fit_data *data, const fit_problem *p,
                          const double *params, err *e);

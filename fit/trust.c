@@ -261,6 +261,19 @@ static void judge_holdout(fit_result *r, const fit_evidence *ev)
                       r->residual_sd);
 }
 
+/* Of the back-test the last fold of five rows or more counts: fitted on the most, asked the least far. */
+static void judge_backtest(fit_result *r)
+{
+    enum { LEAST_ASKED = 5 };
+    const fit_fold *f = NULL;
+    for (size_t k = 0; k < r->n_folds; k++)
+        if (r->folds[k].n_test >= LEAST_ASKED) f = &r->folds[k];
+    if (f && f->mean > fmax(HOLDOUT_SD * r->residual_sd, HOLDOUT_LEAST))
+        fit_trust_add(&r->trust, FIT_WARN, "holdout_error", f->mean,
+                      "fitted up to %.3g, larger rows are missed by %.2g on average, all rows by %.2g (sd)", f->cut, f->mean,
+                      r->residual_sd);
+}
+
 void fit_judge_conventions(fit_result *r, bool uses_n, bool uses_c)
 {
     if (uses_n && !strcmp(r->count_rule, "unstated"))
@@ -293,6 +306,7 @@ void fit_judge(fit_result *r, const fit_law *law, const fit_evidence *ev)
         judge_bounds(r, law);
         judge_tests(r, law, ev);
         judge_holdout(r, ev);
+        judge_backtest(r);
     }
     fit_judge_conventions(r, law_uses(r, law, "N"), law_uses(r, law, "C") || (r->points.C && law->allocation));
     for (size_t j = 0; j < r->n_params; j++)
