@@ -23,12 +23,12 @@ static row look(const fit_powers *k, size_t i)
     for (size_t j = 0; j < all; j++) x.w[j] /= sum;
     double q = top + log(sum), l = k->natural ? exp(q) : 1, r = k->target[i] - (k->natural ? l : q), size = fabs(r);
     double weight = (k->weight ? k->weight[i] : 1) * (r < 0 ? k->below : k->scale);
-    double inside = fmin(size, k->delta), psi = copysign(inside, r), curv = size <= k->delta;
+    double inside = fmin(size, k->delta), psi = copysign(inside, r), curv = size <= k->delta ? 1 : k->gauss ? k->delta / size : 0;
     bool used = weight > 0; /* a row without weight adds nothing, however wrong */
     x.f = used ? weight * inside * (size - inside / 2) : 0;
     x.t = used ? weight * psi * l : 0;
     x.s = used ? weight * curv * l * l : 0;
-    if (!k->natural) x.s += x.t;
+    if (!k->natural && !k->gauss) x.s += x.t;
     return x;
 }
 
@@ -45,7 +45,7 @@ static void add_row(double *g, double *h, const fit_powers *k, const row *x, siz
         g[a] -= x->t * wa;
         for (size_t b = a; b < nc && h; b++, at++) {
             double cb = slope(k, b, i);
-            h[at] += x->s * wa * x->w[b / 2] * cb - (a / 2 == b / 2 ? x->t * wa * cb : 0);
+            h[at] += x->s * wa * x->w[b / 2] * cb - (a / 2 == b / 2 && !k->gauss ? x->t * wa * cb : 0);
         }
     }
 }

@@ -30,6 +30,9 @@ typedef struct fit_powers {
      * delta INFINITY and 2. r = ln y - ln L^; natural: y - L^. */
     bool natural;
     double delta, scale, below;
+    /* The Hessian without the law's own curvature (Gauss-Newton), and rows beyond delta with weight delta/|r| for their
+     * lost curvature: never indefinite, for far from the optimum. */
+    bool gauss;
 } fit_powers;
 
 /* For variable projection: w_i-weighted products of the vectors u_j(i) = exp(-p_j z_j(i)) / y_i, the last of them 1 (the

@@ -22,7 +22,7 @@ INLINE void exp_term(vec *out, double a, double p, const double *z, size_t nv)
 INLINE vec look(block *b, const fit_powers *k, const int nt, const bool floor, const int order, double e_floor,
                 double shift, size_t at, size_t nv)
 {
-    const bool natural = k->natural;
+    const bool natural = k->natural, gauss = k->gauss;
     vec total = {0};
     for (size_t v = 0; v < nv; v++) {
         const size_t i = at + v * VL;
@@ -37,8 +37,8 @@ INLINE vec look(block *b, const fit_powers *k, const int nt, const bool floor, c
         if (order < 1) continue;
         const vec psi = scale * vmax(-inside, vmin(r, inside));
         b->t[v] = natural ? (vec)(psi * sum) : psi;
-        const vec curv = if_less(splat(k->delta), size, splat(0), scale);
-        if (order > 1) b->s[v] = natural ? (vec)(curv * sum * sum) : (vec)(curv + psi);
+        const vec curv = gauss ? (vec)(scale * vmin(splat(1), k->delta / size)) : if_less(splat(k->delta), size, splat(0), scale);
+        if (order > 1) b->s[v] = natural ? (vec)(curv * sum * sum) : gauss ? curv : (vec)(curv + psi);
 #pragma GCC unroll 4
         for (int j = 0; j < nt; j++) b->w[j][v] *= inverse;
         if (floor) b->w[nt][v] = e_floor * inverse;
@@ -55,6 +55,7 @@ INLINE void add_products(totals *x, const block *b, const fit_powers *k, const i
                          size_t at, size_t nv)
 {
     const int nc = 2 * nt + floor;
+    const double second = k->gauss ? 0 : 1;
     vec g[COORDS] = {{0}}, h[HESS] = {{0}};
     for (size_t v = 0; v < nv; v++) {
         const vec t = b->t[v], s = order > 1 ? b->s[v] : t;
@@ -69,7 +70,7 @@ INLINE void add_products(totals *x, const block *b, const fit_powers *k, const i
             g[2 * j] -= tw;
             if (j < nt) g[2 * j + 1] += tw * z[j];
             if (order < 2) continue;
-            const vec sw = s * w[j], own = sw * w[j] - tw;
+            const vec sw = s * w[j], own = sw * w[j] - second * tw;
             h[place(2 * j, 2 * j, nc)] += own;
             if (j < nt) {
                 const vec oz = own * z[j];

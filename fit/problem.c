@@ -139,7 +139,9 @@ status fit_problem_init(fit_problem *p, const fit_data *data, const fit_opts *o,
     }
     build_map(p, o, copy_rows(p, data, o));
     find_linear(p);
-    return ST_OK;
+    s = fit_problem_fuse(p, e);
+    if (s) fit_problem_free(p);
+    return s;
 }
 
 status fit_problem_share(fit_problem *copy, const fit_problem *from, err *e)
@@ -230,7 +232,8 @@ static size_t predict_block(fit_problem *p, const double *theta, size_t at, bool
 }
 
 /* Adds a block's gradient and Hessian in the law's coordinates. r = ln L - q: dr = -jac. r = L - exp(q): dr = -L^ jac,
- * d2r = -L^ (jac jac' + jac2). Per row keep psi = -rho' |dr/dq| and curv = what multiplies jac jac'. */
+ * d2r = -L^ (jac jac' + jac2). Per row keep psi = -rho' |dr/dq| and curv = what multiplies jac jac'. Gauss-Newton leaves
+ * d2r out. */
 static void add_block(fit_problem *p, double *g, double *h, size_t n)
 {
     double *psi = work_at(p, W_PSI), *curv = work_at(p, W_CURV);
@@ -239,7 +242,7 @@ static void add_block(fit_problem *p, double *g, double *h, size_t n)
     if (!p->objective->log_residual)
         for (size_t i = 0; i < n; i++) {
             double l = exp(ln_pred[i]);
-            curv[i] = curv[i] * l * l - psi[i] * l;
+            curv[i] = curv[i] * l * l - (p->gauss ? 0 : psi[i] * l);
             psi[i] *= l;
         }
     for (size_t j = 0; j < np; j++) {
@@ -252,7 +255,8 @@ static void add_block(fit_problem *p, double *g, double *h, size_t n)
             const double *a = jac + j * n, *b = jac + k * n, *c = jac2 + at * n;
             double sum = 0;
             if (p->slot[j] < 0 || p->slot[k] < 0) continue;
-            for (size_t i = 0; i < n; i++) sum += curv[i] * a[i] * b[i] - psi[i] * c[i];
+            for (size_t i = 0; i < n; i++) sum += curv[i] * a[i] * b[i];
+            for (size_t i = 0; i < n && !p->gauss; i++) sum -= psi[i] * c[i];
             h[at] += sum;
         }
 }
@@ -276,16 +280,16 @@ static void to_phi(const fit_problem *p, double *grad, double *hess, const doubl
         }
 }
 
-double fit_problem_eval(fit_problem *p, const double *phi, double *grad, double *hess)
+/* Any law, block by block: F, g and h in the law's coordinates. */
+static double add_blocks(fit_problem *p, const double *theta, double *g, double *h)
 {
-    double *r = work_at(p, W_R), *f = work_at(p, W_F), *psi = work_at(p, W_PSI), *curv = work_at(p, W_CURV);
-    double theta[FIT_MAX_PARAMS], total = 0, g[FIT_MAX_PARAMS] = {0}, h[FIT_MAX_HESS] = {0};
-    theta_of(p, theta, phi);
-    p->n_evals++;
+    double *r = work_at(p, W_R), *f = work_at(p, W_F), *psi = work_at(p, W_PSI), *curv = work_at(p, W_CURV), total = 0;
     for (size_t at = 0, n; at < p->n; at += n) {
         double sum = 0;
-        n = predict_block(p, theta, at, grad || hess, hess != NULL);
+        n = predict_block(p, theta, at, g != NULL, h && !p->gauss);
         p->objective->rho(f, psi, curv, r, p->delta, n);
+        for (size_t i = 0; i < n && p->gauss; i++) /* a row beyond delta: the parabola through 0 with the same slope */
+            if (r[i] != 0) curv[i] = psi[i] / r[i];
         if (p->weight) {
             const double *w = p->weight + at;
             for (size_t i = 0; i < n; i++)
@@ -294,12 +298,22 @@ double fit_problem_eval(fit_problem *p, const double *phi, double *grad, double 
         for (size_t i = 0; i < n; i++) sum += f[i];
         total += sum;
         if (!isfinite(total)) break;
-        if (grad || hess) add_block(p, g, hess ? h : NULL, n);
+        if (g) add_block(p, g, h, n);
     }
-    for (size_t j = 0; j < p->law->n_params && (grad || hess); j++) /* a derivative that overflowed is no direction */
+    for (size_t j = 0; j < p->law->n_params && g; j++) /* a derivative that overflowed is no direction */
         if (!isfinite(g[j])) total = INFINITY;
-    for (size_t k = 0; k < n_second(p) && hess; k++)
+    for (size_t k = 0; k < n_second(p) && h; k++)
         if (!isfinite(h[k])) total = INFINITY;
+    return total;
+}
+
+double fit_problem_eval(fit_problem *p, const double *phi, double *grad, double *hess)
+{
+    double theta[FIT_MAX_PARAMS], g[FIT_MAX_PARAMS] = {0}, h[FIT_MAX_HESS] = {0};
+    theta_of(p, theta, phi);
+    p->n_evals++;
+    double *first = grad || hess ? g : NULL, *second = hess ? h : NULL;
+    double total = p->ops ? fit_problem_fused(p, theta, first, second) : add_blocks(p, theta, first, second);
     if (!isfinite(total)) {
         memset(g, 0, sizeof g);
         memset(h, 0, sizeof h);
@@ -344,27 +358,40 @@ static bool has_null(const fit_law *law, size_t j)
     return false;
 }
 
-int fit_problem_dead(fit_problem *p, const double *phi)
+/* The first parameter that must move something and has moved nothing by more than most[]; -1: none. */
+static int unmoved(const fit_problem *p, const double *most)
 {
-    double theta[FIT_MAX_PARAMS], most[FIT_MAX_PARAMS] = {0};
     int floor = fit_law_floor(p->law);
-    theta_of(p, theta, phi);
-    for (size_t at = 0, n; at < p->n; at += n) {
-        n = predict_block(p, theta, at, true, false);
-        for (size_t j = 0; j < p->law->n_params; j++)
-            for (size_t i = 0; i < n; i++) most[j] = fmax(most[j], fabs(work_at(p, W_JAC)[j * n + i]));
-    }
     for (size_t j = 0; j < p->law->n_params; j++)
         if (p->slot[j] >= 0 && (int)j != floor && p->law->params[j].log && !has_null(p->law, j) && !(most[j] >= DEAD))
             return (int)j;
     return -1;
 }
 
+int fit_problem_dead(fit_problem *p, const double *phi)
+{
+    double theta[FIT_MAX_PARAMS], most[FIT_MAX_PARAMS] = {0};
+    theta_of(p, theta, phi);
+    for (size_t at = 0, n; at < p->n; at += n) {
+        n = predict_block(p, theta, at, true, false);
+        for (size_t j = 0; j < p->law->n_params; j++)
+            for (size_t i = 0; i < n; i++) {
+                double d = fabs(work_at(p, W_JAC)[j * n + i]);
+                if (d > most[j]) most[j] = d;
+            }
+        if (unmoved(p, most) < 0) return -1; /* as a rule after the first block */
+    }
+    return unmoved(p, most);
+}
+
 /* --- coordinates ----------------------------------------------------------------------------------------- */
 
 void fit_problem_clip(const fit_problem *p, double *phi)
 {
-    for (size_t s = 0; s < p->n_free; s++) phi[s] = fmin(fmax(phi[s], p->lo[s]), p->hi[s]);
+    for (size_t s = 0; s < p->n_free; s++) {
+        if (phi[s] < p->lo[s]) phi[s] = p->lo[s];
+        if (phi[s] > p->hi[s]) phi[s] = p->hi[s];
+    }
 }
 
 /* ln A = coordinate + alpha * mean(ln x). */

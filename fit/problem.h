@@ -6,6 +6,7 @@
 #ifndef FIT_PROBLEM_H
 #define FIT_PROBLEM_H
 #include "fit/fit.h"
+#include "fit/powers.h"
 
 enum { FIT_MAX_HESS = FIT_MAX_PARAMS * (FIT_MAX_PARAMS + 1) / 2, FIT_MAX_LINEAR = 6 };
 
@@ -29,7 +30,12 @@ typedef struct fit_problem {
     double fixed[FIT_MAX_PARAMS];   /* coordinate of a fixed parameter */
     double lo[FIT_MAX_PARAMS], hi[FIT_MAX_PARAMS]; /* of phi */
     size_t n_linear; int linear[FIT_MAX_LINEAR];   /* parameters in which the prediction is affine */
+    bool gauss;                     /* Hessians without the law's own curvature: fit/powers.h */
     double floor;                   /* F below this is rounding */
+    /* Sums of powers: objective and derivatives come from fused sums over all rows (fit/problem_powers.c). */
+    const fit_powers_ops *ops;      /* NULL: any other law */
+    fit_powers fused;               /* rows, columns, objective; theta, weights and delta are set at each call */
+    int fused_param[FIT_POWERS_COORDS]; /* coordinate of the fused sums -> parameter of the law */
     double *work;                   /* of one block and the model: see problem.c */
     size_t n_evals, max_iterations; /* of a solver; 0: its own limit */
 } fit_problem;
@@ -69,6 +75,11 @@ int fit_problem_dead(fit_problem *p, const double *phi);
 /* Variable projection (fit/varpro.c): the linear parameters that minimise sum w ((y - y^)/y)^2 for the others standing in
  * phi. Fills them in. Returns that sum. Fixed ones stay. Exact for squared relative error, a start for Huber. */
 double fit_varpro(fit_problem *p, double *phi);
+
+/* Sets ops and fused where the law is a sum of powers. ST_INPUT: MUSCALE_CPU asks for what is not there. */
+status fit_problem_fuse(fit_problem *p, err *e);
+/* F, g[n_params] and h (upper triangle by rows) in the law's coordinates; h only with g. */
+double fit_problem_fused(const fit_problem *p, const double *theta, double *g, double *h);
 
 /* x solves the symmetric positive definite H x = b (order n, row-major, H is destroyed). False when it is not. */
 bool fit_cholesky_solve(double *h, double *x, const double *b, size_t n);
