@@ -7,24 +7,25 @@
 
 bool fit_cholesky_solve(double *h, double *x, const double *b, size_t n)
 {
+    double inverse[FIT_MAX_PARAMS]; /* of the diagonal: a division waits longer than all the rest */
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j <= i; j++) {
             double s = h[i * n + j];
             for (size_t k = 0; k < j; k++) s -= h[i * n + k] * h[j * n + k];
-            if (i != j) h[i * n + j] = s / h[j * n + j];
+            if (i != j) h[i * n + j] = s * inverse[j];
             else if (!(s > 0) || !isfinite(s)) return false;
-            else h[i * n + i] = sqrt(s);
+            else inverse[i] = 1 / sqrt(s);
         }
     }
     for (size_t i = 0; i < n; i++) {
         double s = b[i];
         for (size_t k = 0; k < i; k++) s -= h[i * n + k] * x[k];
-        x[i] = s / h[i * n + i];
+        x[i] = s * inverse[i];
     }
     for (size_t i = n; i-- > 0;) {
         double s = x[i];
         for (size_t k = i + 1; k < n; k++) s -= h[k * n + i] * x[k];
-        x[i] = s / h[i * n + i];
+        x[i] = s * inverse[i];
     }
     return true;
 }

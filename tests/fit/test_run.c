@@ -86,7 +86,7 @@ Test(run, a_dead_start_is_no_answer)
 {
     fit_data d;
     fit_result r;
-    double dead[1][FIT_MAX_PARAMS] = {{2.7, 1, 1, 2, 2}};
+    double dead[1][FIT_MAX_PARAMS] = {{2.7, 1e-12, 1e-12, 2, 2}};
     grid_data(&d, &plain_truth, 6, 6, 2, .004, 3);
     fit_opts o = fit_opts_default(fit_laws[0]);
     o.starts = FIT_STARTS_GIVEN;
@@ -259,7 +259,8 @@ Test(run, every_kind_of_start_finds_the_same_optimum)
     o.n_starts = 100;
     run(&r, &d, &o);
     cr_assert_float_eq(r.objective_value / screened.objective_value, 1, 1e-9);
-    cr_assert_gt(r.n_rejected, 10); /* far starts die, and are not counted as answers */
+    cr_assert_geq(r.n_reached, 80); /* with exact Newton alone more than ten of them died on a plateau */
+    cr_assert_eq(r.n_reached + r.n_rejected, 100);
     fit_result_free(&r);
     fit_result_free(&screened);
     fit_data_free(&d);
