@@ -30,28 +30,39 @@ typedef struct resampling {
     const fit_opts *o;
     const fit_search *search;
     const fit_start_list *starts;
+    fit_screen *screen;      /* of the starts; NULL: one by one */
     const uint32_t *cluster;
     size_t n_clusters;
     fit_end *end; /* [bootstrap] */
 } resampling;
 
-/* The global search of a resample: every start's linear parameters anew for these weights, the best few run to their ends. */
-static status refit_globally(fit_end *best, fit_problem *p, const resampling *x, err *e)
+/* The starts that are best for the present weights, their linear parameters set for them. Returns how many. */
+static size_t best_starts(fit_start *top, double *gram, fit_problem *p, const resampling *x)
 {
-    fit_start top[GLOBAL_STARTS];
     size_t n = 0;
-    status s = ST_OK;
+    if (x->screen) fit_screen_rows(gram, x->screen, p);
     for (size_t i = 0; i < x->starts->n; i++) {
         fit_start start = x->starts->s[i];
-        start.value = fit_start_value(p, start.phi);
+        start.value = x->screen ? fit_screen_value(start.phi, x->screen, gram, p, i) : fit_start_value(p, start.phi);
         size_t at = n;
         while (at > 0 && top[at - 1].value > start.value) at--;
-        if (at == GLOBAL_STARTS) continue;
+        if (at == GLOBAL_STARTS || !isfinite(start.value)) continue;
         if (n < GLOBAL_STARTS) n++;
         memmove(top + at + 1, top + at, (n - 1 - at) * sizeof *top);
         top[at] = start;
     }
+    return n;
+}
+
+/* The global search of a resample: the best few of all starts run to their ends. */
+static status refit_globally(fit_end *best, fit_problem *p, const resampling *x, err *e)
+{
+    fit_start top[GLOBAL_STARTS];
+    double *gram = malloc(FIT_SCREEN_GRAM * sizeof *gram);
+    status s = gram ? ST_OK : err_set(e, ST_NOMEM, "no memory for a resample of %zu rows", p->n);
+    size_t n = gram ? best_starts(top, gram, p, x) : 0;
     for (size_t k = 0; k < n && !s; k++) s = best_end(best, p, x->o->solver, top[k].phi, e);
+    free(gram);
     return s;
 }
 
@@ -96,7 +107,7 @@ static status used_clusters(uint32_t **out, size_t *n_clusters, const fit_data *
 status fit_bootstrap(fit_result *out, fit_problem *p, const fit_data *data, const fit_opts *o, const fit_search *search,
                      const fit_start_list *starts, err *e)
 {
-    resampling x = {o, search, starts, NULL, p->n, malloc((o->bootstrap + 1) * sizeof *x.end)};
+    resampling x = {o, search, starts, NULL, NULL, p->n, malloc((o->bootstrap + 1) * sizeof *x.end)};
     uint32_t *cluster = NULL;
     size_t np = p->law->n_params;
     status s = data->cluster ? used_clusters(&cluster, &x.n_clusters, data, p->n, e) : ST_OK;
@@ -104,9 +115,11 @@ status fit_bootstrap(fit_result *out, fit_problem *p, const fit_data *data, cons
     out->samples = malloc((o->bootstrap * np + 1) * sizeof *out->samples);
     out->boot_n = o->bootstrap;
     if (!s && (!x.end || !out->samples)) s = err_set(e, ST_NOMEM, "no memory for %zu resamples", o->bootstrap);
+    if (!s && !o->warm) s = fit_screen_make(&x.screen, p, starts, e);
     if (!s) s = fit_in_parallel(p, o->bootstrap, fit_threads(o->solver, o->threads), resample, &x, e);
     for (size_t b = 0; b < o->bootstrap && !s; b++)
         if (x.end[b].ok) fit_problem_natural(p, out->samples + np * out->boot_ok++, x.end[b].phi);
+    fit_screen_free(x.screen);
     free(x.end);
     free(cluster);
     return s;

@@ -75,6 +75,10 @@ int fit_problem_dead(fit_problem *p, const double *phi);
 /* Variable projection (fit/varpro.c): the linear parameters that minimise sum w ((y - y^)/y)^2 for the others standing in
  * phi. Fills them in. Returns that sum. Fixed ones stay. Exact for squared relative error, a start for Huber. */
 double fit_varpro(fit_problem *p, double *phi);
+/* The same from normal equations at hand: of sum w (target - sum x_a u_a)^2, all relative to the measured value; m lower
+ * triangle, in the order of p->linear. */
+typedef struct fit_normal { double m[FIT_MAX_LINEAR * FIT_MAX_LINEAR], v[FIT_MAX_LINEAR], square; size_t k; } fit_normal;
+double fit_normal_solve(fit_normal *q, const fit_problem *p, double *phi);
 
 /* Sets ops and fused where the law is a sum of powers. ST_INPUT: MUSCALE_CPU asks for what is not there. */
 status fit_problem_fuse(fit_problem *p, err *e);

@@ -12,6 +12,16 @@ status fit_starts_make(fit_start_list *out, fit_problem *p, const fit_opts *o, e
 double fit_start_value(fit_problem *p, double *phi);
 void fit_starts_free(fit_start_list *l);
 
+/* The same values for all starts of a sum of powers from one pass over the rows (fit/screen.c). NULL where it cannot be
+ * had: other laws, or too many exponents among the starts. Constant once made: threads share it. The list is borrowed. */
+typedef struct fit_screen fit_screen;
+status fit_screen_make(fit_screen **out, const fit_problem *p, const fit_start_list *starts, err *e);
+void fit_screen_free(fit_screen *s);
+enum { FIT_SCREEN_GRAM = (FIT_GRAM_MAX + 1) * (FIT_GRAM_MAX + 1) };
+void fit_screen_rows(double *gram, const fit_screen *s, const fit_problem *p); /* gram[FIT_SCREEN_GRAM], at p's weights */
+/* Value of start i; its linear parameters into phi. INFINITY for one that repeats an earlier one. */
+double fit_screen_value(double *phi, const fit_screen *s, const double *gram, const fit_problem *p, size_t i);
+
 typedef struct fit_end {
     double phi[FIT_MAX_PARAMS], f;
     bool ok;                     /* stationary, and every term alive */

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/rng.h"
 
@@ -36,6 +37,22 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static status values(fit_start_list *l, fit_problem *p, err *e)
+{
+    fit_screen *screen = NULL;
+    double *gram = malloc(FIT_SCREEN_GRAM * sizeof *gram);
+    status s = gram ? fit_screen_make(&screen, p, l, e) : err_set(e, ST_NOMEM, "no memory for %zu starts", l->n);
+    if (!s && screen) fit_screen_rows(gram, screen, p);
+    for (size_t i = 0; i < l->n && !s; i++) {
+        double phi[FIT_MAX_PARAMS];
+        if (screen) l->s[i].value = fit_screen_value(phi, screen, gram, p, i), memcpy(l->s[i].phi, phi, sizeof phi);
+        else l->s[i].value = fit_varpro(p, l->s[i].phi);
+    }
+    fit_screen_free(screen);
+    free(gram);
+    return s;
+}
+
 static status screened_terms(fit_start_list *l, fit_problem *p, err *e)
 {
     size_t total = 1;
@@ -51,8 +68,8 @@ static status screened_terms(fit_start_list *l, fit_problem *p, err *e)
         for (size_t f = 0; f < p->n_free; f++)
             if (is_exponent[f]) start->phi[f] = exponent_grid[digits % N_EXPONENT], digits /= N_EXPONENT;
         fit_problem_clip(p, start->phi);
-        start->value = fit_varpro(p, start->phi);
     }
+    if (!s) s = values(l, p, e);
     return s;
 }
 

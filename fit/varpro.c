@@ -56,10 +56,7 @@ static double nonnegative(double *best_x, const double *m, const double *v, cons
     return isinf(best) ? 0 : best;
 }
 
-/* Normal equations of sum w (target - sum x_a u_a)^2, all relative to the measured value. */
-typedef struct normal { double m[FIT_MAX_LINEAR * FIT_MAX_LINEAR], v[FIT_MAX_LINEAR], square; size_t k; } normal;
-
-static void add_row(normal *q, const double *u, double target, double w)
+static void add_row(fit_normal *q, const double *u, double target, double w)
 {
     q->square += w * target * target;
     for (size_t a = 0; a < q->k; a++) {
@@ -68,7 +65,7 @@ static void add_row(normal *q, const double *u, double target, double w)
     }
 }
 
-static void sum_terms(normal *q, const fit_problem *p, const double *phi)
+static void sum_terms(fit_normal *q, const fit_problem *p, const double *phi)
 {
     const fit_law *law = p->law;
     for (size_t i = 0; i < p->n; i++) {
@@ -90,7 +87,7 @@ static void sum_terms(normal *q, const fit_problem *p, const double *phi)
     }
 }
 
-static void sum_affine(normal *q, fit_problem *p, const double *phi)
+static void sum_affine(fit_normal *q, fit_problem *p, const double *phi)
 {
     double natural[FIT_MAX_PARAMS];
     fit_problem_natural(p, natural, phi);
@@ -106,26 +103,31 @@ static void sum_affine(normal *q, fit_problem *p, const double *phi)
     }
 }
 
-double fit_varpro(fit_problem *p, double *phi)
+double fit_normal_solve(fit_normal *q, const fit_problem *p, double *phi)
 {
-    normal q = {.k = p->n_linear};
     double x[FIT_MAX_LINEAR];
     bool sign_free[FIT_MAX_LINEAR];
-    if (p->law->n_terms) sum_terms(&q, p, phi);
-    else if (q.k) sum_affine(&q, p, phi);
-    else return NAN;
-    if (!isfinite(q.square)) return INFINITY;
-    if (!q.k) return q.square;
-    for (size_t a = 0; a < q.k; a++) {
+    if (!isfinite(q->square)) return INFINITY;
+    if (!q->k) return q->square;
+    for (size_t a = 0; a < q->k; a++) {
         sign_free[a] = !p->law->params[p->linear[a]].log;
-        for (size_t b = 0; b < a; b++) q.m[b * q.k + a] = q.m[a * q.k + b];
+        for (size_t b = 0; b < a; b++) q->m[b * q->k + a] = q->m[a * q->k + b];
     }
-    double value = q.square + nonnegative(x, q.m, q.v, sign_free, q.k);
-    for (size_t a = 0; a < q.k; a++) {
-        double *to = &phi[p->slot[p->linear[a]]], middle = q.v[a] > 0 && q.m[a * q.k + a] > 0 ? q.v[a] / q.m[a * q.k + a] : 1;
+    double value = q->square + nonnegative(x, q->m, q->v, sign_free, q->k);
+    for (size_t a = 0; a < q->k; a++) {
+        double *to = &phi[p->slot[p->linear[a]]], mm = q->m[a * q->k + a], middle = q->v[a] > 0 && mm > 0 ? q->v[a] / mm : 1;
         /* A start with a term at 0 would be dead: give it a thousandth of the loss in the middle of the data. */
         *to = sign_free[a] ? x[a] : log(x[a] > 1e-3 * middle ? x[a] : 1e-3 * middle);
     }
     fit_problem_clip(p, phi);
     return value > 0 ? value : 0;
+}
+
+double fit_varpro(fit_problem *p, double *phi)
+{
+    fit_normal q = {.k = p->n_linear};
+    if (p->law->n_terms) sum_terms(&q, p, phi);
+    else if (q.k) sum_affine(&q, p, phi);
+    else return NAN;
+    return fit_normal_solve(&q, p, phi);
 }
