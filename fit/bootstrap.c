@@ -1,6 +1,6 @@
 /* Bootstrap (Efron 1979): resampled rows, or resampled clusters where rows move together (points of one curve, one
- * model size; doc/laws.md, "Uncertainty"). A resample is a vector of row weights: nothing is copied. Percentile intervals. Every draw
- * is a pure function of (seed, resample), so results do not depend on order or threads. */
+ * model size; doc/laws.md, "Uncertainty"). A resample is a vector of row weights: nothing is copied. Percentile
+ * intervals. Every draw is a pure function of (seed, resample), so results do not depend on order or threads. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

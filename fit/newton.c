@@ -1,19 +1,19 @@
 /* Damped Newton in two phases, each start run to its own stationary point.
  *
- * Far from the optimum Huber's objective has next to no curvature (almost every residual is in its linear part) and what the
- * law adds is indefinite: the exact Hessian says nothing there, and a start creeps for hundreds of steps. So first
- * Gauss-Newton: rows beyond delta weigh delta/|r| (iteratively reweighted least squares, Holland & Welsch 1977) and the law's
- * own curvature is left out; this model is never indefinite. Then exact Newton: near the end the set of rows inside delta no
- * longer changes, so the last steps are quadratic. On the 240 Chinchilla points exact Newton alone took 1,868 of the 4,500
- * published starts to the optimum, with 208 evaluations each; the two phases take 4,494, with 51. (A wider delta in the first
- * phase needs a few less, but jumps out of basins that are to be listed.)
+ * Far from the optimum Huber's objective has next to no curvature (almost every residual is in its linear part) and
+ * what the law adds is indefinite: the exact Hessian says nothing there, and a start creeps for hundreds of steps. So
+ * first Gauss-Newton: rows beyond delta weigh delta/|r| (iteratively reweighted least squares, Holland & Welsch 1977)
+ * and the law's own curvature is left out; this model is never indefinite. Then exact Newton: near the end the set of
+ * rows inside delta no longer changes, so the last steps are quadratic. On the 240 Chinchilla points exact Newton
+ * alone took 1,868 of the 4,500 published starts to the optimum, with 208 evaluations each; the two phases take
+ * 4,494, with 51. (A wider delta in the first phase needs a few less, but jumps out of basins that are to be listed.)
  *
- * Damping: H + lambda diag|H|, lambda by the gain ratio as in Nielsen, "Damping parameter in Marquardt's method", report
- * IMM-REP-1999-05, section 2. Steps stay in a box that grows and shrinks; a coordinate that would leave it stops at its
- * side and the others are solved again, so that one nearly dead term does not hold up the rest. Bounds by projection, with
- * coordinates that sit at a bound and want to leave held for the step (Bertsekas 1982, SIAM J. Control 20:221). Departure
- * from Nielsen: no first-order stopping test; the Newton decrement relative to F is invariant to the scale of F and of the
- * parameters (F is 1e-3 here: any test with a floor of 1 stops at once). */
+ * Damping: H + lambda diag|H|, lambda by the gain ratio as in Nielsen, "Damping parameter in Marquardt's method",
+ * report IMM-REP-1999-05, section 2. Steps stay in a box that grows and shrinks; a coordinate that would leave it
+ * stops at its side and the others are solved again, so that one nearly dead term does not hold up the rest. Bounds
+ * by projection, with coordinates that sit at a bound and want to leave held for the step (Bertsekas 1982, SIAM J.
+ * Control 20:221). Departure from Nielsen: no first-order stopping test; the Newton decrement relative to F is
+ * invariant to the scale of F and of the parameters (F is 1e-3 here: any test with a floor of 1 stops at once). */
 #include "fit/solver.h"
 
 #include <math.h>
@@ -23,9 +23,9 @@ enum { MAX_ITERATIONS = 400 }; /* of a phase */
 static const double BOX_LOG = 1, BOX_OTHER = .5; /* first box: e in an amplitude, .5 in an exponent */
 static const double BOX_MOST = 4, BOX_LEAST = 1. / 16; /* times that */
 static const double LAMBDA_START = 1e-3, LAMBDA_LEAST = 1e-15, LAMBDA_MOST = 1e14;
-static const double LAMBDA_FAILED = 1e-4; /* a step that fails is damped by as much at once, not by doubling from nothing */
-/* Damping of a coordinate is relative to its own curvature, but not less than this share of the largest: a term of 1e-8 of
- * the loss must still be free to move (1e-8 here leaves 600 of the 4,500 starts on a plateau). */
+static const double LAMBDA_FAILED = 1e-4; /* after a step that fails: at once, not by doubling from nothing */
+/* Damping of a coordinate is relative to its own curvature, but not less than this share of the largest: a term of
+ * 1e-8 of the loss must still be free to move (1e-8 here leaves 600 of the 4,500 starts on a plateau). */
 static const double CURVATURE_LEAST = 1e-16;
 
 typedef struct phase {
@@ -84,8 +84,8 @@ static bool stop_at_side(double *step, bool *held, const fit_problem *p, double 
     return true;
 }
 
-/* A trial point, and what the quadratic model expects of it: -1 when the model is not positive definite. *whole: the box
- * stopped nothing. */
+/* A trial point, and what the quadratic model expects of it: -1 when the model is not positive definite. *whole: the
+ * box stopped nothing. */
 static double propose(double *trial, bool *whole, const fit_problem *p, const point *x, double lambda, double box)
 {
     size_t n = p->n_free;
@@ -138,7 +138,7 @@ static point *descend(point at[2], size_t *iterations, fit_problem *p, const pha
             grow = 2;
             if (ratio > .75 && !whole) box = fmin(2 * box, BOX_MOST);
         } else {
-            if (lambda > LAMBDA_MOST || (gain > 0 && gain < 1e-17 * x->f)) break; /* no descent left in double precision */
+            if (lambda > LAMBDA_MOST || (gain > 0 && gain < 1e-17 * x->f)) break; /* only rounding is left */
             lambda = fmax(lambda, LAMBDA_FAILED) * grow;
             grow *= 2;
             if (!whole) box = fmax(box / 2, BOX_LEAST);

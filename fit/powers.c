@@ -23,7 +23,8 @@ static row look(const fit_powers *k, size_t i)
     for (size_t j = 0; j < all; j++) x.w[j] /= sum;
     double q = top + log(sum), l = k->natural ? exp(q) : 1, r = k->target[i] - (k->natural ? l : q), size = fabs(r);
     double weight = (k->weight ? k->weight[i] : 1) * (r < 0 ? k->below : k->scale);
-    double inside = fmin(size, k->delta), psi = copysign(inside, r), curv = size <= k->delta ? 1 : k->gauss ? k->delta / size : 0;
+    double inside = fmin(size, k->delta), psi = copysign(inside, r);
+    double curv = size <= k->delta ? 1 : k->gauss ? k->delta / size : 0;
     bool used = weight > 0; /* a row without weight adds nothing, however wrong */
     x.f = used ? weight * inside * (size - inside / 2) : 0;
     x.t = used ? weight * psi * l : 0;

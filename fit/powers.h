@@ -1,10 +1,10 @@
-/* Sums over rows for laws that are sums of power terms, ln L^ = logsumexp_k(a_k - p_k z_k): objective, gradient and Hessian
- * in one pass, and the normal equations of variable projection. The formulas stand in fit/law_powers.c and fit/problem.c;
- * here they are fused, vectorised and compiled once per CPU level (fit/powers_v*.c), with the plain loop of fit/powers.c
- * as their definition and as the column for other processors.
+/* Sums over rows for laws that are sums of power terms, ln L^ = logsumexp_k(a_k - p_k z_k): objective, gradient and
+ * Hessian in one pass, and the normal equations of variable projection. The formulas stand in fit/law_powers.c and
+ * fit/problem.c; here they are fused, vectorised and compiled once per CPU level (fit/powers_v*.c), with the plain
+ * loop of fit/powers.c as their definition and as the column for other processors.
  *
- * Every sum runs in a fixed order: blocks of rows, lanes of a vector, lanes pairwise. The result depends on the level and
- * on the rows, not on threads. exp and log are the vectors' own, good to 1.2 and 1 ulp. */
+ * Every sum runs in a fixed order: blocks of rows, lanes of a vector, lanes pairwise. The result depends on the level
+ * and on the rows, not on threads. exp and log are the vectors' own, good to 1.2 and 1 ulp. */
 #ifndef FIT_POWERS_H
 #define FIT_POWERS_H
 #include <stdbool.h>
@@ -26,8 +26,8 @@ typedef struct fit_powers {
     double z_lo[FIT_POWERS_TERMS], z_hi[FIT_POWERS_TERMS]; /* of all rows: keeps exp() in range */
     double a[FIT_POWERS_TERMS], p[FIT_POWERS_TERMS];    /* ln amplitude and exponent */
     bool has_floor; double floor;                       /* ln E */
-    /* rho(r) = s (r^2/2 within delta, else delta (|r| - delta/2)), s = scale, or below where r < 0. Huber: 1 and 1; squares:
-     * delta INFINITY and 2. r = ln y - ln L^; natural: y - L^. */
+    /* rho(r) = s (r^2/2 within delta, else delta (|r| - delta/2)), s = scale, or below where r < 0. Huber: 1 and 1;
+     * squares: delta INFINITY and 2. r = ln y - ln L^; natural: y - L^. */
     bool natural;
     double delta, scale, below;
     /* The Hessian without the law's own curvature (Gauss-Newton), and rows beyond delta with weight delta/|r| for their
@@ -35,8 +35,8 @@ typedef struct fit_powers {
     bool gauss;
 } fit_powers;
 
-/* For variable projection: w_i-weighted products of the vectors u_j(i) = exp(-p_j z_j(i)) / y_i, the last of them 1 (the
- * relative target). */
+/* For variable projection: w_i-weighted products of the vectors u_j(i) = exp(-p_j z_j(i)) / y_i, the last of them 1
+ * (the relative target). */
 enum { FIT_GRAM_MAX = 64 };
 typedef struct fit_gram {
     size_t n;
@@ -48,8 +48,8 @@ typedef struct fit_gram {
 
 typedef struct fit_powers_ops {
     const char *level;
-    /* Returns F; gradient [2 n_terms + has_floor] and Hessian (upper triangle by rows) where not NULL; Hessian only with
-     * gradient. Never NaN: +INFINITY, derivatives 0, where the law or its derivatives overflow. */
+    /* Returns F; gradient [2 n_terms + has_floor] and Hessian (upper triangle by rows) where not NULL; Hessian only
+     * with gradient. Never NaN: +INFINITY, derivatives 0, where the law or its derivatives overflow. */
     double (*sum)(double *grad, double *hess, const fit_powers *k);
     /* gram[m+1][m+1], symmetric. Entries that overflow are infinite or NaN. */
     void (*gram)(double *gram, const fit_gram *k);

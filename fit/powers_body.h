@@ -1,7 +1,8 @@
 /* fit_powers_sum and the sums of variable projection on vectors; included once per level by fit/powers_v*.c.
  *
- * Rows go in blocks through three small loops: exp of every term, then what a row needs (log, residual, weights of the
- * terms), then the products. One loop for all would have too long a chain from exp to product to keep the units busy. */
+ * Rows go in blocks through three small loops: exp of every term, then what a row needs (log, residual, weights of
+ * the terms), then the products. One loop for all would have too long a chain from exp to product to keep the units
+ * busy. */
 enum { BLOCK = 256, MAX_TERMS = FIT_POWERS_TERMS, COORDS = FIT_POWERS_COORDS, HESS = FIT_POWERS_HESS };
 static const double EXP_LOW = -700, EXP_HIGH = 700, KEPT = 100; /* a term e^-100 of the largest is nothing */
 
@@ -30,14 +31,16 @@ INLINE vec look(block *b, const fit_powers *k, const int nt, const bool floor, c
 #pragma GCC unroll 4
         for (int j = floor ? 0 : 1; j < nt; j++) sum += b->w[j][v];
         const vec inverse = 1.0 / sum, weight = k->weight ? ld(k->weight + i) : splat(1);
-        const vec predicted = natural ? sum : (vec)(vlog(sum) + shift), r = ld(k->target + i) - predicted, size = vabs(r);
+        const vec predicted = natural ? sum : (vec)(vlog(sum) + shift);
+        const vec r = ld(k->target + i) - predicted, size = vabs(r);
         const vec scale = weight * if_less(r, splat(0), splat(k->below), splat(k->scale));
         const vec inside = vmin(size, splat(k->delta));
         total += scale * inside * (size - 0.5 * inside);
         if (order < 1) continue;
         const vec psi = scale * vmax(-inside, vmin(r, inside));
         b->t[v] = natural ? (vec)(psi * sum) : psi;
-        const vec curv = gauss ? (vec)(scale * vmin(splat(1), k->delta / size)) : if_less(splat(k->delta), size, splat(0), scale);
+        const vec beyond = gauss ? (vec)(scale * (k->delta / size)) : splat(0);
+        const vec curv = if_less(splat(k->delta), size, beyond, scale);
         if (order > 1) b->s[v] = natural ? (vec)(curv * sum * sum) : gauss ? curv : (vec)(curv + psi);
 #pragma GCC unroll 4
         for (int j = 0; j < nt; j++) b->w[j][v] *= inverse;
@@ -49,10 +52,10 @@ INLINE vec look(block *b, const fit_powers *k, const int nt, const bool floor, c
 /* Place of (a, b), a <= b, in the upper triangle by rows of order n. */
 INLINE int place(int a, int b, const int n) { return a * n - a * (a - 1) / 2 + b - a; }
 
-/* Adds a block's products. With shares w, columns z and c = (1, -z) the slopes of a term: gradient -t w c; Hessian s w_j
- * w_l c_j c_l', and -t w_j c_j c_j' within a term. */
-INLINE void add_products(totals *x, const block *b, const fit_powers *k, const int nt, const bool floor, const int order,
-                         size_t at, size_t nv)
+/* Adds a block's products. With shares w, columns z and c = (1, -z) the slopes of a term: gradient -t w c; Hessian s
+ * w_j w_l c_j c_l', and -t w_j c_j c_j' within a term. */
+INLINE void add_products(totals *x, const block *b, const fit_powers *k, const int nt, const bool floor,
+                         const int order, size_t at, size_t nv)
 {
     const int nc = 2 * nt + floor;
     const double second = k->gauss ? 0 : 1;
@@ -161,8 +164,8 @@ static shape_fn *shape_of(const fit_powers *k)
     return shapes[k->has_floor][k->n_terms];
 }
 
-/* Leaves out terms that are nothing on every row, notes the others' coordinates, and finds what to take off all exponents
- * to keep exp() in range. False: the exponents spread too far, or are not numbers. */
+/* Leaves out terms that are nothing on every row, notes the others' coordinates, and finds what to take off all
+ * exponents to keep exp() in range. False: the exponents spread too far, or are not numbers. */
 static bool in_range(fit_powers *live, int *coordinate, double *shift, const fit_powers *k)
 {
     double lo[MAX_TERMS], hi[MAX_TERMS], sure = k->has_floor ? k->floor : -INFINITY, top = sure;
@@ -284,7 +287,8 @@ static void powers_gram(double *gram, const fit_gram *k)
 
 INLINE vec exp_anywhere(vec x)
 {
-    const vec most = splat(709.782712893384), inside = vmin(vmax(x, splat(-708)), most); /* the last x with a finite exp */
+    const vec most = splat(709.782712893384); /* the last x with a finite exp */
+    const vec inside = vmin(vmax(x, splat(-708)), most);
     const vec half = vexp(0.5 * inside), big = half * half; /* above 709 2^n alone would overflow */
     vec y = if_less(splat(709), inside, big, vexp(vmin(inside, splat(709))));
     y = if_less(x, splat(-708), splat(0), y);

@@ -89,8 +89,9 @@ INLINE vec vexp(vec x)
     return (vec)((veci)y + ((veci)t << 52));
 }
 
-/* log of a normal x > 0: x = 2^k m, sqrt(1/2) <= m < sqrt 2; with f = m - 1, s = f/(2 + f): log m = f - f^2/2 + s (f^2/2 +
- * s^2 Q(s^2)), the arrangement of which only the small part is rounded (as in fdlibm's e_log.c). Q by Remez, 1.2e-18. */
+/* log of a normal x > 0: x = 2^k m, sqrt(1/2) <= m < sqrt 2; with f = m - 1, s = f/(2 + f): log m = f - f^2/2 + s
+ * (f^2/2 + s^2 Q(s^2)), the arrangement of which only the small part is rounded (as in fdlibm's e_log.c). Q by Remez,
+ * 1.2e-18. */
 INLINE vec vlog(vec x)
 {
     static const double c[] = {0x1.5555555555592p-1, 0x1.999999997fd77p-2, 0x1.24924941f4fb5p-2, 0x1.c71c52060803fp-3,

@@ -59,7 +59,10 @@ double fit_problem_fused(const fit_problem *p, const double *theta, double *g, d
     k.weight = p->weight;
     k.gauss = p->gauss;
     k.delta = p->objective->has_delta ? p->delta : INFINITY;
-    for (size_t j = 0; j < k.n_terms; j++) k.a[j] = theta[p->fused_param[2 * j]], k.p[j] = theta[p->fused_param[2 * j + 1]];
+    for (size_t j = 0; j < k.n_terms; j++) {
+        k.a[j] = theta[p->fused_param[2 * j]];
+        k.p[j] = theta[p->fused_param[2 * j + 1]];
+    }
     if (k.has_floor) k.floor = theta[p->fused_param[nc - 1]];
     const double f = p->ops->sum(g ? kg : NULL, h ? kh : NULL, &k);
     if (g) memset(g, 0, np * sizeof *g);

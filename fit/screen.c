@@ -1,6 +1,7 @@
-/* Screening of many starts of a sum of powers. What variable projection needs of the rows are weighted products of the
- * vectors exp(-p z)/y; starts on a grid share their exponents (100 starts of two terms: 20 of them and the floor), so one
- * pass that multiplies all vectors with all others serves every start. A resample differs in its weights only. */
+/* Screening of many starts of a sum of powers. What variable projection needs of the rows are weighted products of
+ * the vectors exp(-p z)/y; starts on a grid share their exponents (100 starts of two terms: 20 of them and the
+ * floor), so one pass that multiplies all vectors with all others serves every start. A resample differs in its
+ * weights only. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -115,7 +115,8 @@ double fit_normal_solve(fit_normal *q, const fit_problem *p, double *phi)
     }
     double value = q->square + nonnegative(x, q->m, q->v, sign_free, q->k);
     for (size_t a = 0; a < q->k; a++) {
-        double *to = &phi[p->slot[p->linear[a]]], mm = q->m[a * q->k + a], middle = q->v[a] > 0 && mm > 0 ? q->v[a] / mm : 1;
+        double *to = &phi[p->slot[p->linear[a]]], mm = q->m[a * q->k + a];
+        double middle = q->v[a] > 0 && mm > 0 ? q->v[a] / mm : 1;
         /* A start with a term at 0 would be dead: give it a thousandth of the loss in the middle of the data. */
         *to = sign_free[a] ? x[a] : log(x[a] > 1e-3 * middle ? x[a] : 1e-3 * middle);
     }

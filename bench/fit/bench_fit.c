@@ -1,9 +1,9 @@
 /* Speed of fitting, three tables:
  *   rows        ns per row of the fused sums (fit/powers.h) at every CPU level this processor has
- *   procedures  the published grid of starts and bootstraps on 240 rows: the Chinchilla points where MUSCALE_REFERENCE is set,
- *               else a seeded set of the same size and spread
+ *   procedures  the published grid of starts and bootstraps on 240 rows: the Chinchilla points where MUSCALE_REFERENCE
+ *               is set, else a seeded set of the same size and spread
  *   many rows   a whole fit on 1e4, 1e5 and 1e6 rows: time and resident memory per row
- * The same procedures in scipy: bench/peers/scipy_chinchilla.py DATA.csv > FILE; with FILE as argument the ratios are printed.
+ * The same procedures in scipy: bench/peers/scipy_chinchilla.py DATA.csv > FILE; with FILE as argument, ratios.
  * On one thread CPU seconds count (the machine may be shared), on two the wall; medians of REPEATS runs. */
 #include <math.h>
 #include <stdio.h>
@@ -65,8 +65,9 @@ static void rows_table(void)
             size_t n = sizes[s];
             double *x = malloc(3 * n * sizeof *x);
             if (!x) return;
-            fit_powers k = {.n = n, .target = x, .n_terms = 2, .z = {x + n, x + 2 * n}, .z_lo = {-3, -3}, .z_hi = {3, 3},
-                            .a = {-.83, -1.13}, .p = {.347, .367}, .has_floor = true, .delta = 1e-3, .scale = 1, .below = 1};
+            fit_powers k = {.n = n, .target = x, .n_terms = 2, .z = {x + n, x + 2 * n}, .z_lo = {-3, -3},
+                            .z_hi = {3, 3}, .a = {-.83, -1.13}, .p = {.347, .367}, .has_floor = true, .delta = 1e-3,
+                            .scale = 1, .below = 1};
             for (size_t i = 0; i < n; i++) {
                 x[n + i] = 6 * rng_uniform(1, RNG_TEST, 0, i) - 3;
                 x[2 * n + i] = 6 * rng_uniform(1, RNG_TEST, 1, i) - 3;

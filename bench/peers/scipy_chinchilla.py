@@ -4,11 +4,11 @@
     scipy_chinchilla.py DATA.csv [STARTS] [RESAMPLES] > FILE      then: bench/fit/bench_fit FILE
     DATA: $MUSCALE_REFERENCE/chinchilla_svg/svg_extracted_data.csv
 
-Needs numpy and scipy: on Debian `apt-get install python3-scipy` (scipy 1.10, the one the figures of BENCHMARKS.md come from),
-run with /usr/bin/python3. It uses one thread.
+Needs numpy and scipy: on Debian `apt-get install python3-scipy` (scipy 1.10, the one the figures of BENCHMARKS.md come
+from), run with /usr/bin/python3. It uses one thread.
 
-grid4500  sum of Huber (delta 1e-3) of ln L - logsumexp, 4,500 starts, L-BFGS-B with numerical gradient, best successful one
-          (Hoffmann et al. 2022, appendix D.3; starts of Besiroglu et al. 2024, arXiv:2404.10102)
+grid4500  sum of Huber (delta 1e-3) of ln L - logsumexp, 4,500 starts, L-BFGS-B with numerical gradient, best successful
+          one (Hoffmann et al. 2022, appendix D.3; starts of Besiroglu et al. 2024, arXiv:2404.10102)
 boot1000  1,000 resamples of the rows, each BFGS with exact gradient from the best fit
 grid500   500 of the starts, BFGS with exact gradient and gtol 1e-9: what a global search in a resample costs
 Lines `name=seconds` are CPU seconds of the process (the machine may be shared); the wall stands beside them.

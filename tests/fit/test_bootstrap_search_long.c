@@ -18,7 +18,8 @@ static void chinchilla_points(fit_data *d)
     char path[IO_PATH_MAX];
     err e = {0};
     table t = {0};
-    fit_input_opts in = {.cols = cols, .n_cols = 3, .where = "loss < 3.4469", .count_rule = "total", .flops_rule = "6N"};
+    fit_input_opts in = {
+        .cols = cols, .n_cols = 3, .where = "loss < 3.4469", .count_rule = "total", .flops_rule = "6N"};
     cr_assert(reference_path(path, "chinchilla_svg/svg_extracted_data.csv"));
     cr_assert_eq(table_read(&t, path, &e), ST_OK, "%s", e.msg);
     cr_assert_eq(fit_input(d, &t, fit_laws[0], &in, NULL, NULL, &e), ST_OK, "%s", e.msg);

@@ -1,5 +1,5 @@
-/* The fused sums of fit/powers.h at every CPU level against their definition: the law's rows and the objective's rho, added
- * up in the plainest way. */
+/* The fused sums of fit/powers.h at every CPU level against their definition: the law's rows and the objective's rho,
+ * added up in the plainest way. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -131,7 +131,7 @@ static const char *difference(const fit_powers_ops *ops, const sample *s, const 
     size_t nc = s->law.n_params;
     double f = ops->sum(g, h, &s->k), f1 = ops->sum(g1, NULL, &s->k), f0 = ops->sum(NULL, NULL, &s->k);
     if (!near(f, want->f, want->size_f)) return "F";
-    if (f != f1 || f != f0) return "F with fewer derivatives"; /* gradients need not agree in the last digit: other contractions */
+    if (f != f1 || f != f0) return "F with fewer derivatives"; /* a gradient may differ in its last digit */
     for (size_t a = 0; a < nc; a++)
         if (!near(g[a], want->g[a], want->size_g[a])) return "gradient";
     for (size_t a = 0; a < nc; a++)
@@ -158,7 +158,8 @@ static void compare_shapes(const fit_powers_ops *ops, size_t n, const char *obje
             theta_at(&s, 40 + (uint32_t)n);
             plain_sums(&want, &s);
             const char *wrong = difference(ops, &s, &want);
-            cr_expect_null(wrong, "%s %s, %zu terms, floor %d, %zu rows: %s", ops->level, objective, n_terms, floor, n, wrong);
+            cr_expect_null(wrong, "%s %s, %zu terms, floor %d, %zu rows: %s", ops->level, objective, n_terms, floor, n,
+                           wrong);
             sample_free(&s);
         }
 }
@@ -272,13 +273,14 @@ Test(powers, gauss_newton_is_the_product_of_first_derivatives)
                 fit_rows row = {.n = 1, .z = {s.column[0] + i, s.column[1] + i}};
                 fit_eval_powers(&m, NULL, &q, jac, NULL, theta, &row);
                 double lift = s.k.natural ? exp(q) : 1, r = s.k.natural ? s.y[i] - lift : s.ln_y[i] - q;
-                double w = s.weight[i] * (s.k.natural ? 2 * lift * lift : fmin(1, .1 / fabs(r)) * (o == 1 && r < 0 ? 10 : 1));
+                double w = s.k.natural ? 2 * lift * lift : fmin(1, .1 / fabs(r)) * (o == 1 && r < 0 ? 10 : 1);
+                w *= s.weight[i];
                 for (size_t a = 0, at = 0; a < 5; a++)
                     for (size_t b = a; b < 5; b++, at++) want[at] += w * jac[a] * jac[b];
             }
             for (size_t at = 0; at < 15; at++)
-                cr_expect(near(h[at], want[at], fabs(want[at])), "%s %s %zu: %g, not %g", level(l)->level, objectives[o], at, h[at],
-                          want[at]);
+                cr_expect(near(h[at], want[at], fabs(want[at])), "%s %s %zu: %g, not %g", level(l)->level,
+                          objectives[o], at, h[at], want[at]);
             sample_free(&s);
         }
 }
@@ -287,7 +289,8 @@ Test(powers, gauss_newton_is_the_product_of_first_derivatives)
 
 Test(powers, extreme_points_give_a_number)
 {
-    static const double a[] = {-1e4, -1300, -760, -690, -610, 0, 610, 690, 760, 1300, 1e4, 1e300, INFINITY, -INFINITY, NAN};
+    static const double a[] = {-1e4, -1300, -760, -690,  -610,     0,         610, 690,
+                               760,  1300,  1e4,  1e300, INFINITY, -INFINITY, NAN};
     static const double p[] = {0, 1, 10, 230, 300, 900, -900, 1e200, INFINITY, NAN};
     enum { NA = sizeof a / sizeof *a, NP = sizeof p / sizeof *p };
     for (cpu_level l = 0; l <= cpu_level_detect(); l++)
@@ -301,11 +304,11 @@ Test(powers, extreme_points_give_a_number)
             cr_expect(!isnan(f) && f >= 0, "%s %g %g %g: F %g", level(l)->level, s.k.a[0], s.k.floor, s.k.p[1], f);
             for (size_t c = 0; c < s.law.n_params; c++) cr_expect(isfinite(g[c]) && isfinite(h[c]));
             plain_sums(&want, &s);
-            bool comparable = isfinite(f) && s.k.a[0] < 1e299; /* beyond, p z is lost in the rounding of one and not the other */
+            bool comparable = isfinite(f) && s.k.a[0] < 1e299; /* else p z is lost in one rounding and not the other */
             const char *wrong = comparable ? difference(level(l), &s, &want) : NULL;
             cr_expect_null(wrong, "%s %g %g %g: %s", level(l)->level, s.k.a[0], s.k.floor, s.k.p[1], wrong);
-            cr_expect(isfinite(f) == isfinite(level(0)->sum(g, h, &s.k)), "%s %g %g %g", level(l)->level, s.k.a[0], s.k.floor,
-                      s.k.p[1]);
+            cr_expect(isfinite(f) == isfinite(level(0)->sum(g, h, &s.k)), "%s %g %g %g", level(l)->level, s.k.a[0],
+                      s.k.floor, s.k.p[1]);
             sample_free(&s);
         }
 }
@@ -355,7 +358,9 @@ Test(powers, exp_and_log_are_good_to_an_ulp)
         cr_expect_gt(worst, .4, "no rounding at all?");
         worst = 0;
         for (size_t i = 0; i < N; i++)
-            x[i] = i % 3 == 0 ? exp(uniform(-690, 690, 52, i)) : i % 3 == 1 ? uniform(.9, 1.1, 53, i) : uniform(.6, 9, 54, i);
+            x[i] = i % 3 == 0   ? exp(uniform(-690, 690, 52, i))
+                   : i % 3 == 1 ? uniform(.9, 1.1, 53, i)
+                                : uniform(.6, 9, 54, i);
         level(l)->log(y, x, N);
         for (size_t i = 0; i < N; i++) worst = fmax(worst, ulps(y[i], logl(x[i])));
         cr_expect_lt(worst, 1.1, "%s log: %g ulp", level(l)->level, worst);
@@ -365,15 +370,16 @@ Test(powers, exp_and_log_are_good_to_an_ulp)
 
 Test(powers, exp_at_its_ends)
 {
-    static const double x[] = {0, -0., 1, -708, -709, -1e9, 709, 709.78271, 709.782712893384, 709.79, 1e9, INFINITY, -INFINITY, NAN};
+    static const double x[] = {0,         -0.,              1,      -708, -709,     -1e9,      709,
+                               709.78271, 709.782712893384, 709.79, 1e9,  INFINITY, -INFINITY, NAN};
     enum { N = sizeof x / sizeof *x };
     for (cpu_level l = CPU_V2; l <= cpu_level_detect(); l++) {
         double y[N], one = 1, zero;
         level(l)->exp(y, x, N);
         for (size_t i = 0; i < N; i++) {
             double want = x[i] < -708 ? 0 : exp(x[i]);
-            cr_expect(isnan(want) ? isnan(y[i]) : want == y[i] || fabs(y[i] / want - 1) < 5e-16, "%s exp(%.17g) = %g, not %g",
-                      level(l)->level, x[i], y[i], want);
+            cr_expect(isnan(want) ? isnan(y[i]) : want == y[i] || fabs(y[i] / want - 1) < 5e-16,
+                      "%s exp(%.17g) = %g, not %g", level(l)->level, x[i], y[i], want);
         }
         level(l)->log(&zero, &one, 1);
         cr_expect_eq(zero, 0);
@@ -403,8 +409,8 @@ static void compare_gram(const fit_powers_ops *ops, size_t n, size_t m, bool wei
                 double v = b == m ? 1 : s.y[i] * (k.z[b] ? exp(-k.p[b] * k.z[b][i]) : 1);
                 sum += (weighted ? s.weight[i] : 1) * u * v;
             }
-            cr_expect(near(got[a * order + b], sum, sum), "%s %zu rows, %zu vectors, (%zu, %zu): %.17g, not %.17g", ops->level, n,
-                      m, a, b, got[a * order + b], sum);
+            cr_expect(near(got[a * order + b], sum, sum), "%s %zu rows, %zu vectors, (%zu, %zu): %.17g, not %.17g",
+                      ops->level, n, m, a, b, got[a * order + b], sum);
         }
     free(got), free(want), free(size);
     sample_free(&s);
