@@ -95,6 +95,8 @@ struct fit_law {
     const char *floor;                       /* the parameter that is the floor; NULL: none, or a term's */
     fit_null nulls[FIT_MAX_NULLS];           /* beside the terms; param NULL ends */
     fit_bind_fn *bind; void (*unbind)(fit_model *m); /* NULL: nothing to make ready */
+    /* From now on derivatives are asked in these parameters only [n_params]; NULL: all are computed whatever is asked. */
+    status (*narrow)(fit_model *m, const bool *free, err *e);
     /* Parameters in which the prediction is affine, jointly; NULL: the terms' amplitudes. */
     void (*linear)(const fit_model *m, bool *linear);
     fit_affine_fn *affine;                   /* with linear */

@@ -10,11 +10,12 @@
 
 /* A law whose body is a formula (fit/expr.h): compiled when it is bound, differentiated exactly. */
 #define LAW_OF_FORMULA \
-        .bind = fit_formula_bind, .unbind = fit_formula_unbind, .linear = fit_formula_linear, \
+        .bind = fit_formula_bind, .unbind = fit_formula_unbind, .narrow = fit_formula_narrow, .linear = fit_formula_linear, \
         .affine = fit_formula_affine, .eval = fit_formula_eval
 
 status fit_formula_bind(fit_model *m, const fit_data *data, err *e);
 void fit_formula_unbind(fit_model *m);
+status fit_formula_narrow(fit_model *m, const bool *free, err *e);
 void fit_formula_linear(const fit_model *m, bool *linear);
 fit_affine_fn fit_formula_affine;
 fit_eval_fn fit_formula_eval, fit_eval_powers;

@@ -40,6 +40,18 @@ status fit_formula_bind(fit_model *m, const fit_data *data, err *e)
     return ST_OK;
 }
 
+status fit_formula_narrow(fit_model *m, const bool *free, err *e)
+{
+    formula *f = m->state;
+    expr *x;
+    status s = expr_only(&x, f->x, free, e);
+    if (s) return s;
+    expr_free(f->x);
+    f->x = x;
+    m->scratch = expr_scratch(x);
+    return ST_OK;
+}
+
 void fit_formula_linear(const fit_model *m, bool *linear) { expr_linear(((const formula *)m->state)->x, linear); }
 
 static void evaluate(const formula *f, double *scratch, double *value, double *grad, double *hess, const double *natural,
@@ -61,7 +73,7 @@ void fit_formula_eval(const fit_model *m, double *scratch, double *ln_pred, doub
 {
     const fit_law *law = m->law;
     size_t p = law->n_params, n = rows->n, at = 0;
-    double natural[FIT_MAX_PARAMS], scale[FIT_MAX_PARAMS], f[FIT_BLOCK];
+    double natural[FIT_MAX_PARAMS], scale[FIT_MAX_PARAMS] = {0}, f[FIT_BLOCK];
     for (size_t j = 0; j < p; j++) {
         natural[j] = law->params[j].log ? exp(theta[j]) : theta[j];
         scale[j] = law->params[j].log ? natural[j] : 1;

@@ -123,6 +123,14 @@ static double copy_rows(fit_problem *p, const fit_data *data, const fit_opts *o)
     return lowest;
 }
 
+/* Pinned parameters need no derivatives. */
+static status narrow(fit_problem *p, err *e)
+{
+    bool wanted[FIT_MAX_PARAMS], all = true;
+    for (size_t j = 0; j < p->law->n_params; j++) all &= wanted[j] = p->slot[j] >= 0;
+    return p->law->narrow && !all ? p->law->narrow(&p->model, wanted, e) : ST_OK;
+}
+
 status fit_problem_init(fit_problem *p, const fit_data *data, const fit_opts *o, err *e)
 {
     memset(p, 0, sizeof *p);
@@ -132,14 +140,13 @@ status fit_problem_init(fit_problem *p, const fit_data *data, const fit_opts *o,
     for (size_t i = 0; i < data->n; i++) p->n += !(data->held_out && data->held_out[i]);
     status s = fit_model_init(&p->model, o->law, data, e);
     if (!s) s = allocate(p, p->n, e);
-    if (!s) s = make_work(p, e);
-    if (s) {
-        fit_problem_free(p);
-        return s;
+    if (!s) {
+        build_map(p, o, copy_rows(p, data, o));
+        find_linear(p);
+        s = narrow(p, e);
     }
-    build_map(p, o, copy_rows(p, data, o));
-    find_linear(p);
-    s = fit_problem_fuse(p, e);
+    if (!s) s = make_work(p, e);
+    if (!s) s = fit_problem_fuse(p, e);
     if (s) fit_problem_free(p);
     return s;
 }

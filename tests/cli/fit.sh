@@ -121,8 +121,28 @@ bad 2 "is an input" predict fit.json --flops 1e22 -o link.json
 echo 'd_model: 64' >base.yaml
 bad 2 "is an input" predict fit.json --flops 1e22 --config base.yaml --write-config base.yaml
 same "$(cmp runs.csv keep.csv && cmp fit.json keep.json && cat base.yaml)" "d_model: 64" "inputs"
-t "one law a fit"
-bad 2 "--law chinchilla --law power" fit runs.csv --law chinchilla --law power
+t "several laws on the same rows"
+ok fit runs.csv --law chinchilla --law power --x C --law 'E + A*N^-a + B*D^-b' --flops-rule 6N --count-rule total --bootstrap 20 -o compare.json
+has "3 laws on the same"
+has "held-out err"
+same "$(jq -r '.schema, (.ranking | length), (.fits | length), (.fits[0].law == .ranking[0].law)' compare.json | tr '\n' ' ')" "muscale.compare/1 3 3 true " "compare.json"
+bad 2 "are for one law" fit runs.csv --law chinchilla --law kaplan --fix E=1
+bad 2 "cannot be compared" fit runs.csv --law chinchilla --law lr-power --col lr=loss --flops-rule 6N
+ok fit runs.csv --law chinchilla --hold-out rolling --flops-rule 6N --count-rule total --bootstrap 50
+has "back-test: fitted up to a cut"
+t "laws typed as formulas"
+ok fit runs.csv --law 'E + A*N^-alpha + B*D^-beta' --flops-rule 6N --count-rule total --bootstrap 50 -o typed.json
+err_has "columns N, D; parameters E > 0, A > 0, alpha, B > 0, beta"
+ok predict typed.json --flops 1e21
+ok fit runs.csv --law chinchilla --flops-rule 6N --count-rule total --bootstrap 0 -o named.json
+same "$(jq '(.objective_value * 1e9 | round)' typed.json)" "$(jq '(.objective_value * 1e9 | round)' named.json)" "the same optimum"
+bad 3 "character 23" fit runs.csv --law 'E + A*N^-alpha + B*D^-'
+bad 3 "no parameter to fit" fit runs.csv --law 'N + 1'
+bad 2 "no parameter 'gamma'" fit runs.csv --law 'E + A*N^-alpha' --bound gamma=0,1
+t "two stages"
+ok fit runs.csv --law chinchilla --fix-from named.json --bootstrap 0
+err_has "5 parameters pinned"
+bad 3 "no parameter that this fit has" fit runs.csv --law kaplan --flops-rule 6N --fix-from named.json
 t "other formats are named"
 echo '[{"N": 1}]' >runs.json
 bad 3 "runs.json: no column for D" fit runs.json --law chinchilla
