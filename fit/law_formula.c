@@ -73,7 +73,7 @@ void fit_formula_eval(const fit_model *m, double *scratch, double *ln_pred, doub
 {
     const fit_law *law = m->law;
     size_t p = law->n_params, n = rows->n, at = 0;
-    double natural[FIT_MAX_PARAMS], scale[FIT_MAX_PARAMS] = {0}, f[FIT_BLOCK];
+    double natural[FIT_MAX_PARAMS] = {0}, scale[FIT_MAX_PARAMS] = {0}, f[FIT_BLOCK];
     for (size_t j = 0; j < p; j++) {
         natural[j] = law->params[j].log ? exp(theta[j]) : theta[j];
         scale[j] = law->params[j].log ? natural[j] : 1;
