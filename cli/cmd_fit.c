@@ -15,9 +15,9 @@ enum { MAX_LAWS = 16 };
 
 typedef struct args {
     const char *method, *x, *where, *objective, *solver, *starts, *count_rule, *flops_rule, *cluster, *hold_out,
-        *out, *target, *fix_from, *embedding;
-    cli_list laws, cols, fix, tie, bound, start, inputs;
-    double delta;
+        *out, *target, *fix_from, *embedding, *curve, *warmup;
+    cli_list schedules, laws, cols, fix, tie, bound, start, inputs;
+    double delta, lambda;
     int64_t bootstrap, seed, threads;
     bool list_laws, warm, profile;
 } args;
@@ -237,8 +237,20 @@ static status run_compare(fit_result *r, table *t, const args *a, const fit_inpu
 
 static status run(fit_result *r, table *t, args *a, cli *c, err *e)
 {
-    fit_input_opts in = {.cols = a->cols.items, .n_cols = a->cols.n, .where = a->where, .x = a->x, .cluster = a->cluster, .hold_out = a->hold_out,
-                         .count_rule = a->count_rule, .flops_rule = a->flops_rule, .embedding = a->embedding};
+    fit_input_opts in = {.cols = a->cols.items,
+                         .n_cols = a->cols.n,
+                         .where = a->where,
+                         .x = a->x,
+                         .cluster = a->cluster,
+                         .hold_out = a->hold_out,
+                         .count_rule = a->count_rule,
+                         .flops_rule = a->flops_rule,
+                         .embedding = a->embedding,
+                         .curve = a->curve,
+                         .warmup = a->warmup,
+                         .schedules = a->schedules.items,
+                         .n_schedules = a->schedules.n,
+                         .lambda = a->lambda};
     fit_opts o;
     status s = check_args(a, e);
     for (size_t i = 0; i < a->inputs.n && !s; i++) {
@@ -318,6 +330,11 @@ int cmd_fit(cli *c, int argc, char **argv)
         {"threads", 0, OPT_I64, &a.threads, "T", "processors to use (all); results do not depend on it"},
         {"cluster", 0, OPT_TEXT, &a.cluster, "COL", "resample groups of rows that share this column"},
         {"hold-out", 0, OPT_TEXT, &a.hold_out, "EXPR", "fit without these rows and score on them; or: largest, rolling"},
+        {"curve", 0, OPT_TEXT, &a.curve, "COL", "laws of curves: column that names a row's curve (run, else one per input)"},
+        {"schedule", 0, OPT_LIST, &a.schedules, "[NAME:]SHAPE…",
+         "laws of curves: learning rate of curve NAME or of all, as in 'cosine peak=3e-4 warmup=2000 steps=24000'"},
+        {"warmup", 0, OPT_TEXT, &a.warmup, "linear[:STEPS]|constant|none", "laws of curves: the warm-up that the logs do not show"},
+        {"lambda", 0, OPT_F64, &a.lambda, "X", "lr-anneal: decay of its momentum (0.999)"},
         {"seed", 0, OPT_I64, &a.seed, "S", "of the bootstrap and of random starts (0)"},
         {"out", 'o', OPT_TEXT, &a.out, "FIT.json", "write the fit (muscale.fit/1)"},
         {"list-laws", 0, OPT_FLAG, &a.list_laws, NULL, "print the laws and their parameters"},

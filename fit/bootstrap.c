@@ -34,6 +34,7 @@ typedef struct resampling {
     const uint32_t *cluster;
     size_t n_clusters;
     fit_end *end; /* [bootstrap] */
+    size_t *same; /* [bootstrap] the first resample with these counts, or itself; NULL: all differ */
 } resampling;
 
 /* The starts that are best for the present weights, their linear parameters set for them. Returns how many. */
@@ -69,6 +70,7 @@ static status refit_globally(fit_end *best, fit_problem *p, const resampling *x,
 static status resample(void *self, fit_problem *p, size_t b, err *e)
 {
     const resampling *x = self;
+    if (x->same && x->same[b] != b) return ST_OK;
     double *weight = malloc((p->n + 1) * sizeof *weight), *count = malloc((x->n_clusters + 1) * sizeof *count);
     fit_end *best = &x->end[b];
     status s = weight && count ? ST_OK : err_set(e, ST_NOMEM, "no memory for a resample of %zu rows", p->n);
@@ -104,22 +106,59 @@ static status used_clusters(uint32_t **out, size_t *n_clusters, const fit_data *
     return cluster && number ? ST_OK : err_set(e, ST_NOMEM, "no memory for clusters");
 }
 
+/* Few clusters make few different resamples: of three curves 10, of six 462. Each is fitted once. */
+enum { FEW_CLUSTERS = 8 };
+typedef struct drawn { unsigned char count[FEW_CLUSTERS]; size_t b; } drawn;
+
+static int by_counts(const void *a, const void *b)
+{
+    const drawn *x = a, *y = b;
+    int c = memcmp(x->count, y->count, sizeof x->count);
+    return c ? c : (x->b > y->b) - (x->b < y->b);
+}
+
+static status find_same(resampling *x, err *e)
+{
+    size_t n = x->o->bootstrap;
+    if (!x->cluster || x->n_clusters > FEW_CLUSTERS) return ST_OK;
+    drawn *d = calloc(n + 1, sizeof *d);
+    x->same = malloc((n + 1) * sizeof *x->same);
+    if (!d || !x->same) {
+        free(d);
+        return err_set(e, ST_NOMEM, "no memory for %zu resamples", n);
+    }
+    for (size_t b = 0; b < n; b++) {
+        d[b].b = b;
+        for (size_t k = 0; k < x->n_clusters; k++)
+            d[b].count[rng_below(x->n_clusters, x->o->seed, RNG_BOOTSTRAP, (uint32_t)b, k)]++;
+    }
+    qsort(d, n, sizeof *d, by_counts);
+    for (size_t i = 0; i < n; i++)
+        x->same[d[i].b] = i && !memcmp(d[i].count, d[i - 1].count, sizeof d->count) ? x->same[d[i - 1].b] : d[i].b;
+    free(d);
+    return ST_OK;
+}
+
 status fit_bootstrap(fit_result *out, fit_problem *p, const fit_data *data, const fit_opts *o, const fit_search *search,
                      const fit_start_list *starts, err *e)
 {
-    resampling x = {o, search, starts, NULL, NULL, p->n, malloc((o->bootstrap + 1) * sizeof *x.end)};
+    resampling x = {.o = o, .search = search, .starts = starts, .n_clusters = p->n, .end = malloc((o->bootstrap + 1) * sizeof *x.end)};
     uint32_t *cluster = NULL;
     size_t np = p->law->n_params;
     status s = data->cluster ? used_clusters(&cluster, &x.n_clusters, data, p->n, e) : ST_OK;
     x.cluster = cluster;
+    if (!s) s = find_same(&x, e);
     out->samples = malloc((o->bootstrap * np + 1) * sizeof *out->samples);
-    out->boot_n = o->bootstrap;
+    /* One cluster resampled is itself: no interval rather than a narrow one. */
+    out->boot_n = cluster && x.n_clusters < 2 ? 0 : o->bootstrap;
     if (!s && (!x.end || !out->samples)) s = err_set(e, ST_NOMEM, "no memory for %zu resamples", o->bootstrap);
-    if (!s && !o->warm) s = fit_screen_make(&x.screen, p, starts, e);
-    if (!s) s = fit_in_parallel(p, o->bootstrap, fit_threads(o->solver, o->threads), resample, &x, e);
-    for (size_t b = 0; b < o->bootstrap && !s; b++)
+    if (!s && !o->warm && out->boot_n) s = fit_screen_make(&x.screen, p, starts, e);
+    if (!s) s = fit_in_parallel(p, out->boot_n, fit_threads(o->solver, o->threads), resample, &x, e);
+    for (size_t b = 0; b < out->boot_n && !s && x.same; b++) x.end[b] = x.end[x.same[b]]; /* same[b] <= b */
+    for (size_t b = 0; b < out->boot_n && !s; b++)
         if (x.end[b].ok) fit_problem_natural(p, out->samples + np * out->boot_ok++, x.end[b].phi);
     fit_screen_free(x.screen);
+    free(x.same);
     free(x.end);
     free(cluster);
     return s;

@@ -90,6 +90,7 @@ struct fit_law {
     size_t n_cols;
     const char *cols[FIT_MAX_COLS];          /* canonical columns; "x": the one named by --x */
     bool zero_ok[FIT_MAX_COLS];              /* columns in which 0 is a value */
+    bool curves;                             /* of whole curves: needs fit_data.runs */
     size_t n_terms;
     fit_term terms[FIT_MAX_TERMS];
     const char *floor;                       /* the parameter that is the floor; NULL: none, or a term's */
@@ -200,6 +201,7 @@ typedef struct fit_data {
     size_t n_more; fit_column more[FIT_MAX_COLS];
     bool *held_out;                          /* NULL: none */
     uint32_t *cluster;                       /* NULL: every row its own */
+    struct fit_runs *runs;                   /* laws of whole curves: run and schedule of each row (fit/curve.h); else NULL */
     char x_name[TABLE_NAME_MAX];                 /* "" when the law names its columns */
     char count_rule[FIT_NAME], flops_rule[FIT_NAME]; /* "unstated" */
     char cluster_name[TABLE_NAME_MAX];
@@ -216,6 +218,12 @@ typedef struct fit_input_opts {
     bool x_optional;                         /* x is for those laws that have a free variable */
     bool again;                              /* the table has been through this: columns are named, nothing is said */
     const char *embedding;                   /* "VOCAB,ASPECT": added to N; "-VOCAB,ASPECT": taken out; NULL: N as it is */
+    /* Laws of whole curves. curve: the column that names a row's curve (NULL: `run` if there is one, else each input is a
+     * curve); warmup: linear, linear:STEPS, constant, none (NULL: linear, and the verdict says that it was assumed);
+     * schedules: "NAME:SHAPE KEY=VALUE ..." or, for all, "SHAPE ..." (fit/curve.h); lambda 0: the paper's. */
+    const char *curve, *warmup;
+    const char *const *schedules; size_t n_schedules;
+    double lambda;
 } fit_input_opts;
 
 /* Selects, names, derives and checks columns; the table keeps only the rows used. `say` (may be NULL) gets one line for

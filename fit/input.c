@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fit/convert.h"
+#include "fit/curve.h"
 #include "fit/input.h"
 
 static void count_dropped(fit_data *d, const char *why, size_t n)
@@ -258,12 +259,13 @@ static status take_clusters(fit_data *d, const table *t, const char *name, err *
 
 double fit_data_size(const fit_data *d, size_t i)
 {
+    if (d->runs) return (double)d->runs->schedule[d->runs->run[i]].n_steps;
     if (d->C && isfinite(d->C[i])) return d->C[i];
     if (d->x) return d->x[i];
     return (d->N ? d->N[i] : 1) * (d->D ? d->D[i] : 1);
 }
 
-/* "largest": rows whose compute (else x) is more than half of the largest. */
+/* "largest": rows whose compute (else x; of curves their length) is more than half of the largest. */
 static status hold_out(fit_data *d, const table *t, const char *expr, err *e)
 {
     d->held_out = calloc(d->n + 1, sizeof *d->held_out);
@@ -363,7 +365,8 @@ static status fill(fit_data *d, const table *t, const wanted *w, const fit_input
     if (!s && !d->N) take_optional(&d->N, t, "N");
     if (!s && !d->D) take_optional(&d->D, t, "D");
     if (!s && !d->C) take_optional(&d->C, t, "C");
-    if (!s && o->cluster) s = take_clusters(d, t, o->cluster, e);
+    if (!s && d->runs) s = fit_runs_take(d->runs, t, e);
+    if (!s && (o->cluster || d->runs)) s = take_clusters(d, t, o->cluster ? o->cluster : "curve", e); /* T7 of doc/laws.md */
     if (!s && o->hold_out) s = hold_out(d, t, o->hold_out, e);
     if (s) return s;
     d->inputs = malloc((t->n_sources + 1) * sizeof *d->inputs);
@@ -445,6 +448,7 @@ status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_op
                      : "",
                  e);
     if (!s) s = need(t, w.target, &ignored, "", e);
+    if (!s && law && law->curves) s = fit_runs_read(&out->runs, t, o, &tl, e);
     bool *keep = s ? NULL : malloc((t->n_rows + 1) * sizeof *keep);
     if (!s && !keep) s = err_set(e, ST_NOMEM, "no memory for %zu rows", t->n_rows);
     if (!s) s = drop_unfinished(out, t, keep, &tl);
@@ -455,6 +459,12 @@ status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_op
         else count_dropped(out, "where", rows - kept);
     }
     if (!s) s = drop_rows(out, t, keep, &w, &tl, e);
+    if (!s && out->runs) {
+        size_t warming, beyond;
+        s = fit_runs_drop(out->runs, t, keep, &warming, &beyond, e);
+        count_dropped(out, "in the warm-up", warming);
+        count_dropped(out, "beyond the schedule", beyond);
+    }
     free(keep);
     if (!s) s = fill(out, t, &w, o, e);
     if (s) return s;

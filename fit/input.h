@@ -11,4 +11,12 @@ bool fit_from_store(const table *t);
 void fit_list_columns(char *out, size_t size, const table *t);
 /* Copies column `from` under the name `name`; words are kept as words. */
 status fit_alias(table *t, const char *name, const char *from, err *e);
+
+/* Laws of whole curves (fit/curve_input.c): runs and schedules from all rows, before any is dropped; adds the columns
+ * "curve" (names) and "curve_index". *out is to be freed also after an error. */
+status fit_runs_read(struct fit_runs **out, table *t, const fit_input_opts *o, const fit_teller *tl, err *e);
+/* Drops rows of the warm-up and beyond the schedule's end. keep[n_rows] is scratch. */
+status fit_runs_drop(const struct fit_runs *r, table *t, bool *keep, size_t *warming, size_t *beyond, err *e);
+/* Fills run and step of the rows that are left. */
+status fit_runs_take(struct fit_runs *r, const table *t, err *e);
 #endif

@@ -12,7 +12,8 @@
 const fit_law *const fit_laws[] = {
     &fit_law_chinchilla, &fit_law_power,     &fit_law_kaplan,    &fit_law_data_constrained, &fit_law_overtraining,
     &fit_law_filtering,  &fit_law_precision, &fit_law_ptq,       &fit_law_sparsity,         &fit_law_downstream,
-    &fit_law_lr_power,   &fit_law_lr_power_x, &fit_law_batch_power, &fit_law_batch_power_x};
+    &fit_law_lr_power,   &fit_law_lr_power_x, &fit_law_batch_power, &fit_law_batch_power_x,
+    &fit_law_anneal,     &fit_law_multi_power};
 const size_t fit_n_laws = sizeof fit_laws / sizeof *fit_laws;
 
 const fit_law *fit_law_find(const char *name, err *e)

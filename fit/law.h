@@ -25,4 +25,5 @@ extern const fit_law fit_law_kaplan, fit_law_data_constrained, fit_law_overtrain
 extern const fit_law fit_law_filtering;                                                               /* law_filtering.c */
 extern const fit_law fit_law_lr_power, fit_law_lr_power_x, fit_law_batch_power, fit_law_batch_power_x; /* law_hyper.c */
 extern const fit_law fit_law_precision, fit_law_ptq, fit_law_sparsity;                                /* law_number.c */
+extern const fit_law fit_law_anneal, fit_law_multi_power;                                             /* law_curves.c */
 #endif

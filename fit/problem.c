@@ -287,13 +287,22 @@ static void to_phi(const fit_problem *p, double *grad, double *hess, const doubl
         }
 }
 
+static bool all_zero(const double *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (x[i] != 0) return false;
+    return true;
+}
+
 /* Any law, block by block: F, g and h in the law's coordinates. */
 static double add_blocks(fit_problem *p, const double *theta, double *g, double *h)
 {
     double *r = work_at(p, W_R), *f = work_at(p, W_F), *psi = work_at(p, W_PSI), *curv = work_at(p, W_CURV), total = 0;
     for (size_t at = 0, n; at < p->n; at += n) {
         double sum = 0;
-        n = predict_block(p, theta, at, g != NULL, h && !p->gauss);
+        n = p->n - at < FIT_BLOCK ? p->n - at : FIT_BLOCK;
+        if (p->weight && all_zero(p->weight + at, n)) continue; /* runs that a resample leaves out: whole curves */
+        predict_block(p, theta, at, g != NULL, h && !p->gauss);
         p->objective->rho(f, psi, curv, r, p->delta, n);
         for (size_t i = 0; i < n && p->gauss; i++) /* a row beyond delta: the parabola through 0 with the same slope */
             if (r[i] != 0) curv[i] = psi[i] / r[i];

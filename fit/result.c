@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fit/curve.h"
 #include "fit/run.h"
 
 const double *fit_data_column(const fit_data *d, const char *name)
@@ -27,6 +28,7 @@ void fit_data_free(fit_data *d)
     for (size_t k = 0; k < d->n_more; k++) free(d->more[k].x);
     free(d->held_out);
     free(d->cluster);
+    fit_runs_free(d->runs);
     free(d->inputs);
     memset(d, 0, sizeof *d);
 }

@@ -1,4 +1,5 @@
 /* A parametric fit from rows to verdict. */
+#include "fit/curve.h"
 #include "fit/likelihood.h"
 #include "fit/run.h"
 
@@ -139,6 +140,10 @@ status fit_run(fit_result *out, const fit_data *data, const fit_opts *o, err *e)
     if (!s && p.n > p.n_free) s = fit_and_look(out, &ev, &p, data, o, e); /* fewer rows determine nothing at all */
     if (!s && o->rolling) s = fit_backtest(out, data, o, e);
     if (!s) fit_judge(out, o->law, &ev);
+    if (!s && o->law->curves) {
+        fit_judge_runs(out, data->runs);
+        out->extra = fit_runs_json(data->runs);
+    }
     fit_problem_free(&p);
     return s;
 }

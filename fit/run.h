@@ -33,6 +33,8 @@ void fit_intervals(fit_result *r, const fit_law *law);
 void fit_percentiles(fit_estimate *out, double *values, size_t n); /* sorts values */
 
 void fit_judge(fit_result *r, const fit_law *law, const fit_evidence *ev);
+struct fit_runs;
+void fit_judge_runs(fit_result *r, const struct fit_runs *runs); /* laws of whole curves */
 void fit_judge_conventions(fit_result *r, bool uses_n, bool uses_c);
 
 /* Common ends. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fit/curve.h"
 #include "fit/run.h"
 
 /* Share of the variance of ln D that ln N leaves unexplained. Below it all runs lie on one line of the (ln N, ln D)
@@ -283,6 +284,19 @@ void fit_judge_conventions(fit_result *r, bool uses_n, bool uses_c)
     if (uses_c && !strcmp(r->flops_rule, "unstated"))
         fit_trust_add(&r->trust, FIT_WARN, "convention_unstated", NAN,
                       "which FLOPs does C count? State --flops-rule 6N, exact or given");
+}
+
+void fit_judge_runs(fit_result *r, const fit_runs *runs)
+{
+    static const char *const taken[] = {"a straight rise from 0", "steps at the peak", "not there"};
+    if (runs->assumed)
+        fit_trust_add(&r->trust, FIT_WARN, "convention_unstated", NAN,
+                      "the warm-up before the first logged step was taken as %s: state --warmup linear, constant or none; "
+                      "alpha and A depend on it",
+                      taken[runs->warmup]);
+    if (runs->n_schedules < 2)
+        fit_trust_add(&r->trust, FIT_WARN, "flat_direction", 1,
+                      "one curve: its points move together, so no interval can be given; add runs under other schedules");
 }
 
 static bool law_uses(const fit_result *r, const fit_law *law, const char *column)
