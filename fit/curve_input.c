@@ -174,8 +174,23 @@ static status order_samples(sample *s, size_t *n, const table *t, err *e)
     return ST_OK;
 }
 
+/* Flat, a change of a tenth of the peak, flat again: a step whose place the log does not tell. */
+static void tell_jumps(const char *name, const double *step, const double *lr, size_t n, const fit_teller *tl)
+{
+    static const double TENTH = .1;
+    double peak = 0;
+    for (size_t i = 0; i < n; i++) peak = fmax(peak, lr[i]);
+    for (size_t i = 1; i + 2 < n; i++) {
+        if (step[i + 1] - step[i] < 2 || lr[i - 1] != lr[i] || lr[i + 1] != lr[i + 2]) continue;
+        if (fabs(lr[i + 1] - lr[i]) > TENTH * peak)
+            fit_tell(tl, 0, "%s: the learning rate jumps from %g to %g between steps %.0f and %.0f: taken as a ramp, which "
+                            "moves the parameters; state it with --schedule '%s:two-stage ...'",
+                     name, lr[i], lr[i + 1], step[i], step[i + 1], name);
+    }
+}
+
 static status sampled(fit_schedule *out, sample *s, size_t n, const table *t, const fit_runs *r, const char *name,
-                      size_t warmup_steps, double *gap, err *e)
+                      size_t warmup_steps, double *gap, const fit_teller *tl, err *e)
 {
     status st = order_samples(s, &n, t, e);
     if (st) return st;
@@ -188,6 +203,7 @@ static status sampled(fit_schedule *out, sample *s, size_t n, const table *t, co
     }
     st = fit_schedule_sampled(out, step, lr, n, r->warmup, warmup_steps, e);
     if (st) err_prefix(e, "curve %s", name);
+    else tell_jumps(name, step, lr, n, tl);
     free(step);
     return st;
 }
@@ -195,7 +211,7 @@ static status sampled(fit_schedule *out, sample *s, size_t n, const table *t, co
 typedef struct logged { size_t n; double gap, first; } logged; /* what was taken from logs */
 
 static status one_schedule(fit_runs *r, size_t k, const table *t, const double *run, const fit_input_opts *o,
-                           size_t warmup_steps, sample *room, logged *log, err *e)
+                           size_t warmup_steps, sample *room, logged *log, const fit_teller *tl, err *e)
 {
     fit_run_about *about = &r->about[k];
     const char *text = stated_schedule(o, about->name);
@@ -215,7 +231,7 @@ static status one_schedule(fit_runs *r, size_t k, const table *t, const double *
     if (!s) s = table_number_col(t, "lr", &lr, e);
     for (size_t i = 0; i < t->n_rows && !s; i++)
         if (run[i] == (double)k && !isnan(lr[i]) && !isnan(step[i])) room[n++] = (sample){step[i], lr[i], i};
-    if (!s) s = sampled(&r->schedule[k], room, n, t, r, about->name, warmup_steps, &log->gap, e);
+    if (!s) s = sampled(&r->schedule[k], room, n, t, r, about->name, warmup_steps, &log->gap, tl, e);
     if (s) return s;
     log->n++;
     if (room[0].step > 0) {
@@ -248,7 +264,7 @@ static status all_schedules(fit_runs *r, const table *t, const table_column *by,
     if (!s && r->lambda >= 1) s = err_set(e, ST_USAGE, "lambda %g: it must lie below 1", r->lambda);
     if (!s) s = parse_warmup(&r->warmup, &warmup_steps, o->warmup, e);
     if (!s) s = check_stated(o, r, e);
-    for (size_t k = 0; k < r->n_schedules && !s; k++) s = one_schedule(r, k, t, run, o, warmup_steps, room, &log, e);
+    for (size_t k = 0; k < r->n_schedules && !s; k++) s = one_schedule(r, k, t, run, o, warmup_steps, room, &log, tl, e);
     free(room);
     if (!s) tell_schedules(r, &log, by, tl);
     return s;

@@ -158,6 +158,25 @@ Test(curve_input, repeated_steps_with_one_learning_rate)
     fit_data_free(&d);
 }
 
+/* A step of the learning rate between two logged steps is said; a line or a step logged on both sides is not. */
+Test(curve_input, jumps_are_said)
+{
+    static const struct { const char *csv; bool said; } rows[] = {
+        {"step,lr,loss\n0,.4,5\n10,.4,5\n20,.2,4\n30,.2,4\n", true},
+        {"step,lr,loss\n0,.4,5\n19,.4,5\n20,.2,4\n30,.2,4\n", false},
+        {"step,lr,loss\n0,.4,5\n10,.4,5\n20,.2,4\n30,.1,4\n", false},
+    };
+    for (size_t i = 0; i < 3; i++) {
+        fit_data d;
+        log_of l;
+        err e = {0};
+        cr_assert_eq(read_files(&d, &l, &rows[i].csv, 1, &(fit_input_opts){0}, &e), ST_OK, "%s", e.msg);
+        cr_assert_eq(strstr(l.text, "a: the learning rate jumps from 0.4 to 0.2 between steps 10 and 20") != NULL,
+                     rows[i].said, "%zu: %s", i, l.text);
+        fit_data_free(&d);
+    }
+}
+
 /* --- fits --------------------------------------------------------------------------------------------------------- */
 
 /* The authors' training schedules at a tenth of the length and ten times the learning rate: S1 is as there. */

@@ -280,7 +280,8 @@ Test(curves, m3_own_fits)
         cr_assert_leq(r.objective_value, sizes[q].f);
         cr_assert_leq(r.objective_value, sizes[q].reached, "%.12g", r.objective_value);
         cr_assert_float_eq(objective_at(&d, mpl, own) / r.objective_value, 1, 1e-9);
-        cr_assert_geq(r.n_reached, 30);
+        cr_assert_geq(r.n_reached, r.n_starts / 4); /* the search leaves starts that cannot win */
+        cr_assert_eq(r.n_rejected, 0);
         cr_assert_eq(r.n_basins, 1);
         cr_assert_eq(r.trust.verdict, FIT_OK, "%s", r.trust.n ? r.trust.reasons[0].message : "");
         printf("%3d M  %.9f  %.12f  %.5f              %.5f  %zu of %zu\n", sizes[q].millions, sizes[q].f, r.objective_value,
