@@ -220,8 +220,10 @@ done:
 static status run_compare(fit_result *r, table *t, const args *a, const fit_input_opts *given, cli *c, err *e)
 {
     fit_input_opts in = *given;
+    struct fit_runs *runs = NULL;
     status s = ST_OK;
     in.x_optional = true;
+    in.runs = &runs;
     if (!in.hold_out) {
         in.hold_out = "rolling";
         cli_note(c, "ranked by a back-test over compute scales (--hold-out rolling; or EXPR, largest)");
@@ -232,6 +234,7 @@ static status run_compare(fit_result *r, table *t, const args *a, const fit_inpu
         if (!s && strcmp(r[i].points.target, r[0].points.target))
             s = err_set(e, ST_USAGE, "law %s predicts %s, law %s predicts %s: they cannot be compared", r[0].law, r[0].points.target, r[i].law, r[i].points.target);
     }
+    fit_runs_free(runs);
     return s;
 }
 

@@ -17,6 +17,32 @@ void fit_runs_free(fit_runs *r)
     free(r);
 }
 
+status fit_runs_copy(fit_runs **out, const fit_runs *from, err *e)
+{
+    size_t n = from->n_schedules;
+    fit_runs *r = *out = calloc(1, sizeof *r);
+    if (!r) goto nomem;
+    *r = *from;
+    r->run = r->step = NULL;
+    r->schedule = calloc(n + 1, sizeof *r->schedule);
+    r->about = calloc(n + 1, sizeof *r->about);
+    if (!r->schedule || !r->about) goto nomem;
+    if (from->about) memcpy(r->about, from->about, n * sizeof *r->about);
+    for (size_t k = 0; k < n; k++) {
+        const fit_schedule *s = &from->schedule[k];
+        fit_schedule *to = &r->schedule[k];
+        *to = *s;
+        to->lr = malloc((s->n_steps + 1) * sizeof *to->lr);
+        to->s1 = malloc((s->n_steps + 1) * sizeof *to->s1);
+        if (!to->lr || !to->s1) goto nomem;
+        memcpy(to->lr, s->lr, s->n_steps * sizeof *to->lr);
+        memcpy(to->s1, s->s1, s->n_steps * sizeof *to->s1);
+    }
+    return ST_OK;
+nomem:
+    return err_set(e, ST_NOMEM, "no memory for %zu schedules", n);
+}
+
 void fit_curves_free(fit_curves *c)
 {
     free(c->ln_s1);
@@ -65,10 +91,10 @@ status fit_curves_init(fit_curves *out, const fit_runs *runs, size_t n, double l
 {
     memset(out, 0, sizeof *out);
     out->n = n;
-    out->level = fit_curve_level();
     out->ln_s1 = malloc((n + 1) * sizeof *out->ln_s1);
     out->s2 = malloc((n + 1) * sizeof *out->s2);
     status s = out->ln_s1 && out->s2 ? ST_OK : err_set(e, ST_NOMEM, "no memory for %zu rows", n);
+    if (!s) s = cpu_level_chosen(&out->level, e);
     if (!s) s = take_s1(out, runs, e);
     if (!s) s = take_s2(out, runs, lambda, e);
     if (!s && drops) s = fit_curves_nodes(out, runs, e);

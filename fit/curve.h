@@ -10,6 +10,7 @@
  * fit. doc/laws.md tells the user. Private to fit/. */
 #ifndef FIT_CURVE_H
 #define FIT_CURVE_H
+#include "base/cpu_level.h"
 #include "fit/fit.h"
 
 /* --- schedules ------------------------------------------------------------------------------------------------ */
@@ -98,7 +99,7 @@ typedef struct fit_runs {
     double lambda;               /* of S2; the paper's .999 is FIT_LAMBDA */
 } fit_runs;
 #define FIT_LAMBDA .999
-void fit_runs_free(fit_runs *r); /* NULL is accepted */
+status fit_runs_copy(fit_runs **out, const fit_runs *from, err *e); /* without the rows */
 json_t *fit_runs_json(const fit_runs *r); /* {"schedules": ...}, stored with the fit; NULL on no memory */
 
 typedef struct fit_curves {
@@ -107,7 +108,7 @@ typedef struct fit_curves {
     fit_nodes nodes;             /* of all schedules */
     fit_node_row *row;           /* [n] */
     uint32_t *run; size_t n_run, cap_run; /* first node of each run of nodes */
-    int level;                   /* of the arithmetic */
+    cpu_level level;             /* of the arithmetic */
 } fit_curves;
 
 /* From n rows; runs is not needed afterwards. drops: with the nodes of H, for multi-power. ST_INPUT: a step beyond its
@@ -119,11 +120,10 @@ status fit_curves_nodes(fit_curves *c, const fit_runs *runs, err *e); /* a part 
 /* h[FIT_N_H] (only h[FIT_H] unless `all`) of one row; v = ln C. Interpolation is good to 1e-12 of the sum of |drops|
  * (tests/fit/test_curve.c). Pure. */
 void fit_curves_h(double *h, const fit_curves *c, size_t row, double v, double beta, double gamma, bool all);
-/* The arithmetic of it: adds up n nodes, n a multiple of 8; s = S_k. level: 0 (any machine) to fit_curve_level(), what this
- * one can do: vectors of 2, 4 (x86-64-v3) and 8 (x86-64-v4) doubles. Levels differ in the last digits. */
-int fit_curve_level(void);
+/* The arithmetic of it: adds up n nodes, n a multiple of 8; s = S_k. Vectors of 2, 4 (x86-64-v3) or 8 (x86-64-v4) doubles:
+ * levels differ in the last digits. */
 void fit_curve_sum(double *h, const double *weight, const double *t, const double *s, size_t n, double v, double beta,
-                   double gamma, bool all, int level);
+                   double gamma, bool all, cpu_level level);
 
 /* --- laws ------------------------------------------------------------------------------------------------------ */
 

@@ -272,6 +272,7 @@ static status all_schedules(fit_runs *r, const table *t, const table_column *by,
 
 status fit_runs_read(fit_runs **out, table *t, const fit_input_opts *o, const fit_teller *tl, err *e)
 {
+    if (o->runs && *o->runs) return fit_runs_copy(out, *o->runs, e); /* the columns stand in the table since then */
     const table_column *by;
     fit_runs *r = *out = calloc(1, sizeof *r);
     double *run = malloc((t->n_rows + 1) * sizeof *run);
@@ -288,6 +289,7 @@ status fit_runs_read(fit_runs **out, table *t, const fit_input_opts *o, const fi
     if (!s) name_runs(r, t, by, first);
     if (!s) s = all_schedules(r, t, by, run, o, tl, e);
     if (!s) s = add_columns(t, r, by, run, e);
+    if (!s && o->runs) s = fit_runs_copy(o->runs, r, e);
     free(run);
     free(first);
     return s;

@@ -224,6 +224,8 @@ typedef struct fit_input_opts {
     const char *curve, *warmup;
     const char *const *schedules; size_t n_schedules;
     double lambda;
+    struct fit_runs **runs;                  /* NULL, or where schedules are kept between passes over one table (`again`): rows
+                                              * that one pass drops still tell the learning rate. For fit_runs_free */
 } fit_input_opts;
 
 /* Selects, names, derives and checks columns; the table keeps only the rows used. `say` (may be NULL) gets one line for
@@ -233,6 +235,7 @@ typedef void fit_say_fn(void *who, int level, const char *line);
 status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_opts *o, fit_say_fn *say, void *who,
                  err *e);
 void fit_data_free(fit_data *d);
+void fit_runs_free(struct fit_runs *r); /* NULL is accepted */
 const double *fit_data_column(const fit_data *d, const char *name); /* NULL when absent */
 double fit_data_size(const fit_data *d, size_t row); /* C, else x, else N D: the scale of a run */
 /* Names that a formula may use as columns: canonical ones, those of --col and of the table. Borrowed from t and o; *names is

@@ -295,7 +295,7 @@ Test(sum, a_row_reads_few_nodes)
 }
 
 /* Own exponential and logarithm over the whole range that a search may reach, one node at a time. */
-static void check_arithmetic(int level)
+static void check_arithmetic(cpu_level level)
 {
     for (int i = 0; i < 400; i++) {
         double w[16] = {0}, t[16] = {0}, s[16] = {0}, h[FIT_N_H] = {0}, value[FIT_N_H] = {0};
@@ -331,7 +331,7 @@ static void check_arithmetic(int level)
 
 Test(sum, arithmetic_agrees_with_libm)
 {
-    for (int level = 0; level <= fit_curve_level(); level++) check_arithmetic(level);
+    for (int level = CPU_GENERIC; level <= (int)cpu_level_detect(); level++) check_arithmetic((cpu_level)level);
 }
 
 /* --- laws ------------------------------------------------------------------------------------------------------- */

@@ -146,6 +146,36 @@ Test(curve_input, refusals)
     }
 }
 
+/* A second pass over a table (laws compared) has fewer rows; the schedule is still that of all of them. */
+Test(curve_input, schedules_survive_a_second_pass)
+{
+    char path[] = "/tmp/muscale-test-XXXXXX";
+    static const char csv[] = "step,lr,loss\n0,.1,9\n3,.4,8\n20,.4,5\n40,.2,\n60,.1,3\n";
+    table t = {0};
+    err e = {0};
+    fit_data first, second;
+    fit_runs *kept = NULL;
+    fit_input_opts o = {.runs = &kept};
+    int fd = mkstemp(path);
+    cr_assert_eq(io_write_all(fd, csv, strlen(csv), path, &e), ST_OK);
+    close(fd);
+    cr_assert_eq(table_read(&t, path, &e), ST_OK, "%s", e.msg);
+    unlink(path);
+    cr_assert_eq(fit_input(&first, &t, fit_law_find("lr-anneal", NULL), &o, NULL, NULL, &e), ST_OK, "%s", e.msg);
+    o.again = true;
+    cr_assert_eq(fit_input(&second, &t, fit_law_find("multi-power", NULL), &o, NULL, NULL, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(first.n, 2);
+    cr_assert_eq(second.n, 2);
+    cr_assert_float_eq(second.runs->schedule[0].lr[40], .2, 1e-15); /* logged in a row without a loss */
+    cr_assert_eq(second.runs->schedule[0].warmup, 4);               /* in rows of the warm-up */
+    cr_assert_float_eq(second.runs->schedule[0].s1[60], first.runs->schedule[0].s1[60], 1e-15);
+    cr_assert_eq(second.runs->step[1], 60);
+    fit_data_free(&first);
+    fit_data_free(&second);
+    fit_runs_free(kept);
+    table_free(&t);
+}
+
 /* Rows of training and validation at the same step share its learning rate. */
 Test(curve_input, repeated_steps_with_one_learning_rate)
 {
