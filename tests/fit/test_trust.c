@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
-#include "tests/fit/synthetic.h"
+#include "tests/fit/designs.h"
 
 static void run_law(fit_result *r, fit_data *d, const char *law, size_t bootstrap)
 {
@@ -186,5 +186,69 @@ Test(trust, permuted_losses_are_never_ok)
         run_law(&r, &d, seed % 3 == 2 ? "power" : "chinchilla", 60);
         cr_assert_neq(r.trust.verdict, FIT_OK, "seed %d", (int)seed);
         end(&r, &d);
+    }
+}
+
+/* --- laws typed by the user ------------------------------------------------------------------------ */
+
+static void fit_typed(fit_result *r, const char *formula, const fit_data *d, fit_law **law)
+{
+    const char *cols[] = {"N", "D"};
+    err e = {0};
+    cr_assert_eq(fit_law_typed(law, formula, cols, 2, &e), ST_OK, "%s", e.msg);
+    fit_opts o = fit_opts_default(*law);
+    o.bootstrap = 100;
+    cr_assert_eq(fit_run(r, d, &o, &e), ST_OK, "%s", e.msg);
+}
+
+Test(trust, typed_laws_are_judged_like_the_others)
+{
+    static const struct { const char *formula, *code; fit_verdict verdict; const char *says; } rows[] = {
+        {"E + A*N^-alpha + B*D^-beta", NULL, FIT_OK, NULL},
+        {"E + A*N^-alpha + F*N^-alpha + B*D^-beta", "not_separable", FIT_REFUSE, "A and F"},            /* one direction */
+        {"E + A*N^-alpha + B*D^-beta + F*N^-2*D^-2", "not_separable", FIT_REFUSE, "F"},                 /* does not show */
+        {"E - A*log(N) + B*D^-beta", NULL, FIT_OK, NULL},                                               /* a sign written out */
+        {"E + A*log(N) + B*D^-beta", "not_separable", FIT_REFUSE, "--bound"},                           /* the wrong one */
+    };
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        fit_data d;
+        fit_result r;
+        fit_law *law;
+        bool said = !rows[k].says;
+        grid_data(&d, &plain_truth, 6, 6, 2.5, .002, 9);
+        if (strstr(rows[k].formula, "log(N)"))
+            for (size_t i = 0; i < d.n; i++) d.y[i] = (4.1 - .07 * log(d.N[i]) + 1287.3 * pow(d.D[i], -.3617)) * exp(.002 * rng_normal(4, RNG_TEST, 31, i));
+        fit_typed(&r, rows[k].formula, &d, &law);
+        cr_assert_eq(r.trust.verdict, rows[k].verdict, "%s: %s, %s", rows[k].formula, fit_verdict_name(r.trust.verdict),
+                     r.trust.n ? r.trust.reasons[0].message : "");
+        if (rows[k].code) cr_assert(has_reason(&r, rows[k].code), "%s", rows[k].formula);
+        for (size_t i = 0; i < r.trust.n && rows[k].says; i++) said |= strstr(r.trust.reasons[i].message, rows[k].says) != NULL;
+        cr_assert(said, "%s: %s", rows[k].formula, r.trust.n ? r.trust.reasons[0].message : "");
+        fit_result_free(&r);
+        fit_data_free(&d);
+        fit_law_typed_free(law);
+    }
+}
+
+/* A half-life that the data cannot show (no repetition, or repetition that costs nothing) is refused by its null; with repetition that
+ * shows, it is not. */
+Test(trust, a_null_of_the_law_is_tested)
+{
+    for (int shows = 0; shows < 2; shows++) {
+        const design *q = design_of("data-constrained");
+        const double v[7] = {1.8, 500, 1400, .35, .36, shows ? 9 : 1e10, 6};
+        fit_data d;
+        fit_result r;
+        err e = {0};
+        design_data(&d, q, v, .004, 6);
+        fit_opts o = fit_opts_default(fit_law_find("data-constrained", NULL));
+        o.bootstrap = 60;
+        cr_assert_eq(fit_run(&r, &d, &o, &e), ST_OK, "%s", e.msg);
+        bool refused = false;
+        for (size_t i = 0; i < r.trust.n; i++) refused |= strstr(r.trust.reasons[i].message, "R_D_star is not shown") != NULL;
+        cr_assert_eq(refused, !shows);
+        cr_assert_eq(isnan(r.params[5].value), !shows);
+        fit_result_free(&r);
+        fit_data_free(&d);
     }
 }
