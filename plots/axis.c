@@ -98,6 +98,19 @@ const char *axis_count(char *buf, double x)
     return buf;
 }
 
+const char *axis_short(char *buf, double x, int digits)
+{
+    char word[AXIS_WORD];
+    double size = fabs(x);
+    if (size >= 1e6 || (size > 0 && size < 1e-4)) axis_power(word, size, digits);
+    else {
+        int before_point = size >= 1 ? (int)log10(size) + 1 : 1;
+        snprintf(word, sizeof word, "%.*g", digits > before_point ? digits : before_point, size);
+    }
+    snprintf(buf, AXIS_WORD, "%s%.40s", x < 0 ? "−" : "", word);
+    return buf;
+}
+
 const char *axis_pow2(char *buf, int exponent)
 {
     char sup[24];
@@ -131,12 +144,12 @@ static void plain(char *buf, double x, double step)
 static void even(tics *t, const axis *a, int most)
 {
     static const double nice[] = {1, 2, 2.5, 5, 10};
-    double raw = (a->hi - a->lo) / most, unit = pow(10, floor(log10(raw))), step = 10 * unit;
-    for (int i = 0; i < 5; i++)
-        if (nice[i] * unit >= raw * (1 - 1e-9)) {
-            step = nice[i] * unit;
-            break;
-        }
+    double raw = (a->hi - a->lo) / most, unit = pow(10, floor(log10(raw))), step;
+    int i = 0;
+    while (i < 4 && nice[i] * unit < raw * (1 - 1e-9)) i++;
+    step = nice[i] * unit;
+    if (floor(a->hi / step) - ceil(a->lo / step) < 1) /* one label says nothing */
+        step = i ? nice[i - 1] * unit : unit / 2;
     for (double k = ceil(a->lo / step - 1e-9) + 0.0; k * step <= a->hi * (1 + 1e-12) + 1e-9 * step && t->n < MAX_TICS; k++) {
         char word[AXIS_WORD];
         if (a->words == WORDS_POWER && fabs(k * step) >= 1e4) axis_power(word, k * step, 3);
@@ -204,6 +217,8 @@ void axis_tics(text *out, const char *which, const axis *a, double px, bool acro
     else if (a->scale == AXIS_LOG10 && a->hi / a->lo > 7) decades(&t, a, most);
     else even(&t, a, most);
     text_add(out, "set %stics (", which);
+    for (int i = 0; i < t.n && a->inner && across; i++)
+        if (fabs(axis_at(a, t.x[i]) - 0.5) > 0.5 - 0.28 * each / px) t.word[i][0] = 0;
     for (int i = 0; i < t.n; i++) /* a tic's text is a format for gnuplot; ours holds no % */
         text_add(out, "%s\"%s\" %.12g%s", i ? ", " : "", a->bare ? "" : t.word[i], t.x[i], t.minor[i] ? " 1" : "");
     text_put(out, ")\n");

@@ -21,6 +21,7 @@ typedef struct axis {
     double lo, hi;
     const char *label; /* with its unit; NULL = none */
     const char *tics;  /* the inside of `set xtics (...)` where the values are names; NULL = made from the range */
+    bool inner;        /* no labels close to the ends, where the next panel's stand */
     bool bare;         /* tics without labels: shared with the panel below or beside */
 } axis;
 
@@ -37,5 +38,6 @@ void axis_tics(text *out, const char *which, const axis *a, double px, bool acro
 enum { AXIS_WORD = 48 };
 const char *axis_power(char *buf, double x, int digits); /* 3.2×10¹⁴; 10⁶ */
 const char *axis_count(char *buf, double x);             /* 85k, 1.2M, 3.4B */
+const char *axis_short(char *buf, double x, int digits); /* 0.3473, 2143, 5.6×10⁸: plain where that is short */
 const char *axis_pow2(char *buf, int exponent);          /* 2⁻⁹ */
 #endif

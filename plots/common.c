@@ -16,6 +16,40 @@ const char *words_parametrisation(const char *name)
     return name;
 }
 
+const char *words_percent(char buf[AXIS_WORD], double x, bool sign)
+{
+    char word[AXIS_WORD];
+    if (fabs(x) < 0.005 && x != 0) axis_power(word, fabs(x), 2);
+    else snprintf(word, sizeof word, "%.2f", fabs(x));
+    snprintf(buf, AXIS_WORD, "%s%.40s", x < 0 ? "−" : sign ? "+" : "", word);
+    return buf;
+}
+
+double percent_unit(char label[64], const char *what, double most)
+{
+    char word[AXIS_WORD];
+    double unit = most < 0.01 && most > 0 ? pow(10, floor(log10(most))) : 1;
+    if (unit == 1) snprintf(label, 64, "%.30s (%%)", what);
+    else snprintf(label, 64, "%.30s (%.20s %%)", what, axis_power(word, unit, 1));
+    return unit;
+}
+
+const char *label_of_column(const char *name)
+{
+    static const struct { const char *name, *label; } known[] = {
+        {"N", plot_label_params}, {"D", plot_label_tokens}, {"C", plot_label_compute}, {"U", "unique tokens U"},
+        {"M", "tokens per parameter"}, {"lr", "learning rate"}, {"batch_tokens", "batch (tokens)"}};
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+        if (!strcmp(known[k].name, name)) return known[k].label;
+    return name;
+}
+
+void label_of_target(char out[96], const char *before, const char *target)
+{
+    const char *words = strcmp(target, "loss") ? label_of_column(target) : "loss (nats/token)";
+    snprintf(out, 96, "%.20s%s%.60s", before, *before ? " " : "", words);
+}
+
 const char *words_dropped(const char *why)
 {
     if (!strcmp(why, "where")) return "not selected by --where";
@@ -25,30 +59,22 @@ const char *words_dropped(const char *why)
 
 /* --- points --------------------------------------------------------------------------------------------------- */
 
-static double *column(const json_t *doc, const char *path, size_t n, bool *failed)
-{
-    if (js_len(doc, path) != n || !n) return NULL;
-    double *x = malloc(n * sizeof *x);
-    if (!x) *failed = true;
-    for (size_t i = 0; x && i < n; i++) x[i] = js_at(doc, path, i);
-    return x;
-}
-
 static status points_of_fit(plot_points *p, const plot_input *fit, err *e)
 {
     bool failed = false;
     p->from_fit = true;
-    p->n = js_len(fit->doc, "points.loss");
+    snprintf(p->target, sizeof p->target, "%s", js_str_or(fit->doc, "target", "loss"));
+    p->n = json_array_size(js_member(fit->doc, "points", p->target));
     if (!p->n) return err_set(e, ST_INPUT, "%s: holds no points; fit again with this version of muscale", fit->path);
-    p->loss = column(fit->doc, "points.loss", p->n, &failed);
-    p->fitted = column(fit->doc, "points.fitted", p->n, &failed);
-    p->N = column(fit->doc, "points.N", p->n, &failed);
-    p->D = column(fit->doc, "points.D", p->n, &failed);
-    p->C = column(fit->doc, "points.C", p->n, &failed);
+    p->loss = js_column(js_member(fit->doc, "points", p->target), "", p->n, &failed);
+    p->fitted = js_column(fit->doc, "points.fitted", p->n, &failed);
+    p->N = js_column(fit->doc, "points.N", p->n, &failed);
+    p->D = js_column(fit->doc, "points.D", p->n, &failed);
+    p->C = js_column(fit->doc, "points.C", p->n, &failed);
     /* a power law calls its column x */
     const char *x = js_str_or(fit->doc, "x", "");
     double **slot = !strcmp(x, "N") ? &p->N : !strcmp(x, "D") ? &p->D : !strcmp(x, "C") ? &p->C : NULL;
-    if (slot && !*slot) *slot = column(fit->doc, "points.x", p->n, &failed);
+    if (slot && !*slot) *slot = js_column(fit->doc, "points.x", p->n, &failed);
     return failed ? err_set(e, ST_NOMEM, "no memory for %zu points", p->n) : ST_OK;
 }
 
@@ -104,12 +130,34 @@ status plot_points_read(plot_points *p, plot_inputs *in, err *e)
 {
     const plot_input *fit = plot_inputs_find(in, PLOT_FIT);
     memset(p, 0, sizeof *p);
+    snprintf(p->target, sizeof p->target, "loss");
     status s = fit ? points_of_fit(p, fit, e) : points_of_runs(p, in, e);
     err ignored = {0};
+    if (!s && strcmp(p->target, "loss")) s = err_set(e, ST_INPUT, "%s: a fit of %s, not of a loss", fit->path, p->target);
     if (!s && fit && plot_inputs_find(in, PLOT_RUNS) && points_of_runs(p, in, &ignored) == ST_NOMEM) s = err_set(e, ST_NOMEM, "%s", ignored.msg);
     if (s) plot_points_free(p);
     return s;
 }
+
+status plot_fitted_read(plot_points *p, plot_inputs *in, err *e)
+{
+    const plot_input *fit = plot_inputs_find(in, PLOT_FIT);
+    memset(p, 0, sizeof *p);
+    status s = fit ? points_of_fit(p, fit, e) : err_set(e, ST_INPUT, "needs a fit.json");
+    if (!s && p->fitted) return ST_OK;
+    plot_points_free(p);
+    if (s) return s;
+    return err_set(e, ST_INPUT, "the fit.json holds no fitted losses (method isoflop has none)");
+}
+
+/* Thousands of rings would be one blot: filled, small and seen through (#AARRGGBB). */
+const char *marks_of_runs(size_t n)
+{
+    return n > 2000 ? "pt 7 ps 0.22 lc rgb '#B00072B2'" : n > 600 ? "pt 7 ps 0.3 lc rgb '#800072B2'"
+         : n > 120  ? "pt 6 ps 0.45 lw 0.9 lc rgb '#0072B2'" : "pt 6 ps 0.7 lw 1.2 lc rgb '#0072B2'";
+}
+
+double percent_off(double measured, double fitted) { return 100 * log(measured / fitted); }
 
 void plot_points_free(plot_points *p)
 {
@@ -172,7 +220,8 @@ void caption_fit(figure *f, const json_t *fit)
     char a[AXIS_WORD], b[AXIS_WORD], path[32];
     text t = {0};
     double lohi[2];
-    text_add(&t, "Law: %s, fitted to %.0f runs", js_str_or(fit, "law", "?"), js_num(fit, "n_points"));
+    const char *formula = js_str(fit, "formula"); /* of a law that the user typed: its name says nothing */
+    text_add(&t, "Law: %.200s, fitted to %.0f runs", formula ? formula : js_str_or(fit, "law", "?"), js_num(fit, "n_points"));
     int shown = 0;
     for (size_t i = 0; i < sizeof axes / sizeof *axes; i++) {
         snprintf(path, sizeof path, "domain.%s", axes[i].key);
@@ -191,4 +240,54 @@ void caption_fit(figure *f, const json_t *fit)
 void caption_points(figure *f, const plot_points *p)
 {
     figure_caption(f, "%zu finished run%s%s.", p->n, p->n == 1 ? "" : "s", p->n_diverged ? "" : ", none diverged");
+}
+
+/* Digits that the interval leaves meaning in: two of its width, at most six of the value; without one four. */
+static int decimals_of(double x, double lo, double hi)
+{
+    double unit = isfinite(lo) && isfinite(hi) && hi > lo ? (hi - lo) / 10 : fabs(x) / 1000;
+    int n = unit > 0 ? (int)ceil(-log10(unit)) : 4, most = x != 0 ? 5 - (int)floor(log10(fabs(x))) : 6;
+    return n > most ? (most > 0 ? most : 0) : n > 0 ? n : 0;
+}
+
+static const char *plain_or_power(char buf[AXIS_WORD], double x, int decimals)
+{
+    if (fabs(x) >= 1e6 || (x != 0 && fabs(x) < 1e-4)) return axis_power(buf, x, 3);
+    snprintf(buf, AXIS_WORD, "%s%.*f", x < 0 ? "−" : "", decimals, fabs(x));
+    return buf;
+}
+
+void caption_params(figure *f, const json_t *fit)
+{
+    const char *name;
+    json_t *value;
+    text t = {0};
+    bool intervals = false, raw = false;
+    json_object_foreach(json_object_get(fit, "params"), name, value) {
+        char a[AXIS_WORD], b[AXIS_WORD], c[AXIS_WORD];
+        double ci[2], x = json_is_number(value) ? json_number_value(value) : NAN;
+        js_member_pair(ci, fit, "ci95", name);
+        if (!isfinite(x)) {
+            x = js_member_num(fit, "raw", name);
+            raw |= isfinite(x);
+        }
+        if (!isfinite(x)) continue;
+        int k = decimals_of(x, ci[0], ci[1]);
+        text_add(&t, "%s%.40s %s", t.n ? ", " : "", name, plain_or_power(a, x, k));
+        if (isfinite(ci[0])) text_add(&t, " [%s, %s]", plain_or_power(b, ci[0], k), plain_or_power(c, ci[1], k));
+        intervals |= isfinite(ci[0]);
+    }
+    if (t.n)
+        figure_caption(f, "%s%s%s.", text_str(&t), intervals ? " (95 % in brackets)" : "",
+                       raw ? "; not all of them are identified" : "");
+    text_free(&t);
+}
+
+enum { DRAWN_MAX = 20000 };
+
+size_t caption_thinned(figure *f, size_t n)
+{
+    size_t every = n > DRAWN_MAX ? (n + DRAWN_MAX - 1) / DRAWN_MAX : 1;
+    if (every > 1) figure_caption(f, "Of %zu points one in %zu is drawn.", n, every);
+    return every;
 }

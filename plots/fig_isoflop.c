@@ -2,13 +2,21 @@
  * Hoffmann et al. 2022 (arXiv:2203.15556), approach 2. The minima come from the fit (method isoflop) where it is given; the
  * parabolas drawn are least squares through the points of each budget. */
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "plots/kinds.h"
 
 /* Runs whose C differ by less than this share one budget: whole steps and whole widths never meet a budget exactly. */
 #define SAME_BUDGET 1.2
-enum { PARABOLA_MIN = 3, STEPS = 40 };
+/* A budget is a crowd: clearly more than so many times the runs of the stretches of C beside it, or all at nearly one
+ * C. Runs spread over C, or taken off training curves, have none: parabolas through slices of them would mean nothing. */
+#define CROWD 2.0
+#define TIGHT 0.01 /* sd of ln C */
+#define SPARSE 8.0 /* where the runs are so many times those in crowds, the crowds are chance */
+enum { PARABOLA_MIN = 3, STEPS = 40, BUDGETS_MAX = 64, OTHERS_MAX = 2000 };
+#define NO_BUDGET SIZE_MAX
+#define SPENT (SIZE_MAX - 1) /* looked at, and no crowd */
 
 typedef struct iso { double c, n, loss; size_t budget; } iso;
 typedef struct parabola { bool ok; double mean, q0, q1, q2, lo, hi; } parabola; /* loss = q0 + q1 u + q2 u^2, u = ln N - mean */
@@ -53,21 +61,107 @@ static double height(const parabola *p, double n)
     return p->q0 + u * (p->q1 + u * p->q2);
 }
 
-/* Budgets from gaps in C. Returns how many; rows end up sorted by budget and N. */
-static size_t group(iso *r, size_t n)
+/* The densest window of ln C among the rows that belong to no budget yet; of equals the tightest. Rows rise with C. */
+static size_t densest(size_t *from, size_t *to, const iso *r, size_t n)
 {
-    size_t budgets = 0;
-    double first = 0;
-    qsort(r, n, sizeof *r, by_c);
-    for (size_t i = 0; i < n; i++) {
-        if (!i || r[i].c > first * SAME_BUDGET) {
-            budgets += i > 0;
-            first = r[i].c;
+    size_t most = 0;
+    double width = INFINITY;
+    for (size_t i = 0, j = 0, count = 0; i < n; i++) {
+        if (r[i].budget != NO_BUDGET) continue;
+        if (j < i) j = i, count = 0;
+        while (j < n && r[j].c <= r[i].c * SAME_BUDGET) count += r[j++].budget == NO_BUDGET;
+        size_t last = j - 1;
+        while (r[last].budget != NO_BUDGET) last--;
+        if (count > most || (count == most && r[last].c / r[i].c < width)) {
+            most = count;
+            width = r[last].c / r[i].c;
+            *from = i;
+            *to = j;
         }
-        r[i].budget = budgets;
+        count--; /* row i leaves the window */
+    }
+    return most;
+}
+
+static double rows_between(const iso *r, size_t n, double lo, double hi)
+{
+    double count = 0;
+    for (size_t i = 0; i < n; i++) count += r[i].c > lo && r[i].c <= hi;
+    return count;
+}
+
+/* sd of ln C over a stretch, rows of found budgets left out. */
+static double sd_between(const iso *r, size_t n, double lo, double hi)
+{
+    double k = 0, mean = 0, square = 0;
+    for (size_t i = 0; i < n; i++)
+        if (r[i].budget >= SPENT && r[i].c > lo && r[i].c <= hi) k++, mean += log(r[i].c);
+    mean /= k;
+    for (size_t i = 0; i < n; i++)
+        if (r[i].budget >= SPENT && r[i].c > lo && r[i].c <= hi) square += (log(r[i].c) - mean) * (log(r[i].c) - mean);
+    return sqrt(square / k);
+}
+
+static bool is_crowd(const iso *r, size_t n, size_t from, size_t to)
+{
+    double ln_c = 0, k = 0, half = sqrt(SAME_BUDGET);
+    for (size_t i = from; i < to; i++)
+        if (r[i].budget == NO_BUDGET) ln_c += log(r[i].c), k++;
+    double lo = exp(ln_c / k) / half, hi = exp(ln_c / k) * half;
+    double beside = 0.5 * (rows_between(r, n, lo / SAME_BUDGET, lo) + rows_between(r, n, hi, hi * SAME_BUDGET));
+    return k >= CROWD * beside + 3 * sqrt(beside) || sd_between(r, n, lo, hi) < TIGHT;
+}
+
+static bool enough_sizes(const iso *r, size_t from, size_t to)
+{
+    double seen[PARABOLA_MIN];
+    int sizes = 0;
+    for (size_t i = from; i < to && sizes < PARABOLA_MIN; i++) {
+        bool again = r[i].budget != NO_BUDGET;
+        for (int k = 0; k < sizes && !again; k++) again = fabs(log(r[i].n / seen[k])) < 0.001;
+        if (!again) seen[sizes++] = r[i].n;
+    }
+    return sizes == PARABOLA_MIN;
+}
+
+/* Numbers the budgets by rising C; rows end up sorted by budget and N, those of none last. */
+static void group(iso *r, size_t n)
+{
+    size_t budgets = 0, from = 0, to = 0;
+    qsort(r, n, sizeof *r, by_c);
+    for (size_t i = 0; i < n; i++) r[i].budget = NO_BUDGET;
+    for (int tries = 0; tries < 4 * BUDGETS_MAX && budgets < BUDGETS_MAX; tries++) {
+        if (densest(&from, &to, r, n) < PARABOLA_MIN) break;
+        bool good = enough_sizes(r, from, to) && is_crowd(r, n, from, to);
+        for (size_t i = from; i < to; i++)
+            if (r[i].budget == NO_BUDGET) r[i].budget = good ? budgets : SPENT;
+        budgets += good;
+    }
+    for (size_t i = 0, seen = 0, last = NO_BUDGET; i < n; i++) { /* found by size, wanted by C */
+        if (r[i].budget >= SPENT) r[i].budget = NO_BUDGET;
+        else {
+            if (r[i].budget != last) last = r[i].budget, seen++;
+            r[i].budget = seen - 1;
+        }
     }
     qsort(r, n, sizeof *r, by_budget);
-    return n ? budgets + 1 : 0;
+}
+
+/* A fit by this method has budgets of its own: rows go to the nearest; one that brackets no minimum is none. */
+static void group_by_fit(iso *r, size_t n, const json_t *budgets)
+{
+    for (size_t i = 0; i < n; i++) {
+        double best = log(SAME_BUDGET);
+        r[i].budget = NO_BUDGET;
+        for (size_t k = 0; k < json_array_size(budgets); k++) {
+            const json_t *b = json_array_get(budgets, k);
+            double off = fabs(log(js_num(b, "C") / r[i].c));
+            if (!(off < best)) continue;
+            best = off;
+            r[i].budget = json_is_true(js_get(b, "bracketed")) ? k : NO_BUDGET;
+        }
+    }
+    qsort(r, n, sizeof *r, by_budget);
 }
 
 typedef struct curve { size_t at, n; double c; parabola p; double n_opt, loss_opt; bool has_minimum; } curve;
@@ -76,7 +170,7 @@ typedef struct curve { size_t at, n; double c; parabola p; double n_opt, loss_op
 static size_t curves_of(curve *out, const iso *r, size_t n)
 {
     size_t k = 0;
-    for (size_t i = 0; i < n;) {
+    for (size_t i = 0; i < n && r[i].budget != NO_BUDGET;) {
         size_t j = i, sizes = 0;
         double sum = 0;
         while (j < n && r[j].budget == r[i].budget) {
@@ -119,6 +213,20 @@ static void blocks(figure *f, panel *q, const iso *r, const curve *c, size_t n, 
     }
 }
 
+/* Runs of no budget: pale, so that nobody thinks them forgotten. */
+static size_t other_runs(figure *f, const iso *r, size_t n, range *N, range *loss)
+{
+    size_t others = 0;
+    figure_block(f, "others", "N\tloss\tC");
+    for (size_t i = 0; i < n; i++)
+        if (r[i].budget == NO_BUDGET && others++ < OTHERS_MAX) {
+            ROW(f, r[i].n, r[i].loss, r[i].c);
+            range_add(N, r[i].n);
+            range_add(loss, r[i].loss);
+        }
+    return others;
+}
+
 static size_t minima(figure *f, const curve *c, size_t n, const json_t *fit)
 {
     size_t found = 0;
@@ -152,6 +260,15 @@ static size_t diverged_marks(figure *f, panel *q, const plot_points *p)
     return n;
 }
 
+static void allocation_caption(figure *f, const json_t *fit)
+{
+    double a = js_num(fit, "optimum.a_opt"), ci[2];
+    if (!isfinite(a)) return;
+    if (js_pair(ci, fit, "optimum.ci95.a_opt"))
+        figure_caption(f, "Optimal N grows as C^%.3f [%.3f, %.3f].", a, ci[0], ci[1]);
+    else figure_caption(f, "Optimal N grows as C^%.3f.", a);
+}
+
 static void scale_of_budgets(figure *f, rect box, const curve *c, size_t n)
 {
     range r = range_empty();
@@ -168,7 +285,8 @@ status draw_isoflop(figure *f, plot_inputs *in, err *e)
     if (s) return s;
     iso *r = malloc((p.n + 1) * sizeof *r);
     curve *c = malloc((p.n + 1) * sizeof *c);
-    size_t m = 0, n = 0;
+    size_t m = 0, n = 0, used = 0;
+    const json_t *budgets = fit ? js_get(fit->doc, "budgets") : NULL;
     if (!r || !c) s = err_set(e, ST_NOMEM, "no memory for %zu runs", p.n);
     else if (!p.N || !(p.C || p.D)) s = err_set(e, ST_INPUT, "needs N and C (or D) of the runs");
     for (size_t i = 0; i < p.n && !s; i++) {
@@ -176,31 +294,43 @@ status draw_isoflop(figure *f, plot_inputs *in, err *e)
         if (p.N[i] > 0 && compute > 0 && isfinite(p.loss[i])) r[m++] = (iso){.c = compute, .n = p.N[i], .loss = p.loss[i]};
     }
     if (!s) {
-        group(r, m);
+        if (budgets) group_by_fit(r, m, budgets);
+        else group(r, m);
         n = curves_of(c, r, m);
-        if (!n) s = err_set(e, ST_INPUT, "no compute budget (C within %.0f %%) has %d model sizes or more", 100 * (SAME_BUDGET - 1), PARABOLA_MIN);
+        for (size_t k = 0; k < n; k++) used += c[k].n;
+        if (SPARSE * (double)used < (double)m) n = 0; /* chance crowds */
+        if (!n)
+            s = err_set(e, ST_INPUT, "no compute budget: nowhere do runs of %d sizes or more crowd within %.0f %% of C",
+                        PARABOLA_MIN, 100 * (SAME_BUDGET - 1));
     }
     if (!s) {
         range N = range_empty(), loss = range_empty();
         f->height = 320;
         rect box = {FIGURE_LEFT, FIGURE_BOTTOM, f->width - FIGURE_LEFT - FIGURE_BAR, f->height - FIGURE_BOTTOM - 14};
         panel q = {.box = box, .key = CORNER_TOP_RIGHT};
-        size_t used = 0;
-        for (size_t k = 0; k < n; k++) used += c[k].n;
         blocks(f, &q, r, c, n, &N, &loss);
+        size_t others = other_runs(f, r, m, &N, &loss);
+        size_t of_fit = json_array_size(budgets);
         size_t found = minima(f, c, n, fit ? fit->doc : NULL);
         q.x = axis_over(AXIS_LOG10, WORDS_POWER, N, 0.05, plot_label_params);
         q.y = axis_over(AXIS_LINEAR, WORDS_PLAIN, loss, 0.06, plot_label_loss);
         scale_of_budgets(f, box, c, n);
+        if (others)
+            panel_plot(&q, "runs of no budget", "data index 'others' using 1:2 with points pt 7 ps 0.25 lc rgb '#%06X'",
+                       INK_PALE);
         panel_plot(&q, NULL, "data index 'parabolas' using 1:2:3 with lines lw 1.2 lc palette");
         panel_plot(&q, "runs", "data index 'points' using 1:2:3 with points pt 6 ps 0.6 lw 1.2 lc palette");
         if (found) panel_plot(&q, "minimum of the parabola", "data index 'minima' using 1:2:3 with points pt 7 ps 0.9 lc rgb '#%06X'", INK_RED);
         size_t used_diverged = diverged_marks(f, &q, &p);
         panel_close(f, &q);
-        figure_caption(f, "%zu runs in %zu compute budgets of %d sizes or more; %zu of %zu minima lie inside their grid.", used, n, PARABOLA_MIN, found, n);
-        if (m > used) figure_caption(f, "%zu runs stand in smaller budgets and are not shown.", m - used);
+        figure_caption(f, "%zu runs in %zu compute budget%s of %d sizes or more;", used, n, n == 1 ? "" : "s", PARABOLA_MIN);
+        figure_caption(f, "%zu of %zu minima lie inside their grid.", found, of_fit > n ? of_fit : n);
+        if (m > used)
+            figure_caption(f, "%zu run%s no budget.", m - used, m - used == 1 ? " belongs to" : "s belong to");
         if (used_diverged) figure_caption(f, "Triangles at the top edge: %zu diverged.", used_diverged);
         figure_caption(f, "Lines: parabola in ln N, where it opens upwards.");
+        if (of_fit) allocation_caption(f, fit->doc);
+        if (fit) caption_fit(f, fit->doc);
     }
     free(r);
     free(c);

@@ -26,7 +26,10 @@ void figure_free(figure *f)
 
 void figure_block(figure *f, const char *name, const char *columns)
 {
-    text_add(&f->data, "%s# %s\n# %s\n", f->data.n ? "\n\n" : "", name, columns);
+    text_add(&f->data, "%s# %s\n# ", f->data.n ? "\n\n" : "", name);
+    for (; *columns; columns++) /* names of columns come from files: a line of their own would be data */
+        text_putn(&f->data, (unsigned char)*columns < ' ' && *columns != '\t' ? " " : columns, 1);
+    text_put(&f->data, "\n");
 }
 
 void figure_row(figure *f, const double *x, size_t n)
@@ -113,7 +116,7 @@ static size_t covered(const panel *p, corner c, double w, double h)
 
 static corner place_key(panel *p)
 {
-    if (p->key == CORNER_BESIDE || p->key == CORNER_NONE || !p->n_keys) return p->key;
+    if (p->key == CORNER_BESIDE || p->key == CORNER_ABOVE || p->key == CORNER_NONE || !p->n_keys) return p->key;
     double lines = (double)(p->n_keys + (p->key_title[0] ? 1 : 0));
     double w = (KEY_SAMPLE + KEY_CHAR * (double)p->longest_key + 10) / p->box.w, h = (KEY_LINE * lines + 12) / p->box.h;
     corner order[5] = {p->key, CORNER_TOP_RIGHT, CORNER_TOP_LEFT, CORNER_BOTTOM_LEFT, CORNER_BOTTOM_RIGHT};
@@ -135,6 +138,10 @@ static void write_key(text *t, const panel *p, corner c)
     };
     if (c == CORNER_NONE || !p->n_keys) {
         text_put(t, "unset key\n");
+        return;
+    }
+    if (c == CORNER_ABOVE) {
+        text_add(t, "set key at graph 0,1.02 left bottom horizontal maxrows 1 Left reverse noenhanced title ''\n");
         return;
     }
     double x = c == CORNER_BESIDE ? 1.03 : c == CORNER_TOP_RIGHT || c == CORNER_BOTTOM_RIGHT ? 0.99 : 0.02;
@@ -191,7 +198,7 @@ void panel_close(figure *f, panel *p)
     write_key(t, p, c);
     text_put(t, text_str(&p->before));
     text_put(t, text_str(&p->plots));
-    text_put(t, "\nunset label; unset arrow; unset colorbox\n");
+    text_put(t, "\nunset label; unset arrow; unset object; unset colorbox\n");
     t->failed |= p->before.failed || p->plots.failed;
     text_free(&p->before);
     text_free(&p->plots);
@@ -229,7 +236,7 @@ static int wrap(text *out, const char *caption, size_t most, bool print)
     while (*caption) {
         size_t n = 0, last = 0, seen = 0;
         for (; caption[n]; n++) {
-            if (caption[n] == ' ') last = n;
+            if (caption[n] == ' ' && caption[n + 1] != '%') last = n; /* 95 % stays together */
             seen += ((unsigned char)caption[n] & 0xC0) != 0x80;
             if (seen > most && last) break;
         }

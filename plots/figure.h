@@ -28,12 +28,13 @@ void figure_gap(figure *f);                                          /* a line e
 
 /* --- panels ------------------------------------------------------------------------------------------- */
 typedef struct rect { double x, y, w, h; } rect;
-typedef enum corner { CORNER_NONE, CORNER_TOP_RIGHT, CORNER_TOP_LEFT, CORNER_BOTTOM_LEFT, CORNER_BOTTOM_RIGHT, CORNER_BESIDE } corner;
+typedef enum corner { CORNER_NONE, CORNER_TOP_RIGHT, CORNER_TOP_LEFT, CORNER_BOTTOM_LEFT, CORNER_BOTTOM_RIGHT,
+               CORNER_BESIDE, CORNER_ABOVE } corner;
 
 typedef struct panel {
     rect box;
     axis x, y;
-    corner key;          /* the corner to try first; BESIDE: right of the panel; NONE: no key */
+    corner key;          /* the corner to try first; BESIDE: right of the panel; ABOVE: a line over it; NONE: no key */
     char key_title[48];
     bool top_edge;       /* has a second y axis 0..1 for marks at the top edge */
     text before, plots;

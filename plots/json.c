@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const json_t *js_get(const json_t *o, const char *path)
@@ -30,6 +31,19 @@ const char *js_str_or(const json_t *o, const char *path, const char *fallback)
 size_t js_len(const json_t *o, const char *path) { return json_array_size(js_get(o, path)); }
 double js_at(const json_t *o, const char *path, size_t i) { return number(json_array_get(js_get(o, path), i)); }
 
+const json_t *js_member(const json_t *o, const char *path, const char *name)
+{
+    const json_t *v = json_object_get(js_get(o, path), name);
+    return json_is_null(v) ? NULL : v;
+}
+
+double js_member_num(const json_t *o, const char *path, const char *name) { return number(js_member(o, path, name)); }
+
+bool js_member_pair(double out[2], const json_t *o, const char *path, const char *name)
+{
+    return js_pair(out, js_member(o, path, name), "");
+}
+
 bool js_pair(double out[2], const json_t *o, const char *path)
 {
     out[0] = js_at(o, path, 0);
@@ -37,4 +51,14 @@ bool js_pair(double out[2], const json_t *o, const char *path)
     if (!isnan(out[0]) && !isnan(out[1])) return true;
     out[0] = out[1] = NAN;
     return false;
+}
+
+double *js_column(const json_t *o, const char *path, size_t n, bool *failed)
+{
+    const json_t *all = js_get(o, path);
+    if (json_array_size(all) != n || !n) return NULL;
+    double *x = malloc(n * sizeof *x);
+    if (!x) *failed = true;
+    for (size_t i = 0; x && i < n; i++) x[i] = number(json_array_get(all, i));
+    return x;
 }

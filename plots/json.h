@@ -12,5 +12,12 @@ const char *js_str(const json_t *o, const char *path);        /* NULL when absen
 const char *js_str_or(const json_t *o, const char *path, const char *fallback);
 size_t js_len(const json_t *o, const char *path);             /* of an array; 0 when absent */
 double js_at(const json_t *o, const char *path, size_t i);    /* element of an array; NaN */
+/* A member by a name that may hold anything, dots too: js_member(fit, "params", name). NULL, NaN, false as above. */
+const json_t *js_member(const json_t *o, const char *path, const char *name);
+double js_member_num(const json_t *o, const char *path, const char *name);
+bool js_member_pair(double out[2], const json_t *o, const char *path, const char *name);
+/* A column of n numbers, NaN for what is none; NULL when the array is absent or of another length, and, with *failed
+ * set, without memory. To be freed. */
+double *js_column(const json_t *o, const char *path, size_t n, bool *failed);
 bool js_pair(double out[2], const json_t *o, const char *path); /* [lo, hi]; false (and NaN) when either is missing */
 #endif

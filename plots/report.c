@@ -62,6 +62,17 @@ static bool draws(status *s, maker *m, const char *kind, err *e)
     return !*s;
 }
 
+/* What only some fits hold is no part left out of the others. */
+static void fit_figures(status *s, maker *m, err *e)
+{
+    const plot_input *fit = plot_inputs_find(m->in, PLOT_FIT);
+    if (!fit) return;
+    if (js_len(fit->doc, "basins") > 1) draws(s, m, "basins", e);
+    if (js_get(fit->doc, "bootstrap.samples")) draws(s, m, "cloud", e);
+    if (js_len(fit->doc, "profiles")) draws(s, m, "profile", e);
+    if (js_len(fit->doc, "backtest.folds") || js_len(fit->doc, "holdout.points.predicted")) draws(s, m, "backtest", e);
+}
+
 /* --- sections of runs and provenance; those of results are in report_results.c --------------------------------------- */
 
 static const char *cell_of(char buf[64], const table *t, const char *name, size_t row)
@@ -187,9 +198,11 @@ status report_write(report_result *out, plot_inputs *in, const char *dir, char *
     draws(&s, &m, "prediction", e);
     report_law(&m.p, in);
     draws(&s, &m, "loss-compute", e);
+    draws(&s, &m, "surface", e);
     draws(&s, &m, "parity", e);
     draws(&s, &m, "residuals", e);
     draws(&s, &m, "isoflop", e);
+    fit_figures(&s, &m, e);
     report_rates(&m.p, in);
     draws(&s, &m, "lr-curves", e);
     report_target(&m.p, in, TENSOR_ROWS_MAX);

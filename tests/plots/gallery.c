@@ -37,9 +37,11 @@ int main(int argc, char **argv)
 {
     if (argc != 2) return fprintf(stderr, "usage: gallery DIR\n"), 2;
     const char *d = argv[1];
-    synthetic_write(d, NULL);
+    synthetic_write(d, &(synthetic){.more = true});
 #define ALL (const char *const[]){"fit.json", "prediction.json", "score.json", NULL}
-    int bad = draw(d, "parity", "parity", ALL) + draw(d, "residuals", "residuals", ALL) + draw(d, "prediction", "prediction", ALL) +
+#define FIT (const char *const[]){"fit.json", NULL}
+    int bad = draw(d, "surface", "surface", ALL) + draw(d, "cloud", "cloud", FIT) + draw(d, "basins", "basins", FIT) +
+              draw(d, "profile", "profile", FIT) + draw(d, "backtest", "backtest", FIT) + draw(d, "parity", "parity", ALL) + draw(d, "residuals", "residuals", ALL) + draw(d, "prediction", "prediction", ALL) +
               draw(d, "loss-compute", "loss-compute", (const char *const[]){"fit.json", "prediction.json", "score.json", "campaign", NULL}) +
               draw(d, "loss-compute", "loss-compute-runs", (const char *const[]){"runs.csv", NULL}) +
               draw(d, "isoflop", "isoflop", (const char *const[]){"fit.json", "runs.csv", NULL}) + draw(d, "lr-curves", "lr-curves", (const char *const[]){"lr.json", NULL}) +

@@ -91,6 +91,77 @@ static json_t *params(int part)
                      three("alpha", ALPHA, 0.02, part), "beta", three("beta", BETA, 0.02, part));
 }
 
+/* Two minima: the law's, and one that trades A for alpha. */
+static json_t *minima(void)
+{
+    json_t *other = json_pack("{s:f,s:f,s:f,s:f,s:f}", "E", E0 * 1.02, "A", A * 3, "B", B, "alpha", ALPHA * 1.1, "beta",
+                              BETA);
+    return json_pack("[{s:o,s:f,s:i},{s:o,s:f,s:i}]", "params", params(0), "objective_value", 3.1e-4, "n_starts", 71,
+                     "params", other, "objective_value", 3.1124e-4, "n_starts", 12);
+}
+
+/* 2 x lost log-likelihood is (distance in standard errors)^2, so every interval is +-1.96 se; B has no lower bound. */
+static json_t *profiles(void)
+{
+    static const struct { const char *name; double at, rel; } of[] = {
+        {"E", E0, 0.02}, {"A", A, 0.1}, {"B", B, 0.12}, {"alpha", ALPHA, 0.02}, {"beta", BETA, 0.02}};
+    json_t *all = json_array();
+    for (int p = 0; p < 5; p++) {
+        double value[21], objective[21], lost[21];
+        bool open = !strcmp(of[p].name, "B");
+        for (int k = 0; k < 21; k++) {
+            double z = (k - 10) / 4.0;
+            value[k] = of[p].at * (1 + of[p].rel * z);
+            lost[k] = 812.5 - (open && z < 0 ? 0 : z * z / 2);
+            objective[k] = 3.1e-4 * exp(0.01 * z * z);
+        }
+        json_t *one = json_pack("{s:s,s:o,s:o,s:o}", "param", of[p].name, "value", numbers(value, 21), "objective",
+                                numbers(objective, 21), "log_likelihood", numbers(lost, 21));
+        double ci[2] = {open ? NAN : of[p].at * (1 - 1.96 * of[p].rel), of[p].at * (1 + 1.96 * of[p].rel)};
+        json_object_set_new(one, "ci95", numbers(ci, 2));
+        json_array_append_new(all, one);
+    }
+    return all;
+}
+
+/* The rows beyond a cut, predicted by the law itself with an interval of +-1 %. */
+static json_t *predicted(double cut, size_t *n)
+{
+    grid all = points(), g = {0};
+    double lo[64], hi[64];
+    for (size_t i = 0; i < all.n; i++) {
+        if (all.C[i] <= cut) continue;
+        g.N[g.n] = all.N[i], g.D[g.n] = all.D[i], g.C[g.n] = all.C[i];
+        g.loss[g.n] = all.loss[i], g.fitted[g.n] = all.fitted[i];
+        lo[g.n] = 0.99 * all.fitted[i];
+        hi[g.n++] = 1.01 * all.fitted[i];
+    }
+    *n = g.n;
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "N", numbers(g.N, g.n), "D", numbers(g.D, g.n), "C",
+                     numbers(g.C, g.n), "loss", numbers(g.loss, g.n), "predicted", numbers(g.fitted, g.n), "lo",
+                     numbers(lo, g.n), "hi", numbers(hi, g.n));
+}
+
+static void add_more(json_t *f)
+{
+    static const double cuts[] = {2.5e12, 8e12};
+    json_t *folds = json_array();
+    size_t n = 0;
+    for (int k = 0; k < 2; k++) {
+        json_t *p = predicted(cuts[k], &n);
+        json_array_append_new(
+            folds, json_pack("{s:f,s:i,s:i,s:f,s:f,s:f,s:o}", "cut", cuts[k], "n_train", (int)(25 - n), "n_test", (int)n,
+                             "mean_abs_rel_err", 0.005, "max_abs_rel_err", 0.02, "bias", 0.0, "points", p));
+    }
+    json_object_set_new(f, "backtest", json_pack("{s:s,s:o}", "by", "C", "folds", folds));
+    json_t *p = predicted(2.4e13, &n);
+    json_object_set_new(f, "holdout", json_pack("{s:i,s:f,s:f,s:o}", "n", (int)n, "mean_abs_rel_err", 0.005,
+                                                "max_abs_rel_err", 0.02, "points", p));
+    json_object_set_new(f, "starts", json_pack("{s:i,s:i,s:i}", "n", 100, "reached_best", 71, "rejected", 9));
+    json_object_set_new(f, "basins", minima());
+    json_object_set_new(f, "profiles", profiles());
+}
+
 static void write_fit(const char *dir, const synthetic *o)
 {
     grid g = points();
@@ -110,6 +181,7 @@ static void write_fit(const char *dir, const synthetic *o)
                                                   draws(E0, 0.008, 1), "A", draws(A, 0.02, 2), "B", draws(B, 0.02, 3), "alpha", draws(ALPHA, 0.004, 4),
                                                   "beta", draws(BETA, 0.004, 5)));
     json_object_set_new(f, "noise", json_pack("{s:f,s:f}", "residual_sd", 0.006, "seed_sd", 0.004));
+    if (o->more) add_more(f);
     json_object_set_new(f, "trust", json_pack("{s:s,s:[{s:s,s:s,s:f}]}", "verdict", o->refused ? "refuse" : "warn", "reasons", "code", "extrapolates_k_decades",
                                               "message", o->name ? o->name : "the target lies 0.8 decades beyond the largest run", "value", 0.8));
     json_object_set_new(f, "provenance", json_pack("{s:[{s:s,s:s}],s:[s,s,s,s,s],s:s}", "inputs", "path", o->name ? o->name : "campaign", "sha256",

@@ -9,6 +9,7 @@ typedef struct synthetic {
     bool miss;          /* the measured loss lies outside the interval */
     bool no_runs;       /* results only */
     bool refused;       /* the fit's verdict is refuse, parameters under raw */
+    bool more;          /* the fit also has minima, profiles, a hold-out and a back-test */
     const char *name;   /* goes into every place that holds words: NULL, or something hostile */
 } synthetic;
 

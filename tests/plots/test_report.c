@@ -69,11 +69,11 @@ Test(report, is_one_self_contained_page)
     scratch w = scratch_make();
     synthetic_write(w.dir, NULL);
     char *html = make(&w, "campaign fit.json lr.json prediction.json score.json", &r);
-    cr_expect_eq(r.n_figures, 8);
+    cr_expect_eq(r.n_figures, 10);
     cr_expect_eq(r.n_left_out, 0);
     cr_expect(!r.missed);
-    cr_expect_eq(count(html, "<svg"), 8);
-    cr_expect_eq(count(html, "</svg>"), 8);
+    cr_expect_eq(count(html, "<svg"), 10);
+    cr_expect_eq(count(html, "</svg>"), 10);
     cr_expect_null(outside(html), "the page refers to the outside: %s", outside(html));
     cr_expect_gt(check_ids(html), 100);
     EXPECT_HAS(html, "The prediction held.");
@@ -92,6 +92,28 @@ Test(report, the_check_for_outside_references_can_fail)
     static const char *const planted[] = {"<a href=\"x.html\">", "<img src=a>", "<p style='background:url(x)'>", "<script>", "http://x", "<use xlink:href='#a'/>"};
     for (size_t i = 0; i < sizeof planted / sizeof *planted; i++) cr_expect_not_null(outside(planted[i]), "%s", planted[i]);
     cr_expect_null(outside("<use href='#f1-gpPt0'/><p style='fill:url(#a)'>"));
+}
+
+/* What only some fits hold: minima, profiles, a back-test. The others' reports do not miss it. */
+Test(report, a_fit_shows_what_it_holds)
+{
+    need_gnuplot();
+    static const char *const titles[] = {"Minima of the objective", "Profiles", "Back-test"};
+    report_result r;
+    scratch w = scratch_make();
+    synthetic_write(w.dir, &(synthetic){.more = true, .no_runs = true});
+    char *html = make(&w, "fit.json", &r);
+    cr_expect_eq(r.n_figures, 9);
+    for (int k = 0; k < 3; k++) EXPECT_HAS(html, titles[k]);
+    check_ids(html);
+    cr_expect_null(outside(html), "the page refers to the outside: %s", outside(html));
+    free(html);
+    synthetic_write(w.dir, &(synthetic){.no_runs = true});
+    setenv("GNUPLOT", "/no/such/gnuplot", 1);
+    html = make(&w, "fit.json", &r);
+    for (int k = 0; k < 3; k++) cr_expect(!strstr(html, titles[k]), "%s is missed", titles[k]);
+    free(html);
+    scratch_remove(&w);
 }
 
 /* The words are what matters below: without figures they are made fast. */
@@ -125,7 +147,7 @@ Test(report, missing_parts_are_left_out_with_a_sentence)
     EXPECT_HAS(html, "No prediction is part of this report.");
     EXPECT_HAS(html, "Left out");
     EXPECT_HAS(html, "needs a prediction.json");
-    cr_expect_eq(r.n_figures, 4);
+    cr_expect_eq(r.n_figures, 6);
     cr_expect_eq(r.n_left_out, 4);
     free(html);
     no_figures();
