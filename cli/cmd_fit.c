@@ -45,23 +45,61 @@ static status parse_starts(fit_opts *o, const char *text, err *e)
     return ST_OK;
 }
 
-/* Every parameter of this name that an earlier fit found is pinned there: the second stage of a two-stage fit. */
-static status fix_from(fit_opts *o, const char *path, const cli *c, err *e)
+/* Draw k of the earlier fit's parameters; those it has no draws of stay pinned. */
+static status take_draws(fit_opts *o, const json_t *root, const bool *pinned, err *e)
+{
+    const json_t *samples = json_object_get(json_object_get(root, "bootstrap"), "samples");
+    size_t n = 0;
+    for (size_t j = 0; j < o->law->n_params; j++)
+        if (pinned[j] && json_array_size(json_object_get(samples, o->law->params[j].name)) > n)
+            n = json_array_size(json_object_get(samples, o->law->params[j].name));
+    if (!n) return ST_OK;
+    double (*draws)[FIT_MAX_PARAMS] = malloc(n * sizeof *draws);
+    if (!draws) return err_set(e, ST_NOMEM, "no memory for %zu draws", n);
+    for (size_t k = 0; k < n; k++)
+        for (size_t j = 0; j < o->law->n_params; j++) {
+            const json_t *v = pinned[j] ? json_array_get(json_object_get(samples, o->law->params[j].name), k) : NULL;
+            draws[k][j] = json_is_number(v) ? json_number_value(v) : NAN;
+        }
+    o->fix_draws = (const double (*)[FIT_MAX_PARAMS])draws;
+    o->n_fix_draws = n;
+    return ST_OK;
+}
+
+/* An earlier fit in other units of N is another law. */
+static status same_rules(const json_t *root, const char *path, const args *a, const cli *c, err *e)
+{
+    const char *count = json_string_value(json_object_get(root, "count_rule")), *verdict = json_string_value(json_object_get(json_object_get(root, "trust"), "verdict"));
+    if (count && a->count_rule && strcmp(count, "unstated") && strcmp(count, a->count_rule))
+        return err_set(e, ST_INPUT, "%s counts N by rule '%s', this fit by '%s': its A and alpha belong to other numbers; fit both by one rule (--count-rule, --embedding)",
+                       path, count, a->count_rule);
+    if (verdict && !strcmp(verdict, "refuse")) cli_warn(c, "%s was refused; its values are taken all the same", path);
+    return ST_OK;
+}
+
+/* Every parameter of this name that an earlier fit found is pinned there, and drawn anew from its draws in each resample: the second
+ * stage of a two-stage fit. */
+static status fix_from(fit_opts *o, const args *a, const cli *c, err *e)
 {
     json_t *root;
     size_t n = 0;
+    bool pinned[FIT_MAX_PARAMS] = {0};
+    const char *path = a->fix_from;
     status s = jdoc_read(&root, NULL, path, "muscale.fit/1", 64 << 20, "--fix-from takes what muscale fit -o wrote", e);
     if (s) return s;
+    s = same_rules(root, path, a, c, e);
     const json_t *params = json_object_get(root, "params");
     for (size_t j = 0; j < o->law->n_params && !s; j++) {
         const json_t *v = json_object_get(params, o->law->params[j].name);
         if (!v || !isnan(o->fix[j])) continue;
         if (!json_is_number(v))
             s = err_set(e, ST_INPUT, "%s: %s was not identified there; give it with --fix", path, o->law->params[j].name);
-        else o->fix[j] = json_number_value(v), n++;
+        else o->fix[j] = json_number_value(v), pinned[j] = true, n++;
     }
     if (!s && !n) s = err_set(e, ST_INPUT, "%s: law %s has no parameter that this fit has", path, o->law->name);
-    if (!s) cli_note(c, "%zu parameters pinned at those of %s", n, path);
+    if (!s) s = take_draws(o, root, pinned, e);
+    if (!s) cli_note(c, "%zu parameters pinned at those of %s%s", n, path,
+                     o->fix_draws ? "; resamples draw them from its resamples" : ", exactly: it has no bootstrap draws");
     json_decref(root);
     return s;
 }
@@ -70,7 +108,7 @@ static status parse_lists(fit_opts *o, const args *a, const cli *c, err *e)
 {
     status s = ST_OK;
     for (size_t i = 0; i < a->fix.n && !s; i++) s = fit_opts_fix(o, a->fix.items[i], e);
-    if (!s && a->fix_from) s = fix_from(o, a->fix_from, c, e);
+    if (!s && a->fix_from) s = fix_from(o, a, c, e);
     for (size_t i = 0; i < a->tie.n && !s; i++) s = fit_opts_tie(o, a->tie.items[i], e);
     for (size_t i = 0; i < a->bound.n && !s; i++) s = fit_opts_bound(o, a->bound.items[i], e);
     if (s || !a->start.n) return s;
@@ -138,6 +176,11 @@ static status find_law(const fit_law **law, fit_law **typed, const char *text, c
     free(names);
     if (s) return s;
     (*typed)->target = a->target;
+    for (size_t j = 0; j < (*typed)->n_params; j++) {
+        const char *role = fit_column_role(t, (*typed)->params[j].name);
+        if (role) return err_set(e, ST_INPUT, "--law '%s': '%s' is no column of the input and would be a parameter; write %s for that column (or --col %s=COLUMN)", text,
+                                 (*typed)->params[j].name, role, (*typed)->params[j].name);
+    }
     for (size_t i = 0; i < a->bound.n && !s; i++) s = fit_opts_domain(*typed, a->bound.items[i], e);
     if (!s && !in->again) say_formula(c, *typed);
     *law = *typed;
@@ -212,6 +255,7 @@ static status run_law(fit_result *r, table *t, const char *name, const args *a, 
 done:
     fit_data_free(&d);
     free(o.given);
+    free((void *)o.fix_draws);
     fit_law_typed_free(typed);
     return s;
 }

@@ -9,6 +9,10 @@
 
 /* Beyond the data by more than this, the verdict warns. One decade: the published laws were trusted that far at most. */
 #define WARN_DECADES 1.0
+/* D/N beyond the points' by more than a factor of 2. */
+#define RATIO_DECADES 0.301
+/* Up to four passes a repeated token is worth nearly a new one (Muennighoff et al. 2023, abstract). */
+#define MANY_EPOCHS 4.0
 
 void prediction_note(prediction *p, const char *fmt, ...)
 {
@@ -164,6 +168,12 @@ static status judge(prediction *p, err *e)
         if (r->decades[i] >= r->extrapolation_decades) axis = predict_axis_name((predict_axis)i);
     if (decades > WARN_DECADES)
         prediction_reason(p, "extrapolates_k_decades", decades, "%.1f decades beyond the data in %s", decades, axis);
+    if (r->ratio_decades > RATIO_DECADES)
+        prediction_reason(p, "extrapolates_k_decades", r->ratio_decades, "%.3g tokens per parameter, the data have %.3g to %.3g: laws fitted at ordinary ratios "
+                          "overestimate what extra tokens give", r->at.tokens_per_param, p->loss->loss.lo_ratio, p->loss->loss.hi_ratio);
+    if (r->at.epochs > MANY_EPOCHS && !predict_knows_repetition(p))
+        prediction_reason(p, "extrapolates_k_decades", log10(r->at.epochs), "%.3g passes over the unique tokens: law %s counts repeated tokens as new ones; "
+                          "fit --law data-constrained", r->at.epochs, p->loss->law);
     if (p->loss->raw) prediction_note(p, "the data do not identify every parameter of the law; predictions use the raw ones");
     if (isnan(r->pi_loss.lo) && !p->loss->loss.n_draws)
         prediction_note(p, "%s has no bootstrap draws, so there are no intervals; fit with --bootstrap 1000", p->loss->path);
@@ -187,6 +197,8 @@ static status predict_target_run(prediction *p, err *e)
     if (s || !p->loss) return s;
     predict_point at = {.n = p->target_n, .d = p->target_d, .c = p->target_c, .tokens_per_param = p->target_d / p->target_n};
     p->run.at = at;
+    at.epochs = at.d / p->loss->loss.unique_tokens;
+    at.total = at.plain_total = NAN;
     at.loss = predict_law_loss(&p->loss->loss, p->loss->loss.theta, at.n, at.d, at.c);
     if (!isfinite(at.loss)) return err_set(e, ST_DOMAIN, "%s: the law gives no finite loss for this run", p->loss->path);
     s = predict_at(&p->run, &p->loss->loss, &at, (uint64_t)p->in.seed, e);

@@ -18,7 +18,7 @@ static void print_estimate(FILE *f, const char *name, const fit_estimate *p)
     if (!isnan(p->se))
         fprintf(f, "   se %-11s 95 %% %s to %s", shown(se, sizeof se, p->se), shown(lo, sizeof lo, p->lo),
                 shown(hi, sizeof hi, p->hi));
-    if (p->fixed) fprintf(f, "   pinned");
+    if (p->fixed) fprintf(f, "   pinned%s", isnan(p->se) ? "" : " (drawn with the earlier fit)");
     if (p->at_bound) fprintf(f, "   at its bound");
     if (raw) fprintf(f, "   not identified (the minimiser stands at %s)", shown(v, sizeof v, p->raw));
     fputc('\n', f);

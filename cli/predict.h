@@ -63,6 +63,7 @@ void target_free(prediction *p);
 
 json_t *prediction_json(const prediction *p, const cli *c); /* muscale.predict/1; NULL = no memory */
 void prediction_print(const prediction *p);
+bool predict_knows_repetition(const prediction *p); /* the loss law has a column U */
 
 /* Fits of law filtering, one a bucket (predict_buckets.c): which to use for --tokens. *out: muscale.predict/1 with `mixes`. */
 bool predict_is_buckets(const prediction *p);

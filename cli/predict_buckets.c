@@ -101,6 +101,12 @@ static void print(const prediction *p, const mix *m, size_t n, double tokens)
         putchar('\n');
     }
     if (n > SHOWN) printf("  ... and %zu worse ones (--json)\n", n - SHOWN);
+    for (size_t i = 0; i < p->n_fits; i++) printf("pool           %s: %.4g\n", p->fits[i].path, p->fits[i].loss.unique_tokens);
+    printf("verdict        %s%s\n", p->verdict, p->forced ? ", FORCED: a fit was refused and this lies beyond its data" : "");
+    for (size_t i = 0; i < json_array_size(p->reasons); i++) {
+        const json_t *r = json_array_get(p->reasons, i);
+        printf("  %s: %s\n", json_string_value(json_object_get(r, "code")), json_string_value(json_object_get(r, "message")));
+    }
 }
 
 bool predict_is_buckets(const prediction *p)
@@ -110,7 +116,29 @@ bool predict_is_buckets(const prediction *p)
     return p->n_fits > 0;
 }
 
-/* The pool of a bucket is the largest U among its fit's rows, or --at U=... for all of them. */
+/* Beyond the samples that the fits saw: the same contract as for other laws. */
+static status judge(prediction *p, double tokens, err *e)
+{
+    double worst = 0;
+    const predict_fit *which = NULL, *refused = NULL;
+    for (size_t i = 0; i < p->n_fits; i++) {
+        const json_t *d = json_object_get(json_object_get(p->fits[i].root, "domain"), "D");
+        double beyond = log10(tokens / json_number_value(json_array_get(d, 1)));
+        if (isfinite(beyond) && beyond > worst) worst = beyond, which = &p->fits[i];
+        if (p->fits[i].refused) refused = &p->fits[i];
+    }
+    if (which)
+        prediction_reason(p, "extrapolates_k_decades", worst, "%.2f decades beyond the samples seen in %s", worst, which->path);
+    if (refused) p->verdict = "refuse";
+    if (!refused || !which) return ST_OK;
+    if (!p->in.force)
+        return err_set(e, ST_REFUSED, "%s: the fit was refused and %.4g samples lie %.2f decades beyond its data; --force predicts it anyway, marked",
+                       refused->path, tokens, worst);
+    p->forced = true;
+    return ST_OK;
+}
+
+/* The pool of a bucket is the largest U among its fit's rows, or --unique-tokens for all of them. */
 static status pools(prediction *p, err *e)
 {
     for (size_t i = 0; i < p->n_fits; i++) {
@@ -130,6 +158,7 @@ status predict_buckets(json_t **out, prediction *p, bool screen, err *e)
     if (isnan(tokens)) return err_set(e, ST_USAGE, "which budget? fits of law filtering answer --tokens D, in the unit of their rows");
     if (p->n_fits > FIT_MAX_BUCKETS) return err_set(e, ST_USAGE, "%zu buckets: at most %d are taken", p->n_fits, FIT_MAX_BUCKETS);
     status s = pools(p, e);
+    if (!s) s = judge(p, tokens, e);
     size_t n = ((size_t)1 << p->n_fits) - 1;
     mix *m = s ? NULL : malloc(n * sizeof *m);
     if (!s && !m) s = err_set(e, ST_NOMEM, "predict: no memory for %zu unions", n);

@@ -20,7 +20,7 @@ static const char *why_batch(const prediction *p)
     return p->has_target ? "no batch law was given; the config's value is under target.config" : "no batch law and no --config was given";
 }
 /* More passes than one are only worth what a law of repetition says. */
-static bool knows_repetition(const prediction *p)
+bool predict_knows_repetition(const prediction *p)
 {
     for (size_t c = 0; p->loss && c < p->loss->loss.law->n_cols; c++)
         if (!strcmp(p->loss->loss.law->cols[c], "U")) return true;
@@ -28,7 +28,7 @@ static bool knows_repetition(const prediction *p)
 }
 static const char *from_epochs(const prediction *p, double epochs)
 {
-    return knows_repetition(p) ? "D/U; repeated tokens count as the law says"
+    return predict_knows_repetition(p) ? "D/U; repeated tokens count as the law says"
            : epochs > 1        ? "D/U; the law counts repeated tokens as new ones: fit --law data-constrained"
                                : "D/U";
 }
@@ -244,9 +244,9 @@ static void print_answer(const prediction *p)
         const predict_ask *a = &p->in.ask;
         row("parameters N", r->at.n, GENERAL, r->ci_n, !isnan(a->n) ? "given" : solved);
         row("tokens D", r->at.d, GENERAL, r->ci_d, !isnan(a->d) ? "given" : solved);
-        row("FLOPs C", r->at.c, GENERAL, r->ci_c, !isnan(a->c) ? "given" : solved);
+        row("FLOPs C", r->at.c, GENERAL, r->ci_c, isnan(a->c) ? solved : isnan(a->serve) ? "given" : "training alone: the loss of the budget given, cheapest with serving");
         row("tokens per param", r->at.tokens_per_param, GENERAL, r->ci_tokens_per_param, "D/N");
-        row("loss, mean", r->at.loss, LOSS, r->ci_loss, "bootstrap of the law");
+        row("loss, mean", r->at.loss, LOSS, r->ci_loss, isnan(r->ci_loss.lo) ? "no interval" : "bootstrap of the law");
         if (p->has_best && p->has_target) {
             printf("  -- the run that exists: width %lld, depth %lld --\n", (long long)p->target.shape.d_model, (long long)p->target.shape.n_layer);
             row("parameters N", p->target_n, GENERAL, none, "nearest width in steps of head_dim");

@@ -34,6 +34,7 @@ typedef struct resampling {
     const uint32_t *cluster;
     size_t n_clusters;
     fit_end *end; /* [bootstrap] */
+    double *natural; /* [bootstrap][n_params] */
     size_t *same; /* [bootstrap] the first resample with these counts, or itself; NULL: all differ */
 } resampling;
 
@@ -67,6 +68,14 @@ static status refit_globally(fit_end *best, fit_problem *p, const resampling *x,
     return s;
 }
 
+/* Pinned values of this resample: another draw of the fit they come from. */
+static void draw_pinned(fit_problem *p, const fit_opts *o, size_t b)
+{
+    const double *draw = o->fix_draws[b % o->n_fix_draws];
+    for (size_t j = 0; j < p->law->n_params; j++)
+        if (p->slot[j] < 0 && !p->dropped[j] && !isnan(draw[j])) p->fixed[j] = p->law->params[j].log ? log(draw[j]) : draw[j];
+}
+
 static status resample(void *self, fit_problem *p, size_t b, err *e)
 {
     const resampling *x = self;
@@ -74,14 +83,19 @@ static status resample(void *self, fit_problem *p, size_t b, err *e)
     double *weight = malloc((p->n + 1) * sizeof *weight), *count = malloc((x->n_clusters + 1) * sizeof *count);
     fit_end *best = &x->end[b];
     status s = weight && count ? ST_OK : err_set(e, ST_NOMEM, "no memory for a resample of %zu rows", p->n);
+    double pinned[FIT_MAX_PARAMS];
+    memcpy(pinned, p->fixed, sizeof pinned);
     best->ok = false;
     if (!s) {
+        if (x->o->fix_draws) draw_pinned(p, x->o, b);
         draw_weights(weight, p, x->cluster, x->n_clusters, count, x->o->seed, (uint32_t)b);
         p->weight = weight;
         for (size_t k = 0; k < x->search->n_basins && !s; k++)
             s = best_end(best, p, x->o->solver, x->search->basin[k].phi, e);
         if (!s && !x->o->warm) s = refit_globally(best, p, x, e);
+        if (!s && best->ok) fit_problem_natural(p, x->natural + b * p->law->n_params, best->phi);
         p->weight = NULL;
+        memcpy(p->fixed, pinned, sizeof pinned);
     }
     free(weight);
     free(count);
@@ -142,24 +156,27 @@ static status find_same(resampling *x, err *e)
 status fit_bootstrap(fit_result *out, fit_problem *p, const fit_data *data, const fit_opts *o, const fit_search *search,
                      const fit_start_list *starts, err *e)
 {
-    resampling x = {.o = o, .search = search, .starts = starts, .n_clusters = p->n, .end = malloc((o->bootstrap + 1) * sizeof *x.end)};
+    resampling x = {.o = o, .search = search, .starts = starts, .n_clusters = p->n, .end = malloc((o->bootstrap + 1) * sizeof *x.end),
+                    .natural = malloc((o->bootstrap * p->law->n_params + 1) * sizeof *x.natural)};
     uint32_t *cluster = NULL;
     size_t np = p->law->n_params;
     status s = data->cluster ? used_clusters(&cluster, &x.n_clusters, data, p->n, e) : ST_OK;
     x.cluster = cluster;
-    if (!s) s = find_same(&x, e);
+    if (!s && !o->fix_draws) s = find_same(&x, e);
     out->samples = malloc((o->bootstrap * np + 1) * sizeof *out->samples);
     /* One cluster resampled is itself: no interval rather than a narrow one. */
     out->boot_n = cluster && x.n_clusters < 2 ? 0 : o->bootstrap;
-    if (!s && (!x.end || !out->samples)) s = err_set(e, ST_NOMEM, "no memory for %zu resamples", o->bootstrap);
-    if (!s && !o->warm && out->boot_n) s = fit_screen_make(&x.screen, p, starts, e);
+    if (!s && (!x.end || !x.natural || !out->samples)) s = err_set(e, ST_NOMEM, "no memory for %zu resamples", o->bootstrap);
+    if (!s && !o->warm && out->boot_n && !o->fix_draws) s = fit_screen_make(&x.screen, p, starts, e);
     if (!s) s = fit_in_parallel(p, out->boot_n, fit_threads(o->solver, o->threads), resample, &x, e);
-    for (size_t b = 0; b < out->boot_n && !s && x.same; b++) x.end[b] = x.end[x.same[b]]; /* same[b] <= b */
-    for (size_t b = 0; b < out->boot_n && !s; b++)
-        if (x.end[b].ok) fit_problem_natural(p, out->samples + np * out->boot_ok++, x.end[b].phi);
+    for (size_t b = 0; b < out->boot_n && !s; b++) {
+        size_t from = x.same ? x.same[b] : b;
+        if (x.end[from].ok) memcpy(out->samples + np * out->boot_ok++, x.natural + np * from, np * sizeof *x.natural);
+    }
     fit_screen_free(x.screen);
     free(x.same);
     free(x.end);
+    free(x.natural);
     free(cluster);
     return s;
 }
@@ -195,7 +212,7 @@ void fit_intervals(fit_result *r, const fit_law *law)
     size_t n = r->boot_ok, np = r->n_params;
     double *v = malloc((n + 1) * sizeof *v);
     for (size_t j = 0; j < np && v; j++) {
-        if (r->params[j].fixed) continue;
+        if (r->params[j].fixed && !r->pinned_drawn) continue;
         for (size_t b = 0; b < n; b++) v[b] = r->samples[b * np + j];
         fit_percentiles(&r->params[j], v, n);
     }

@@ -145,6 +145,16 @@ status fit_input_columns(table *t, const fit_input_opts *o, fit_say_fn *say, voi
     return s;
 }
 
+const char *fit_column_role(const table *t, const char *name)
+{
+    for (size_t r = 0; r < N_ROLES; r++)
+        for (size_t a = 0; a < MAX_ALIASES && roles[r].aliases[a]; a++)
+            if (!strcasecmp(roles[r].aliases[a], name) && strlen(name) > 1 && strcmp(roles[r].name, name))
+                for (size_t k = 0; k < MAX_ALIASES && roles[r].aliases[k]; k++)
+                    if (table_col(t, roles[r].aliases[k])) return roles[r].name;
+    return NULL;
+}
+
 /* "NAME=COLUMN": NAME is cut out of the option into the room behind the list. */
 status fit_column_names(const char ***names, size_t *n, const table *t, const fit_input_opts *o, err *e)
 {

@@ -167,6 +167,9 @@ typedef struct fit_opts {
     size_t n_starts;                         /* FIT_STARTS_RANDOM */
     size_t n_given; double (*given)[FIT_MAX_PARAMS]; /* FIT_STARTS_GIVEN: natural values, borrowed */
     double fix[FIT_MAX_PARAMS];              /* NaN = free; natural values */
+    /* Draws of the pinned values from the fit they come from, [n_fix_draws][FIT_MAX_PARAMS], NaN = not drawn; borrowed. Resample b
+     * takes draw b, so that a second stage's intervals hold the first stage's uncertainty. NULL: pinned exactly. */
+    const double (*fix_draws)[FIT_MAX_PARAMS]; size_t n_fix_draws;
     int tie[FIT_MAX_PARAMS];                 /* -1, or: equal to that parameter */
     double lo[FIT_MAX_PARAMS], hi[FIT_MAX_PARAMS]; /* NaN = the law's own domain */
     uint64_t seed;
@@ -201,6 +204,8 @@ typedef struct fit_data {
     size_t n_more; fit_column more[FIT_MAX_COLS];
     bool *held_out;                          /* NULL: none */
     uint32_t *cluster;                       /* NULL: every row its own */
+    size_t n_repeated;                       /* rows that stand there a second time, or that share a run with another; no cluster given */
+    char units[160];                         /* a suspicion about units, "" none */
     struct fit_runs *runs;                   /* laws of whole curves: run and schedule of each row (fit/curve.h); else NULL */
     char x_name[TABLE_NAME_MAX];                 /* "" when the law names its columns */
     char count_rule[FIT_NAME], flops_rule[FIT_NAME]; /* "unstated" */
@@ -241,12 +246,14 @@ double fit_data_size(const fit_data *d, size_t row); /* C, else x, else N D: the
 /* Names that a formula may use as columns: canonical ones, those of --col and of the table. Borrowed from t and o; *names is
  * malloc'ed. */
 status fit_column_names(const char ***names, size_t *n, const table *t, const fit_input_opts *o, err *e);
+/* The canonical name of which `name` is another, where the table has that column: a parameter called so is a slip. NULL: none. */
+const char *fit_column_role(const table *t, const char *name);
 /* Canonical columns (N, D, C, loss, ...) of a table by --col or by guess, without selecting rows: for other methods. */
 status fit_input_columns(table *t, const fit_input_opts *o, fit_say_fn *say, void *who, err *e);
 
 /* --- results --------------------------------------------------------------------------------------------- */
 
-typedef struct fit_estimate { double value, raw, se, lo, hi; bool fixed, at_bound; } fit_estimate; /* NaN = null */
+typedef struct fit_estimate { double value, raw, se, lo, hi; bool fixed, at_bound, bounded; } fit_estimate; /* NaN = null; bounded: by the user */
 typedef struct fit_basin { double params[FIT_MAX_PARAMS], objective_value; size_t n_starts; } fit_basin;
 typedef enum fit_verdict { FIT_OK, FIT_WARN, FIT_REFUSE } fit_verdict;
 typedef struct fit_reason { char code[32], message[FIT_TEXT]; double value; } fit_reason;
@@ -297,6 +304,7 @@ typedef struct fit_result {
     fit_scored *holdout;                     /* [holdout_n] */
     fit_data points;                         /* rows used (held-out ones not among them) */
     double *fitted;                          /* [points.n] predicted loss */
+    bool pinned_drawn;                       /* pinned values differ from resample to resample */
     size_t boot_n, boot_ok; uint64_t seed;
     double *samples;                         /* [boot_ok][n_params] natural */
     double residual_sd, seed_sd;             /* of ln loss */

@@ -265,23 +265,37 @@ double fit_data_size(const fit_data *d, size_t i)
     return (d->N ? d->N[i] : 1) * (d->D ? d->D[i] : 1);
 }
 
-/* "largest": rows whose compute (else x; of curves their length) is more than half of the largest. */
+static int by_number(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* "largest": rows above half of the largest compute (else x, else N D), and at least the largest tenth. */
+static status hold_largest(fit_data *d, err *e)
+{
+    double *size = malloc((d->n + 1) * sizeof *size);
+    if (!size) return err_set(e, ST_NOMEM, "no memory for %zu rows", d->n);
+    for (size_t i = 0; i < d->n; i++) size[i] = fit_data_size(d, i);
+    qsort(size, d->n, sizeof *size, by_number);
+    double cut = d->n ? fmin(size[d->n - 1] / 2, size[d->n - 1 - d->n / 10] * (1 - 1e-9)) : 0;
+    for (size_t i = 0; i < d->n; i++) d->held_out[i] = fit_data_size(d, i) > cut;
+    free(size);
+    return ST_OK;
+}
+
 static status hold_out(fit_data *d, const table *t, const char *expr, err *e)
 {
+    size_t n = 0;
     d->held_out = calloc(d->n + 1, sizeof *d->held_out);
     if (!d->held_out) return err_set(e, ST_NOMEM, "no memory for %zu rows", d->n);
     if (!strcmp(expr, "rolling")) return ST_OK; /* the whole fit holds nothing out; fit/backtest.c does */
-    if (strcmp(expr, "largest")) {
-        status s = table_match(t, expr, d->held_out, e);
-        return s ? err_prefix(e, "--hold-out") : ST_OK;
-    }
-    double top = 0;
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t i = 0; i < d->n; i++) {
-            double size = fit_data_size(d, i);
-            if (pass == 0) top = fmax(top, size);
-            else d->held_out[i] = size > top / 2;
-        }
+    status s = !strcmp(expr, "largest") ? hold_largest(d, e) : table_match(t, expr, d->held_out, e);
+    if (s) return err_prefix(e, "--hold-out"), s;
+    for (size_t i = 0; i < d->n; i++) n += d->held_out[i];
+    if (d->n && (!n || n == d->n))
+        return err_set(e, ST_INPUT, "--hold-out '%s' matches %s of the %zu rows: nothing would be %s", expr, n ? "all" : "none", d->n,
+                       n ? "left to fit" : "tested");
     return ST_OK;
 }
 
@@ -344,6 +358,41 @@ static double seed_noise(const fit_data *d, const table *t)
     return dof > 0 ? sqrt(square / dof) : NAN;
 }
 
+typedef struct repeat_rows { size_t n_cols; const double *cols[FIT_MAX_COLS + 2]; } repeat_rows;
+
+static int by_all_columns(const void *a, const void *b, void *self)
+{
+    const repeat_rows *w = self;
+    size_t i = *(const size_t *)a, j = *(const size_t *)b;
+    for (size_t k = 0; k < w->n_cols; k++)
+        if (w->cols[k][i] != w->cols[k][j]) return w->cols[k][i] < w->cols[k][j] ? -1 : 1;
+    return 0;
+}
+
+/* Rows that are no observations of their own: exact copies, and points that share a run, where no --cluster takes care of them. */
+static status count_repeated(fit_data *d, const table *t, const wanted *w, err *e)
+{
+    const table_column *run = table_col(t, "run");
+    repeat_rows copies = {0}, shared = {0};
+    if (d->cluster || !d->n) return ST_OK;
+    for (size_t c = 0; c < w->n; c++) copies.cols[copies.n_cols++] = table_col(t, w->name[c])->x;
+    copies.cols[copies.n_cols++] = d->y;
+    if (run) shared.cols[shared.n_cols++] = run->x;
+    size_t *at = malloc(d->n * sizeof *at), most = 0;
+    if (!at) return err_set(e, ST_NOMEM, "no memory for %zu rows", d->n);
+    for (int pass = 0; pass < (run ? 2 : 1); pass++) {
+        repeat_rows *by = pass ? &shared : &copies;
+        size_t repeated = 0;
+        for (size_t i = 0; i < d->n; i++) at[i] = i;
+        qsort_r(at, d->n, sizeof *at, by_all_columns, by);
+        for (size_t i = 1; i < d->n; i++) repeated += !by_all_columns(&at[i - 1], &at[i], by);
+        if (repeated > most) most = repeated;
+    }
+    d->n_repeated = most;
+    free(at);
+    return ST_OK;
+}
+
 static status fill(fit_data *d, const table *t, const wanted *w, const fit_input_opts *o, err *e)
 {
     status s = take(&d->y, t, w->target, e);
@@ -374,7 +423,7 @@ static status fill(fit_data *d, const table *t, const wanted *w, const fit_input
     memcpy(d->inputs, t->sources, t->n_sources * sizeof *d->inputs);
     d->n_inputs = t->n_sources;
     d->seed_sd = seed_noise(d, t);
-    return ST_OK;
+    return count_repeated(d, t, w, e);
 }
 
 static status want(wanted *w, fit_data *out, const fit_law *law, const fit_input_opts *o, err *e)
@@ -410,19 +459,23 @@ static void tell_rows(const fit_data *d, size_t before, const fit_teller *tl)
     fit_tell(tl, 0, "%zu rows read, %zu used%s", before, d->n, text);
 }
 
-/* Numbers that look like another unit: a note, never a change. */
-static void suspect_units(const fit_data *d, const fit_teller *tl)
+/* Numbers that look like another unit: a suspicion for the verdict, never a change. Models of fewer than 1e5 parameters trained on fewer
+ * than 1e6 tokens are toys; so is a table whose D/N spans more than six decades (two units in one column). */
+static void suspect_units(fit_data *d)
 {
-    double n = 0, t = 0;
+    double n = 0, t = 0, lo = INFINITY, hi = 0;
     for (size_t i = 0; i < d->n; i++) {
         if (d->N && isfinite(d->N[i])) n = fmax(n, d->N[i]);
         if (d->D && isfinite(d->D[i])) t = fmax(t, d->D[i]);
+        if (!d->N || !d->D || !(d->N[i] > 0) || !(d->D[i] > 0)) continue;
+        lo = fmin(lo, d->D[i] / d->N[i]);
+        hi = fmax(hi, d->D[i] / d->N[i]);
     }
-    if (n > 0 && n < 5000)
-        fit_tell(tl, 0, "N goes up to %.4g only: are these millions or billions of parameters? Counts are expected "
-                 "(a law's A and B and every prediction are in the unit given)", n);
-    if (t > 0 && t < 5000)
-        fit_tell(tl, 0, "D goes up to %.4g only: are these millions or billions of tokens? Counts are expected", t);
+    if (n > 0 && (n < 5000 || (n < 1e5 && t < 1e6)))
+        snprintf(d->units, sizeof d->units, "N goes up to %.4g only%s: millions or billions? Counts are expected", n, t > 0 && t < 1e6 ? " and D is as small" : "");
+    else if (t > 0 && t < 5000) snprintf(d->units, sizeof d->units, "D goes up to %.4g only: millions or billions of tokens? Counts are expected", t);
+    else if (hi > 1e6 * lo)
+        snprintf(d->units, sizeof d->units, "D/N runs from %.2g to %.2g: do all rows count in the same unit?", lo, hi);
 }
 
 status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_opts *o, fit_say_fn *say, void *who,
@@ -469,6 +522,7 @@ status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_op
     if (!s) s = fill(out, t, &w, o, e);
     if (s) return s;
     tell_rows(out, before, &tl);
-    suspect_units(out, &tl);
+    suspect_units(out);
+    if (out->units[0]) fit_tell(&tl, 0, "%s", out->units);
     return ST_OK;
 }

@@ -126,7 +126,7 @@ static void bootstrap(fit_result *out, const row *r, const groups *g, const fit_
 static void describe(fit_result *out, const fit_data *data, const fit_opts *o)
 {
     static const char *const names[N_PARAMS] = {"N_coef", "a_opt", "D_coef", "b_opt"};
-    fit_estimate null = {NAN, NAN, NAN, NAN, NAN, false, false};
+    fit_estimate null = {NAN, NAN, NAN, NAN, NAN, false, false, false};
     snprintf(out->law, sizeof out->law, "isoflop");
     snprintf(out->method, sizeof out->method, "isoflop");
     fit_result_rules(out, data);

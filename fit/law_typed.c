@@ -72,7 +72,7 @@ static void fill(typed *t, const expr *x, const char *text)
     if (floor >= 0) law->floor = t->names[floor];
 }
 
-bool fit_law_is_formula(const char *text) { return strpbrk(text, "+*/^()=; ") != NULL; }
+bool fit_law_is_formula(const char *text) { return strpbrk(text, "+*/^()=;") || strstr(text, " - "); }
 
 status fit_law_typed(fit_law **out, const char *text, const char *const *cols, size_t n_cols, err *e)
 {

@@ -44,7 +44,7 @@ status fit_from_lr_optimum(fit_result *r, const lr_optimum *lr, const table *t, 
     snprintf(r->flops_rule, sizeof r->flops_rule, "unstated");
     r->log_likelihood = NAN;
     r->delta = r->objective_value = r->residual_sd = r->seed_sd = r->holdout_mean = r->holdout_max = NAN;
-    r->a_opt = r->b_opt = r->G = (fit_estimate){NAN, NAN, NAN, NAN, NAN, false, false};
+    r->a_opt = r->b_opt = r->G = (fit_estimate){NAN, NAN, NAN, NAN, NAN, false, false, false};
     r->boot_n = r->boot_ok = lr->n_draws;
     r->seed = lr->seed;
     r->extra = json_object();

@@ -25,7 +25,7 @@ predict_ask predict_ask_nothing(void) { return (predict_ask){NAN, NAN, NAN, NAN,
 
 status predict_law_init(predict_law *out, const fit_law *law, err *e)
 {
-    *out = (predict_law){.law = law, .x = PREDICT_N_AXES, .unique_tokens = NAN, .residual_sd = NAN, .seed_sd = NAN, .lowest_loss = NAN, .flops_per_param_token = NAN};
+    *out = (predict_law){.law = law, .x = PREDICT_N_AXES, .unique_tokens = NAN, .residual_sd = NAN, .seed_sd = NAN, .lowest_loss = NAN, .lo_ratio = NAN, .hi_ratio = NAN, .flops_per_param_token = NAN};
     for (size_t c = 0; c < FIT_MAX_COLS; c++) out->given[c] = NAN;
     for (int i = 0; i < PREDICT_N_AXES; i++) out->lo[i] = out->hi[i] = NAN;
     for (size_t j = 0; j < FIT_MAX_PARAMS; j++) out->theta[j] = NAN;
@@ -84,6 +84,8 @@ static double student(double dof, uint64_t seed, uint32_t draw, uint64_t index)
 static void extrapolation(predict_result *out, const predict_law *law)
 {
     const double at[] = {out->at.n, out->at.d, out->at.c};
+    double m = out->at.d / out->at.n;
+    out->ratio_decades = isnan(m) || isnan(law->lo_ratio) ? NAN : fmax(0, fmax(log10(m / law->hi_ratio), log10(law->lo_ratio / m)));
     out->extrapolation_decades = 0;
     for (int i = 0; i < PREDICT_N_AXES; i++) {
         out->decades[i] = isnan(law->lo[i]) || isnan(at[i]) ? NAN : fmax(0, fmax(log10(at[i] / law->hi[i]), log10(law->lo[i] / at[i])));

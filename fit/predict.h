@@ -40,6 +40,7 @@ typedef struct predict_law {
     double residual_sd, seed_sd;    /* sd of ln(loss); NaN = unknown */
     size_t n_points, n_params;      /* n_params: those the data had to determine */
     double lo[PREDICT_N_AXES], hi[PREDICT_N_AXES]; /* the data's range; NaN = the fit had no such column */
+    double lo_ratio, hi_ratio;      /* of D/N among the points; NaN = unknown */
     double lowest_loss;             /* of the fit's points: the naive predictor; NaN = unknown */
     double flops_per_param_token;   /* median C/(N D) of the points, NaN = unknown */
 } predict_law;
@@ -83,7 +84,8 @@ typedef struct predict_result {
     double noise_sd;                        /* of ln loss, in pi_loss */
     size_t n_draws, n_unreachable;          /* draws under which the asked loss cannot be reached */
     double decades[PREDICT_N_AXES];         /* beyond the data's range, 0 inside; NaN = no such column */
-    double extrapolation_decades;           /* the largest */
+    double ratio_decades;                   /* of D/N beyond the points'; 0 inside, NaN unknown */
+    double extrapolation_decades;           /* the largest of N, D, C */
 } predict_result;
 
 /* ST_DOMAIN: what was asked has no answer under this law (loss at or below its floor, ...), or an unsuitable combination. */

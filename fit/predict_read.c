@@ -115,6 +115,16 @@ static void read_range(predict_fit *f)
         law->lo[i] = json_array_size(range) == 2 ? number(json_array_get(range, 0)) : column_extreme(column, -1);
         law->hi[i] = json_array_size(range) == 2 ? number(json_array_get(range, 1)) : column_extreme(column, 1);
     }
+    const json_t *n = json_object_get(points, "N"), *d = json_object_get(points, "D");
+    double lo = INFINITY, hi = 0;
+    for (size_t i = 0; i < json_array_size(n); i++) { /* a table without C still has compute: 6 N D, if only to see how far one goes */
+        double x = number(json_array_get(n, i)), y = number(json_array_get(d, i));
+        if (!(x > 0 && y > 0)) continue;
+        lo = fmin(lo, 6 * x * y), hi = fmax(hi, 6 * x * y);
+        if (!(law->lo_ratio <= y / x)) law->lo_ratio = y / x;
+        if (!(law->hi_ratio >= y / x)) law->hi_ratio = y / x;
+    }
+    if (isnan(law->lo[PREDICT_C]) && lo <= hi) law->lo[PREDICT_C] = lo, law->hi[PREDICT_C] = hi;
     law->lowest_loss = column_extreme(json_object_get(points, "loss"), -1);
     law->flops_per_param_token = median_k(points);
 }

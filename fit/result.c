@@ -92,6 +92,8 @@ status fit_result_points(fit_result *r, const fit_data *data, err *e)
     memcpy(p->dropped, data->dropped, sizeof p->dropped);
     p->n_dropped = data->n_dropped;
     memcpy(p->x_name, data->x_name, sizeof p->x_name);
+    p->n_repeated = data->n_repeated;
+    memcpy(p->units, data->units, sizeof p->units);
     memcpy(p->cluster_name, data->cluster_name, sizeof p->cluster_name);
     r->n_dropped = 0;
     for (size_t k = 0; k < data->n_dropped; k++) r->n_dropped += data->dropped[k].n;

@@ -19,12 +19,13 @@ static void describe(fit_result *r, const fit_data *data, const fit_opts *o, con
     fit_result_rules(r, data);
     r->delta = o->objective->has_delta ? p->delta : NAN;
     r->seed = o->seed;
+    r->pinned_drawn = o->fix_draws != NULL;
     r->n_params = law->n_params;
     r->objective_value = NAN;
     r->residual_sd = NAN;
     r->log_likelihood = r->scale = r->aic = r->aicc = r->bic = NAN;
     r->holdout_mean = r->holdout_max = NAN;
-    fit_estimate null = {NAN, NAN, NAN, NAN, NAN, false, false};
+    fit_estimate null = {NAN, NAN, NAN, NAN, NAN, false, false, false};
     r->a_opt = r->b_opt = r->G = null;
     for (; r->n_derived < FIT_MAX_DERIVED && law->derived[r->n_derived]; r->n_derived++) {
         r->derived_names[r->n_derived] = law->derived[r->n_derived];
@@ -50,6 +51,7 @@ static void take_optimum(fit_result *r, fit_problem *p, const fit_opts *o, const
         int s = p->slot[j];
         r->params[j].value = natural[j];
         r->params[j].fixed = !isnan(o->fix[j]);
+        r->params[j].bounded = !isnan(o->lo[j]);
         r->params[j].at_bound = s >= 0 && (best->phi[s] <= p->lo[s] + 1e-9 || best->phi[s] >= p->hi[s] - 1e-9);
     }
     r->n_basins = search->n_basins;

@@ -7,6 +7,7 @@
 static const double STATIONARY = 1e-9;       /* Newton decrement over F */
 static const double SAME_F = 1e-6;           /* "reached the best" */
 static const double BASIN_WITHIN = 1e-2;     /* basins worth naming */
+static const double FLAT = 1e-9;             /* of F */
 static const double SAME_COORDINATE = 1e-2;  /* two ends nearer than this in every coordinate are one basin, ... */
 static const double SAME_PREDICTION = 1e-6; /* ... or whose ln L differ by no more on any row: a flat valley, not two */
 
@@ -40,6 +41,19 @@ status fit_solve_from(fit_end *out, fit_problem *p, const fit_solver *solver, co
     return s;
 }
 
+/* Equally good and nothing between them: a flat valley, which is one basin however long. */
+static bool no_barrier(fit_problem *p, const fit_end *a, const fit_end *b)
+{
+    enum { STEPS = 8 };
+    double phi[FIT_MAX_PARAMS];
+    if (fabs(a->f - b->f) > FLAT * fmax(a->f, p->floor)) return false;
+    for (int k = 1; k < STEPS; k++) {
+        for (size_t f = 0; f < p->n_free; f++) phi[f] = a->phi[f] + (b->phi[f] - a->phi[f]) * k / STEPS;
+        if (fit_problem_eval(p, phi, NULL, NULL) > fmax(a->f, b->f) * (1 + SAME_F)) return false;
+    }
+    return true;
+}
+
 static bool same_place(fit_problem *p, const fit_end *a, const fit_end *b, double *scratch)
 {
     bool near = true;
@@ -48,7 +62,7 @@ static bool same_place(fit_problem *p, const fit_end *a, const fit_end *b, doubl
         double unit = log_scale ? 1 : fmax(.1, fabs(a->phi[f]));
         if (fabs(a->phi[f] - b->phi[f]) > SAME_COORDINATE * unit) near = false;
     }
-    if (near) return true;
+    if (near || no_barrier(p, a, b)) return true;
     double *other = scratch + p->n;
     fit_problem_predict(p, a->phi, scratch, NULL);
     fit_problem_predict(p, b->phi, other, NULL);

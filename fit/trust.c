@@ -20,6 +20,7 @@ static const double FLOOR_ZERO = 1e-3; /* of the lowest loss: an interval of E t
 static const double FLAT_WIDTH = 1;         /* 95 % interval of an exponent, over its value */
 static const double FLAT_FLOOR = .5;         /* 95 % interval of the floor, over its value */
 static const double BOOT_LOST = .1;         /* resamples without a usable end */
+static const double REPEATED = .01;         /* share of rows that repeat others */
 static const double DECADES = 1;            /* held-out rows further from the data than this */
 static const double HOLDOUT_SD = 3;         /* mean held-out error, in residual sd ... */
 static const double HOLDOUT_LEAST = .005;   /* ... and at least this, relative */
@@ -139,7 +140,14 @@ static void judge_bounds(fit_result *r, const fit_law *law)
     int floor = fit_law_floor(law);
     for (size_t j = 0; j < law->n_params; j++) {
         fit_estimate *p = &r->params[j];
-        if (!p->at_bound || (int)j == floor || isnan(p->value)) continue;
+        if (!p->at_bound || isnan(p->value)) continue;
+        if (p->bounded) {
+            fit_trust_add(&r->trust, FIT_WARN, "flat_direction", p->value,
+                          "%s stands at the bound you set, %.4g: the data would take it further; widen --bound, or pin it with --fix",
+                          r->names[j], p->value);
+            continue;
+        }
+        if ((int)j == floor) continue;
         fit_trust_add(&r->trust, FIT_REFUSE, "not_separable", p->value,
                       "%s ended at its bound (%.3g): it is not determined by the data", r->names[j], p->value);
         for (size_t k = 0; k < law->n_terms; k++)
@@ -158,6 +166,7 @@ static void judge_floor(fit_result *r, const fit_law *law, const fit_evidence *e
     for (size_t k = 0; k < ev->n_tests; k++)
         if (ev->tests[k].floor) test = &ev->tests[k];
     for (size_t i = 0; i < r->points.n; i++) lowest = fmin(lowest, r->points.y[i]);
+    if (p->at_bound && p->bounded) return; /* said by judge_bounds */
     if (p->at_bound || p->value < FLOOR_ZERO * lowest)
         fit_trust_add(&r->trust, FIT_REFUSE, "floor_unidentified", p->value,
                       "%s went to 0: the losses show no floor; a prediction beyond the data would hang on it",
@@ -252,12 +261,14 @@ static void judge_directions(fit_result *r, const fit_law *law)
                       "%zu of %zu resamples have no minimum with all terms alive", r->boot_n - r->boot_ok, r->boot_n);
 }
 
+enum { LEAST_ASKED = 5 }; /* held-out rows below which an error is an anecdote */
+
 static void judge_holdout(fit_result *r, const fit_evidence *ev)
 {
     if (ev->holdout_decades > DECADES)
         fit_trust_add(&r->trust, FIT_WARN, "extrapolates_k_decades", ev->holdout_decades,
                       "held-out rows lie %.1f decades beyond the fitted ones", ev->holdout_decades);
-    if (r->holdout_n && r->holdout_mean > fmax(HOLDOUT_SD * r->residual_sd, HOLDOUT_LEAST))
+    if (r->holdout_n >= LEAST_ASKED && r->holdout_mean > fmax(HOLDOUT_SD * r->residual_sd, HOLDOUT_LEAST))
         fit_trust_add(&r->trust, FIT_WARN, "holdout_error", r->holdout_mean,
                       "held-out rows are missed by %.2g on average, the fitted ones by %.2g (sd)", r->holdout_mean,
                       r->residual_sd);
@@ -266,7 +277,6 @@ static void judge_holdout(fit_result *r, const fit_evidence *ev)
 /* Of the back-test the last fold of five rows or more counts: fitted on the most, asked the least far. */
 static void judge_backtest(fit_result *r)
 {
-    enum { LEAST_ASKED = 5 };
     const fit_fold *f = NULL;
     for (size_t k = 0; k < r->n_folds; k++)
         if (r->folds[k].n_test >= LEAST_ASKED) f = &r->folds[k];
@@ -300,6 +310,17 @@ void fit_judge_runs(fit_result *r, const fit_runs *runs)
                       "one curve: its points move together, so no interval can be given; add runs under other schedules");
 }
 
+/* Rows that are not independent make every interval too narrow (bootstrap by row). */
+static void judge_rows(fit_result *r)
+{
+    double share = r->n_points ? (double)r->points.n_repeated / (double)r->n_points : 0;
+    if (share > REPEATED)
+        fit_trust_add(&r->trust, FIT_WARN, "dependent_rows", share,
+                      "%zu of %zu rows are copies of others or share a run with them: intervals by row are too narrow; give --cluster run, or each run once",
+                      r->points.n_repeated, r->n_points);
+    if (r->points.units[0]) fit_trust_add(&r->trust, FIT_WARN, "convention_unstated", NAN, "%s", r->points.units);
+}
+
 static bool law_uses(const fit_result *r, const fit_law *law, const char *column)
 {
     for (size_t c = 0; c < law->n_cols; c++)
@@ -320,6 +341,7 @@ void fit_judge(fit_result *r, const fit_law *law, const fit_evidence *ev)
         judge_floor(r, law, ev);
         judge_bounds(r, law);
         judge_tests(r, law, ev);
+        judge_rows(r);
         judge_holdout(r, ev);
         judge_backtest(r);
     }
