@@ -139,9 +139,23 @@ same "$(jq '(.objective_value * 1e9 | round)' typed.json)" "$(jq '(.objective_va
 bad 3 "character 23" fit runs.csv --law 'E + A*N^-alpha + B*D^-'
 bad 3 "no parameter to fit" fit runs.csv --law 'N + 1'
 bad 2 "no parameter 'gamma'" fit runs.csv --law 'E + A*N^-alpha' --bound gamma=0,1
+t "a hold-out that holds nothing out"
+bad 3 "matches none" fit runs.csv --law chinchilla --hold-out "N > 1e30"
+bad 3 "matches all" fit runs.csv --law chinchilla --hold-out "N > 0"
+t "rows twice"
+run fit runs.csv runs.csv --law chinchilla --flops-rule 6N --count-rule total --bootstrap 20
+has "dependent_rows"
+t "slips in formulas"
+bad 3 "write D for that column" fit runs.csv --law 'E + A*N^-alpha + B*tokens_seen^-beta'
+bad 2 "did you mean 'chinchilla'" fit runs.csv --law 'chinchilla '
+t "units"
+awk -F, 'NR == 1 { print "params,tokens,loss"; next } { print $1 / 1e6 "," $2 / 1e6 "," $3 }' runs.csv >millions.csv
+run fit millions.csv --law chinchilla --bootstrap 20
+has "Counts are expected"
 t "two stages"
 ok fit runs.csv --law chinchilla --fix-from named.json --bootstrap 0
 err_has "5 parameters pinned"
+bad 3 "counts N by rule" fit runs.csv --law chinchilla --fix-from named.json --count-rule non-embed
 bad 3 "no parameter that this fit has" fit runs.csv --law kaplan --flops-rule 6N --fix-from named.json
 t "other formats are named"
 echo '[{"N": 1}]' >runs.json

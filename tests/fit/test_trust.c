@@ -252,3 +252,72 @@ Test(trust, a_null_of_the_law_is_tested)
         fit_data_free(&d);
     }
 }
+
+static void judged(fit_result *r, const fit_data *d, const char *bound)
+{
+    err e = {0};
+    fit_opts o = fit_opts_default(fit_laws[0]);
+    o.bootstrap = 100;
+    if (bound) cr_assert_eq(fit_opts_bound(&o, bound, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(fit_run(r, d, &o, &e), ST_OK, "%s", e.msg);
+}
+
+Test(trust, dependent_rows_and_units_warn)
+{
+    fit_data d;
+    fit_result r;
+    grid_data(&d, &plain_truth, 6, 6, 2.5, .004, 3);
+    judged(&r, &d, NULL);
+    cr_assert_eq(r.trust.verdict, FIT_OK);
+    fit_result_free(&r);
+    d.n_repeated = 9;
+    snprintf(d.units, sizeof d.units, "N goes up to 16 only");
+    judged(&r, &d, NULL);
+    cr_assert(has_reason(&r, "dependent_rows") && has_reason(&r, "convention_unstated"));
+    cr_assert_eq(r.trust.verdict, FIT_WARN);
+    fit_result_free(&r);
+    fit_data_free(&d);
+}
+
+/* A bound that the user set and that binds is the user's, not the data's. */
+Test(trust, a_bound_that_binds_is_named)
+{
+    fit_data d;
+    fit_result r;
+    grid_data(&d, &plain_truth, 7, 7, 2.5, .004, 3);
+    judged(&r, &d, "alpha=0.1,0.3");
+    cr_assert_eq(r.trust.verdict, FIT_WARN, "%s", r.trust.reasons[0].message);
+    cr_assert(strstr(r.trust.reasons[0].message, "bound you set"), "%s", r.trust.reasons[0].message);
+    cr_assert(!isnan(param(&r, "alpha")));
+    fit_result_free(&r);
+    judged(&r, &d, "E=1.9,3");
+    cr_assert(!has_reason(&r, "floor_unidentified"));
+    fit_result_free(&r);
+    fit_data_free(&d);
+}
+
+/* Second stage: pinned values drawn from a first stage make its intervals wider than pinning them exactly. */
+Test(trust, a_second_stage_inherits_the_first)
+{
+    enum { DRAWS = 100 };
+    fit_data d;
+    fit_result exact, drawn;
+    err e = {0};
+    static double draws[DRAWS][FIT_MAX_PARAMS];
+    grid_data(&d, &plain_truth, 7, 7, 2.5, .004, 3);
+    fit_opts o = fit_opts_default(fit_laws[0]);
+    o.bootstrap = 200;
+    cr_assert_eq(fit_opts_fix(&o, "E=1.7301", &e), ST_OK);
+    cr_assert_eq(fit_run(&exact, &d, &o, &e), ST_OK, "%s", e.msg);
+    for (int k = 0; k < DRAWS; k++)
+        for (int j = 0; j < FIT_MAX_PARAMS; j++) draws[k][j] = j ? NAN : 1.7301 + .05 * rng_normal(8, RNG_TEST, 32, (uint64_t)k);
+    o.fix_draws = (const double (*)[FIT_MAX_PARAMS])draws, o.n_fix_draws = DRAWS;
+    cr_assert_eq(fit_run(&drawn, &d, &o, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(exact.params[3].value, drawn.params[3].value); /* the fit itself is the same */
+    cr_assert_gt(drawn.params[3].se, 1.5 * exact.params[3].se, "%g, %g", drawn.params[3].se, exact.params[3].se);
+    cr_assert_float_eq(drawn.params[0].se, .05, .01);
+    cr_assert(isnan(exact.params[0].se));
+    fit_result_free(&exact);
+    fit_result_free(&drawn);
+    fit_data_free(&d);
+}
