@@ -18,6 +18,7 @@ typedef struct args {
         *out, *target, *fix_from, *embedding, *curve, *warmup;
     cli_list schedules, laws, cols, fix, tie, bound, start, inputs;
     double delta, lambda;
+    const char *minimum, *noise; /* isoflop */
     int64_t bootstrap, seed, threads;
     bool list_laws, warm, profile;
 } args;
@@ -135,6 +136,9 @@ static status check_args(const args *a, err *e)
     if (!parametric && (a->fix.n || a->tie.n || a->bound.n || a->start.n || a->objective || a->solver || a->starts || a->laws.n))
         return err_set(e, ST_USAGE, "method %s has no --law, --fix, --tie, --bound, --start, --starts, --objective or --solver",
                        a->method);
+    if (strcmp(a->method, "isoflop") && (a->minimum || a->noise))
+        return err_set(e, ST_USAGE, "--minimum and --noise belong to --method isoflop");
+    if (a->noise && !a->bootstrap) return err_set(e, ST_USAGE, "--noise is for resamples: it needs --bootstrap above 0");
     if (!parametric) return ST_OK;
     if (a->laws.n > MAX_LAWS) return err_set(e, ST_USAGE, "%zu laws: at most %d are compared", a->laws.n, MAX_LAWS);
     if (a->laws.n > 1 && (a->fix.n || a->tie.n || a->bound.n || a->start.n || a->fix_from))
@@ -197,7 +201,8 @@ static status options(fit_opts *o, const fit_law *law, const args *a, const fit_
     o->warm = a->warm;
     o->profile = a->profile;
     o->rolling = in->hold_out && !strcmp(in->hold_out, "rolling");
-    if (!law) return ST_OK;
+    if (a->minimum && !(o->minimum = fit_minimum_find(a->minimum, e))) return ST_USAGE;
+    if (!law) return a->noise ? fit_opts_noise(o, a->noise, e) : ST_OK;
     o->delta = a->delta;
     if (a->objective && !(o->objective = fit_objective_find(a->objective, e))) return ST_USAGE;
     if (a->solver && !(o->solver = fit_solver_find(a->solver, e))) return ST_USAGE;
@@ -355,6 +360,8 @@ int cmd_fit(cli *c, int argc, char **argv)
         {"law", 0, OPT_LIST, &a.laws, "LAW", "a law by name (--list-laws), or a formula: 'E + A*N^-alpha + B*D^-beta'"},
         {"x", 0, OPT_TEXT, &a.x, "COL", "the variable of a law of one variable: N, D, C, step, ..."},
         {"method", 0, OPT_TEXT, &a.method, "METHOD", "parametric (default), isoflop, lr-optimum"},
+        {"minimum", 0, OPT_TEXT, &a.minimum, "HOW", "isoflop: parabola (default), akima, lowest"},
+        {"noise", 0, OPT_TEXT, &a.noise, "SD", "isoflop: sd of the loss between seeds, nats, or SD@LOSS,SD@LOSS; resamples add it"},
         {"col", 0, OPT_LIST, &a.cols, "NAME=COL", "which column is N, D, C, loss, lr, ..."},
         {"where", 0, OPT_TEXT, &a.where, "EXPR", "rows to use, as in \"loss < 3.4 and C < 1e21\""},
         {"objective", 0, OPT_TEXT, &a.objective, "NAME", "huber-log (default), mse-log, mse, asym-log"},

@@ -158,6 +158,14 @@ const char *fit_solver_name(size_t i); /* NULL past the end */
 
 typedef enum fit_starts { FIT_STARTS_SCREEN, FIT_STARTS_GRID, FIT_STARTS_RANDOM, FIT_STARTS_GIVEN } fit_starts;
 
+/* Method isoflop: how a budget's minimum is found (fit/isoflop_min.c: parabola, akima, lowest). */
+typedef struct fit_minimum fit_minimum;
+const fit_minimum *fit_minimum_find(const char *name, err *e); /* NULL with ST_USAGE in e */
+
+/* sd of a loss between runs that differ in their seed only: one, or two at two losses (ln sd is linear in ln loss between
+ * them, constant outside). n = 0: not stated. */
+typedef struct fit_noise { size_t n; bool relative; double loss[2], sd[2]; } fit_noise; /* relative: of ln loss; else nats */
+
 typedef struct fit_opts {
     const fit_law *law;
     const fit_objective *objective;
@@ -178,6 +186,8 @@ typedef struct fit_opts {
     bool profile;                            /* profile likelihoods of all free parameters */
     bool warm;                               /* resamples start from the optimum and the other basins only */
     size_t threads;                          /* 0: one per processor. Results do not depend on it */
+    const fit_minimum *minimum;              /* isoflop; NULL: parabola */
+    fit_noise noise;                         /* isoflop */
 } fit_opts;
 
 fit_opts fit_opts_default(const fit_law *law); /* huber-log, newton, screened starts, 1000 resamples, seed 0 */
@@ -185,6 +195,7 @@ fit_opts fit_opts_default(const fit_law *law); /* huber-log, newton, screened st
 status fit_opts_fix(fit_opts *o, const char *text, err *e);
 status fit_opts_tie(fit_opts *o, const char *text, err *e);
 status fit_opts_bound(fit_opts *o, const char *text, err *e);
+status fit_opts_noise(fit_opts *o, const char *text, err *e); /* "0.005" or "0.005@3,0.05@7" */
 /* The same text for a typed law: its domain, which may be any; before fit_opts_default. */
 status fit_opts_domain(fit_law *typed, const char *text, err *e);
 status fit_start_parse(double *start, const fit_law *law, const char *text, err *e); /* start[FIT_MAX_PARAMS] */
@@ -261,6 +272,7 @@ typedef struct fit_trust { fit_verdict verdict; size_t n; fit_reason reasons[FIT
 
 typedef struct fit_budget {                  /* method isoflop */
     double C, N_opt, D_opt, loss_opt, curvature;
+    double sd_ln_N, grid_step;               /* over resamples, NaN = none; mean gap of ln N */
     size_t n;
     bool bracketed;
     char why[96];

@@ -185,10 +185,10 @@ static json_t *budgets(const fit_result *r)
     json_t *a = json_array();
     for (size_t k = 0; k < r->n_budgets; k++) {
         const fit_budget *b = &r->budgets[k];
-        json_array_append_new(a, json_pack("{s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "C", number(b->C), "n", count(b->n),
-                                           "bracketed", b->bracketed, "N_opt", number(b->N_opt), "D_opt",
-                                           number(b->D_opt), "loss_opt", number(b->loss_opt), "curvature",
-                                           number(b->curvature), "why", text_or_null(b->why)));
+        json_array_append_new(a, json_pack("{s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:o}", "C", number(b->C), "n", count(b->n),
+                                           "bracketed", b->bracketed, "N_opt", number(b->N_opt), "sd_ln_N",
+                                           number(b->sd_ln_N), "D_opt", number(b->D_opt), "loss_opt", number(b->loss_opt),
+                                           "curvature", number(b->curvature), "why", text_or_null(b->why)));
     }
     return a;
 }

@@ -104,6 +104,33 @@ status fit_opts_bound(fit_opts *o, const char *text, err *e)
     return s;
 }
 
+/* SD or SD@LOSS,SD@LOSS. */
+status fit_opts_noise(fit_opts *o, const char *text, err *e)
+{
+    fit_noise z = {0};
+    const char *p = text;
+    for (bool more = true; more; z.n++) {
+        char field[64];
+        size_t n = strcspn(p, ",");
+        snprintf(field, sizeof field, "%.*s", (int)n, p);
+        char *at = strchr(field, '@');
+        if (at) *at++ = 0;
+        bool ok = z.n < 2 && n < sizeof field && num_parse_f64(field, &z.sd[z.n]) && z.sd[z.n] > 0;
+        ok = ok && (at ? num_parse_f64(at, &z.loss[z.n]) && z.loss[z.n] > 0 : !p[n] && !z.n);
+        if (!ok)
+            return err_set(e, ST_USAGE,
+                           "--noise '%s': write the sd of the loss in nats, above 0, as in 0.005, or at two losses, as in "
+                           "0.002@3,0.05@7", text);
+        more = p[n] == ',';
+        p += n + more;
+    }
+    if (z.n == 1 && z.loss[0] > 0) return err_set(e, ST_USAGE, "--noise '%s': one sd goes without @LOSS", text);
+    if (z.n == 2 && !(z.loss[0] < z.loss[1]))
+        return err_set(e, ST_USAGE, "--noise '%s': the lower loss stands first", text);
+    o->noise = z;
+    return ST_OK;
+}
+
 status fit_opts_domain(fit_law *typed, const char *text, err *e)
 {
     int j;

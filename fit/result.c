@@ -95,6 +95,8 @@ status fit_result_points(fit_result *r, const fit_data *data, err *e)
     p->n_repeated = data->n_repeated;
     memcpy(p->units, data->units, sizeof p->units);
     memcpy(p->cluster_name, data->cluster_name, sizeof p->cluster_name);
+    memcpy(p->count_rule, data->count_rule, sizeof p->count_rule);
+    memcpy(p->flops_rule, data->flops_rule, sizeof p->flops_rule);
     r->n_dropped = 0;
     for (size_t k = 0; k < data->n_dropped; k++) r->n_dropped += data->dropped[k].n;
     return ST_OK;

@@ -100,6 +100,19 @@ ok fit iso.csv --method isoflop --flops-rule 6N --count-rule total --bootstrap 5
 json .law isoflop
 json '.budgets | length' 4
 json '(.optimum.a_opt - .5 | fabs) < 0.01' true
+json '.parametric.a_opt - .5 | fabs < 1e-4' true
+json '.bias.a_opt | fabs < 0.002' true
+for minimum in akima lowest; do
+    ok fit iso.csv --method isoflop --minimum $minimum --flops-rule 6N --count-rule total --bootstrap 50
+    has "minima by $minimum"
+    has "bias of this method"
+done
+ok fit iso.csv --method isoflop --noise 0.01 --flops-rule 6N --count-rule total --bootstrap 50
+has "resampled: stated noise"
+bad 2 "known are parabola" fit iso.csv --method isoflop --minimum cubic
+bad 2 "--noise" fit iso.csv --method isoflop --noise 0
+bad 2 "belong to --method isoflop" fit iso.csv --law chinchilla --minimum akima
+bad 2 "--bootstrap above 0" fit iso.csv --method isoflop --noise 0.01 --bootstrap 0
 run fit iso.csv --method isoflop --flops-rule 6N --count-rule total --where "C < 2e19"
 rc_is 5
 has no_interior_minimum

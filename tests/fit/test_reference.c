@@ -27,7 +27,7 @@ static const struct { const char *row, *state;
     {"M1-M5", "tested (test_reference_curve)"},
     {"I1", "tested"},
     {"I2", "tested"},
-    {"I3", "waits for the method envelope"},
+    {"I3", "tested"},
     {"I4", "tested"},
 };
 
@@ -368,6 +368,29 @@ Test(reference, i2_isoflop_method)
     cr_assert_float_eq(r.a_opt.value, .51458, 1e-4, "%g", r.a_opt.value);
     cr_assert_float_eq(param(&r, "N_coef") * pow(1e23, r.a_opt.value) / 9.1144e10, 1, 1e-3);
     cr_assert_float_eq(param(&r, "N_coef") * pow(1e24, r.a_opt.value) / 2.98064e11, 1, 1e-3);
+    fit_result_free(&r);
+    fit_data_free(&d);
+}
+
+/* The lowest run per budget, and what the command itself says of its bias: -.046 on a_opt. */
+Test(reference, i3_lowest_run_and_its_bias)
+{
+    fit_data d;
+    fit_result r;
+    err e = {0};
+    NEED_REFERENCE(isoflops(&d));
+    fit_opts o = fit_opts_default(fit_laws[0]);
+    o.bootstrap = 0;
+    o.minimum = fit_minimum_find("lowest", &e);
+    cr_assert_eq(fit_isoflop(&r, &d, &o, &e), ST_OK);
+    cr_assert_float_eq(r.a_opt.value, .46868, 1e-4, "%g", r.a_opt.value);
+    cr_assert_float_eq(param(&r, "N_coef") * pow(1e23, r.a_opt.value) / 7.0054e10, 1, 1e-3);
+    cr_assert_float_eq(param(&r, "N_coef") * pow(1e24, r.a_opt.value) / 2.06119e11, 1, 1e-3);
+    double a = json_number_value(json_object_get(json_object_get(r.extra, "parametric"), "a_opt"));
+    double bias = json_number_value(json_object_get(json_object_get(r.extra, "bias"), "a_opt"));
+    cr_assert_float_eq(a, .36 / .7, 1e-6);
+    cr_assert_float_eq(bias, r.a_opt.value - a, 1e-6, "%g", bias); /* the data are free of noise: the bias is all there is */
+    cr_assert(has_reason(&r, "method_bias"));
     fit_result_free(&r);
     fit_data_free(&d);
 }

@@ -1,0 +1,105 @@
+#include "cli/fit_methods.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "cli/fit_print.h"
+
+static double number(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+static const char *text(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+/* " (95 % LO to HI)", or nothing. */
+static void print_interval(FILE *f, const json_t *ci)
+{
+    if (json_array_size(ci) == 2)
+        fprintf(f, " (95 %% %.4g to %.4g)", json_number_value(json_array_get(ci, 0)),
+                json_number_value(json_array_get(ci, 1)));
+}
+
+/* --- isoflop ---------------------------------------------------------------------------------------------------------
+ */
+
+static void print_budgets(FILE *f, const fit_result *r)
+{
+    char c[32], n[32], d[32], l[32], sd[32];
+    fprintf(f, "  %-12s %5s %12s %9s %12s %10s\n", "C", "runs", "N_opt", "sd ln N", "D_opt", "loss");
+    for (size_t k = 0; k < r->n_budgets; k++) {
+        const fit_budget *b = &r->budgets[k];
+        fprintf(f, "  %-12s %5zu", fit_shown(c, sizeof c, b->C), b->n);
+        if (isnan(b->sd_ln_N)) snprintf(sd, sizeof sd, "-");
+        else snprintf(sd, sizeof sd, "%.3f", b->sd_ln_N);
+        if (b->bracketed)
+            fprintf(f, " %12s %9s %12s %10s\n", fit_shown(n, sizeof n, b->N_opt), sd, fit_shown(d, sizeof d, b->D_opt),
+                    fit_shown(l, sizeof l, b->loss_opt));
+        else fprintf(f, " dropped: %s\n", b->why);
+    }
+    fprintf(f, "N_opt = N_coef C^a_opt, D_opt = D_coef C^b_opt; minima by %s, resampled: %s\n",
+            text(r->extra, "minimum"), text(r->extra, "resampled"));
+}
+
+static void print_bias(FILE *f, const fit_result *r)
+{
+    const json_t *p = json_object_get(r->extra, "parametric"), *b = json_object_get(r->extra, "bias"),
+                 *why = json_object_get(p, "reasons");
+    const json_t *largest = json_object_get(b, "at_largest"), *ten = json_object_get(b, "at_10x");
+    fprintf(f, "beside it, law %s on the same rows: ", text(p, "law"));
+    if (!strcmp(text(p, "verdict"), "refuse")) {
+        fprintf(f, "refused (%s)\n", json_string_value(json_array_get(why, 0)));
+        return;
+    }
+    fprintf(f, "a_opt %.4g", number(p, "a_opt"));
+    print_interval(f, json_object_get(json_object_get(p, "ci95"), "a_opt"));
+    fprintf(f, ", verdict %s\n", text(p, "verdict"));
+    if (!json_is_object(b)) return;
+    fprintf(f, "bias of this method at these N and C, on that law's losses without noise: a_opt %+.2g",
+            number(b, "a_opt"));
+    print_interval(f, json_object_get(json_object_get(b, "ci95"), "a_opt"));
+    fprintf(f, ",\n  N_opt %.3g times the law's at C = %.3g, %.3g times at %.3g\n", number(largest, "N_ratio"),
+            number(largest, "C"), number(ten, "N_ratio"), number(ten, "C"));
+}
+
+/* --- lr-optimum
+ * ------------------------------------------------------------------------------------------------------- */
+
+static void print_lr_group(FILE *f, const json_t *g)
+{
+    const json_t *ci = json_object_get(g, "ci95");
+    fprintf(f, "  %-12s width %-6g %2d runs  ", text(g, "parametrisation"), number(g, "width"), (int)number(g, "n"));
+    if (json_is_true(json_object_get(g, "bracketed")))
+        fprintf(f, "lr* %.4g (%.4g to %.4g), loss %.4f\n", exp2(number(g, "log2_lr_opt")),
+                exp2(json_number_value(json_array_get(ci, 0))), exp2(json_number_value(json_array_get(ci, 1))),
+                number(g, "loss_opt"));
+    else fprintf(f, "no optimum: %s\n", text(g, "why"));
+}
+
+static void print_lr(FILE *f, const fit_result *r)
+{
+    const json_t *groups = json_object_get(r->extra, "groups"), *trend = json_object_get(r->extra, "trend");
+    for (size_t i = 0; i < json_array_size(groups); i++) print_lr_group(f, json_array_get(groups, i));
+    for (size_t i = 0; i < json_array_size(trend); i++) {
+        const json_t *t = json_array_get(trend, i), *ci = json_object_get(json_object_get(t, "ci95"), "p");
+        if (isnan(number(t, "p"))) continue;
+        fprintf(f, "  %-12s lr* = %.4g width^%.3f", text(t, "parametrisation"), number(t, "c"), number(t, "p"));
+        if (json_array_size(ci) == 2)
+            fprintf(f, "  (exponent %.3f to %.3f)", json_number_value(json_array_get(ci, 0)),
+                    json_number_value(json_array_get(ci, 1)));
+        fputc('\n', f);
+    }
+}
+
+void fit_print_method(FILE *f, const fit_result *r)
+{
+    if (!strcmp(r->method, "isoflop")) {
+        print_budgets(f, r);
+        print_bias(f, r);
+    } else if (!strcmp(r->method, "lr-optimum")) print_lr(f, r);
+}
