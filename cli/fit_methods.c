@@ -96,7 +96,7 @@ static void print_lr(FILE *f, const fit_result *r)
     }
 }
 
-void fit_print_method(FILE *f, const fit_result *r)
+void fit_print_methods(FILE *f, const fit_result *r)
 {
     if (!strcmp(r->method, "isoflop")) {
         print_budgets(f, r);

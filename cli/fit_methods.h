@@ -3,5 +3,5 @@
 #define CLI_FIT_METHODS_H
 #include <stdio.h>
 #include "fit/fit.h"
-void fit_print_method(FILE *f, const fit_result *r);
+void fit_print_methods(FILE *f, const fit_result *r);
 #endif

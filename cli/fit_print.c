@@ -57,7 +57,7 @@ void fit_print(FILE *f, const fit_result *r)
     }
     for (size_t k = 0; k < r->n_derived; k++) print_estimate(f, r->derived_names[k], &r->derived[k]);
     print_basins(f, r);
-    fit_print_method(f, r);
+    fit_print_methods(f, r);
     for (size_t k = 0; k < r->n_profiles; k++) {
         const fit_profile *p = &r->profiles[k];
         char lo[32], hi[32];

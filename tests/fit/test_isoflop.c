@@ -367,3 +367,32 @@ Test(isoflop, no_tokens_no_lines)
     cr_assert(strstr(e.msg, "--col D="), "%s", e.msg);
     end(&r, &d);
 }
+
+/* A budget on a coarser grid counts less: the lines are the weighted ones of what the budgets show. */
+Test(isoflop, stated_noise_weighs_the_lines)
+{
+    fit_data d;
+    fit_result r;
+    double k = 0, mx = 0, my = 0, xx = 0, xy = 0, plain[2] = {0, 0};
+    isoflop_data(&d, &plain_truth, 4, 1, 0, 0);
+    for (size_t i = 21; i < 28; i++) { /* the largest: twice the step, and its optimum pushed away */
+        double n = 3.1 * d.N[24] * pow(d.N[i] / d.N[24], 2);
+        d.y[i] = true_loss(&plain_truth, n / 2.3, d.C[i] / 6 / n * 2.3);
+        d.N[i] = n, d.D[i] = d.C[i] / 6 / n;
+    }
+    run_as(&r, &d, "parabola", "0.01", 100);
+    cr_assert_eq(r.n_budgets, 4);
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t j = 0; j < 4; j++) {
+            const fit_budget *b = &r.budgets[j];
+            double w = 1 / (b->sd_ln_N * b->sd_ln_N), x = log(b->C), y = log(b->N_opt);
+            cr_assert(b->bracketed, "%s", b->why);
+            if (!pass) k += w, mx += w * x, my += w * y;
+            else xx += w * (x - mx / k) * (x - mx / k), xy += w * (x - mx / k) * (y - my / k);
+            plain[pass] += pass ? (x - 1.5 * log(4) - log(3e18)) * y / (5 * log(4) * log(4)) : 0;
+        }
+    cr_assert_gt(r.budgets[3].sd_ln_N, 1.5 * r.budgets[0].sd_ln_N);
+    cr_assert_float_eq(r.a_opt.value, xy / xx, 1e-9);
+    cr_assert_gt(fabs(r.a_opt.value - plain[1]), 1e-3); /* and not the plain one */
+    end(&r, &d);
+}
