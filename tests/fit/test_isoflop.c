@@ -212,18 +212,43 @@ Test(isoflop, budgets_flat_within_the_noise_are_dropped)
     fit_data d;
     fit_result r;
     isoflop_data(&d, &plain_truth, 5, 1, 0, 0);
-    run_as(&r, &d, "akima", "0.5", 200); /* half a nat: nothing is left of the valley */
-    for (size_t j = 0; j < 5; j++)
-        if (!r.budgets[j].bracketed)
-            cr_assert(strstr(r.budgets[j].why, "flat within the noise"), "%s", r.budgets[j].why);
-    size_t dropped = 0;
-    for (size_t j = 0; j < 5; j++) dropped += !r.budgets[j].bracketed;
-    double wide = r.boot_n ? r.a_opt.se : NAN;
-    fit_result_free(&r);
-    run_as(&r, &d, "akima", "0.0005", 200);
+    run_as(&r, &d, "lowest", "0.0005", 200);
     for (size_t j = 0; j < 5; j++) cr_assert(r.budgets[j].bracketed);
-    cr_assert(dropped > 2 || wide > 5 * r.a_opt.se, "%zu, %g", dropped, wide);
+    fit_result_free(&r);
+    for (size_t i = 0; i < 7; i++) /* three sizes are left of the smallest: the middle one wins a third of the time */
+        if (i % 3) d.N[i] = d.N[i - i % 3], d.D[i] = d.D[i - i % 3], d.y[i] = 9;
+        else d.y[i] = i == 3 ? 2.999 : 3;
+    run_as(&r, &d, "lowest", "0.05", 200);
+    cr_assert(!r.budgets[0].bracketed);
+    cr_assert(strstr(r.budgets[0].why, "flat within the noise"), "%s", r.budgets[0].why);
+    cr_assert(isnan(r.budgets[0].N_opt));
     end(&r, &d);
+}
+
+/* N_opt is the median over the noisy losses, not the noise-free vertex; ln sd is linear in ln loss between two stated ones:
+ * each budget's spread is that of the sd which holds at its losses. */
+Test(isoflop, noise_at_two_losses)
+{
+    fit_data d;
+    fit_result bare, two, one;
+    isoflop_data(&d, &plain_truth, 5, 1.1, 0, 0);
+    run_as(&bare, &d, "parabola", NULL, 0);
+    run_as(&two, &d, "parabola", "0.08@2.1,0.16@3.4", 400);
+    for (size_t j = 0; j < 5; j++) {
+        char text[32];
+        double at = bare.budgets[j].loss_opt * 1.01;
+        snprintf(text, sizeof text, "%.6f", .08 * pow(2, log(at / 2.1) / log(3.4 / 2.1)));
+        run_as(&one, &d, "parabola", text, 400);
+        cr_assert(two.budgets[j].bracketed && one.budgets[j].bracketed);
+        cr_assert_gt(one.budgets[j].sd_ln_N, log(2) / 3 * 1.01);
+        cr_assert_float_eq(two.budgets[j].sd_ln_N / one.budgets[j].sd_ln_N, 1, .25, "%zu: %g, %g", j, two.budgets[j].sd_ln_N,
+                           one.budgets[j].sd_ln_N);
+        cr_assert_neq(two.budgets[j].N_opt, bare.budgets[j].N_opt);
+        cr_assert_float_eq(log(two.budgets[j].N_opt / bare.budgets[j].N_opt), 0, .2);
+        fit_result_free(&one);
+    }
+    fit_result_free(&bare);
+    end(&two, &d);
 }
 
 /* Without a statement the noise is that between seeds, else the parametric law's residuals. */
@@ -394,5 +419,19 @@ Test(isoflop, stated_noise_weighs_the_lines)
     cr_assert_gt(r.budgets[3].sd_ln_N, 1.5 * r.budgets[0].sd_ln_N);
     cr_assert_float_eq(r.a_opt.value, xy / xx, 1e-9);
     cr_assert_gt(fabs(r.a_opt.value - plain[1]), 1e-3); /* and not the plain one */
+    end(&r, &d);
+}
+
+/* Budgets that the data do not bracket have no part in the bias, though the law's losses there would. */
+Test(isoflop, bias_counts_the_budgets_that_counted)
+{
+    fit_data d;
+    fit_result r;
+    isoflop_data(&d, &plain_truth, 5, 1, 0, 0);
+    d.y[7] = .8 * d.y[10]; /* a run that cannot be: its budget does not bracket */
+    run_as(&r, &d, "parabola", NULL, 0);
+    cr_assert(!r.budgets[1].bracketed);
+    cr_assert_eq(of_bias(&r, "n_budgets"), 4);
+    cr_assert_eq(json_array_size(json_object_get(json_object_get(r.extra, "bias"), "budgets")), 4);
     end(&r, &d);
 }
