@@ -36,7 +36,7 @@ static void print_basins(FILE *f, const fit_result *r)
     for (size_t b = 0; b < r->n_basins && r->n_basins > 1; b++) {
         fprintf(f, "  basin %zu: %.8g, %zu starts;", b + 1, r->basins[b].objective_value, r->basins[b].n_starts);
         for (size_t j = 0; j < r->n_params; j++)
-            fprintf(f, " %s %s", r->names[j], fit_shown(v, sizeof v, r->basins[b].params[j]));
+            if (!r->params[j].fixed) fprintf(f, " %s %s", r->names[j], fit_shown(v, sizeof v, r->basins[b].params[j]));
         fputc('\n', f);
     }
 }
