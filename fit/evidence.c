@@ -180,6 +180,10 @@ status fit_evidence_condition(fit_evidence *ev, fit_problem *p, const double *be
                 if (size > most && p->first[a] != ev->weak[0]) most = size, ev->weak[pick] = p->first[a];
             }
         }
+        if (ev->weak[0] > ev->weak[1]) { /* equal shares: rounding must not order the names */
+            int first = ev->weak[1];
+            ev->weak[1] = ev->weak[0], ev->weak[0] = first;
+        }
     }
     gsl_vector_free(value);
     gsl_matrix_free(vector);

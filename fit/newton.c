@@ -6,7 +6,7 @@
  * and the law's own curvature is left out; this model is never indefinite. Then exact Newton: near the end the set of
  * rows inside delta no longer changes, so the last steps are quadratic. On the 240 Chinchilla points exact Newton
  * alone took 1,868 of the 4,500 published starts to the optimum, with 208 evaluations each; the two phases take
- * 4,494, with 51. (A wider delta in the first phase needs a few less, but jumps out of basins that are to be listed.)
+ * 4,492, with 50. (A wider delta in the first phase needs a few less, but jumps out of basins that are to be listed.)
  *
  * Damping: H + lambda diag|H|, lambda by the gain ratio as in Nielsen, "Damping parameter in Marquardt's method",
  * report IMM-REP-1999-05, section 2. Steps stay in a box that grows and shrinks; a coordinate that would leave it
@@ -109,38 +109,57 @@ static double propose(double *trial, bool *whole, const fit_problem *p, const po
     return gain;
 }
 
-/* Nielsen's rule after a step whose gain was `ratio` times what was expected. */
-static double eased(double lambda, double ratio)
+/* lambda, and what the last steps taught: in a curved valley the largest step that holds lies between one that failed
+ * and one that held, and Nielsen's rule alone swings between the two. */
+typedef struct damping { double lambda, grow, failed, held; } damping;
+
+/* After a step whose gain was `ratio` times what was expected: Nielsen's rule, but not back to what failed just now. */
+static void ease(damping *d, double ratio)
 {
-    double c = 2 * (ratio < 1.5 ? ratio : 1.5) - 1, by = 1 - c * c * c;
-    lambda *= by > 1. / 3 ? by : 1. / 3;
-    if (ratio > .9 && ratio < 1.1) lambda /= 10; /* the quadratic model holds: let go at once */
-    return lambda > LAMBDA_LEAST ? lambda : LAMBDA_LEAST;
+    double c = 2 * (ratio < 1.5 ? ratio : 1.5) - 1, by = 1 - c * c * c, least = 1.5 * d->failed;
+    d->held = d->lambda;
+    d->lambda *= by > 1. / 3 ? by : 1. / 3;
+    if (ratio > .9 && ratio < 1.1) d->lambda /= 10; /* the quadratic model holds: let go at once */
+    if (d->lambda < least) d->lambda = least < d->held ? least : d->held;
+    if (d->lambda < LAMBDA_LEAST) d->lambda = LAMBDA_LEAST;
+    d->failed /= 8;
+    d->grow = 2;
+}
+
+/* After a step that failed: between it and the one that held, else on by growing factors. */
+static void tighten(damping *d)
+{
+    d->failed = d->lambda;
+    if (d->lambda < d->held / 3) {
+        d->lambda = sqrt(d->lambda * d->held);
+        return;
+    }
+    d->lambda = fmax(d->lambda, LAMBDA_FAILED) * d->grow;
+    d->grow *= 2;
 }
 
 /* Descends from at[0] by the phase's model; returns where the last point stands, and the steps taken in *iterations. */
 static point *descend(point at[2], size_t *iterations, fit_problem *p, const phase *ph, size_t most)
 {
     point *x = &at[0], *y = &at[1];
-    double lambda = LAMBDA_START, grow = 2, box = 1;
+    damping d = {LAMBDA_START, 2, 0, 0};
+    double box = 1;
     x->f = fit_problem_eval(p, x->phi, x->g, x->h);
     for (size_t k = 0; k < most && isfinite(x->f) && p->n_free; k++, ++*iterations) {
         bool whole = false;
-        double gain = propose(y->phi, &whole, p, x, lambda, box);
-        if (gain > 0 && gain <= ph->tolerance * x->f && lambda <= LAMBDA_START && whole) break;
+        double gain = propose(y->phi, &whole, p, x, d.lambda, box);
+        if (gain > 0 && gain <= ph->tolerance * x->f && d.lambda <= LAMBDA_START && whole) break;
         if (x->f <= p->floor) break;
         y->f = gain > 0 ? fit_problem_eval(p, y->phi, y->g, y->h) : INFINITY;
         if (y->f < x->f) {
             double ratio = (x->f - y->f) / gain;
             point *old = x;
             x = y, y = old;
-            lambda = eased(lambda, ratio);
-            grow = 2;
+            ease(&d, ratio);
             if (ratio > .75 && !whole) box = fmin(2 * box, BOX_MOST);
         } else {
-            if (lambda > LAMBDA_MOST || (gain > 0 && gain < 1e-17 * x->f)) break; /* only rounding is left */
-            lambda = fmax(lambda, LAMBDA_FAILED) * grow;
-            grow *= 2;
+            if (d.lambda > LAMBDA_MOST || (gain > 0 && gain < 1e-17 * x->f)) break; /* only rounding is left */
+            tighten(&d);
             if (!whole) box = fmax(box / 2, BOX_LEAST);
         }
     }

@@ -30,7 +30,8 @@ status fit_solve_from(fit_end *out, fit_problem *p, const fit_solver *solver, co
     status s = p->n_free ? solver->run(&r, p, out->phi, e) : ST_OK;
     if (s) return s;
     out->ok = ended_well(out, p);
-    if (out->ok || p->law->n_terms || !p->objective->has_delta) return ST_OK;
+    /* Curves: projected starts lie near the data; what does not end is a valley without an end, wider delta or not. */
+    if (out->ok || p->law->n_terms || p->law->curves || !p->objective->has_delta) return ST_OK;
     memcpy(out->phi, start, p->n_free * sizeof *start);
     for (size_t k = 0; k < sizeof widen / sizeof *widen && !s; k++) {
         p->delta = delta * widen[k];
