@@ -102,7 +102,8 @@ status fit_curves_init(fit_curves *out, const fit_runs *runs, size_t n, double l
     return s;
 }
 
-/* From L and its derivatives to those of ln L: q_j = L_j/L, q_jk = L_jk/L - q_j q_k. l1[p]; l2 upper triangle by rows. */
+/* From L and its derivatives to those of ln L: q_j = L_j/L, q_jk = L_jk/L - q_j q_k. l1[p]; l2 upper triangle, by
+ * rows. */
 static void put_row(double *ln_pred, double *jac, double *curv, size_t i, size_t n, size_t p, double l,
                     const double *l1, const double *l2)
 {
@@ -120,7 +121,8 @@ void fit_anneal_eval(double *ln_pred, double *jac, double *curv, const fit_curve
 {
     double l0 = exp(theta[FIT_ANNEAL_L0]), amplitude = exp(theta[FIT_ANNEAL_A]), drop = exp(theta[FIT_ANNEAL_C]);
     for (size_t i = 0; i < n; i++) {
-        double z = c->ln_s1[row[i]], power = amplitude * exp(-theta[FIT_ANNEAL_ALPHA] * z), fall = -drop * c->s2[row[i]];
+        double z = c->ln_s1[row[i]], power = amplitude * exp(-theta[FIT_ANNEAL_ALPHA] * z);
+        double fall = -drop * c->s2[row[i]];
         const double l1[FIT_ANNEAL_PARAMS] = {l0, power, -power * z, fall};
         const double l2[] = {/* L0 */ l0, 0, 0, 0,
                              /* A */ power, -power * z, 0,

@@ -1,9 +1,9 @@
 /* Loss along a learning-rate schedule: the schedules themselves, their cumulative sums, and two laws of whole curves.
  *
- *   lr-anneal    L(s) = L0 + A S1(s)^-alpha - C S2(s)                                Tissue et al. 2024, arXiv:2408.11029
+ *   lr-anneal    L(s) = L0 + A S1(s)^-alpha - C S2(s)                   Tissue et al. 2024, arXiv:2408.11029
  *   multi-power  L(s) = L0 + A S1(s)^-alpha - B H(s),
  *                H(s) = sum_{k=1..s} (eta_{k-1} - eta_k) G(eta_k^-gamma S_k(s)), G(x) = 1 - (1 + C x)^-beta
- *                                                                                      Luo et al. 2025 (Multi-Power Law)
+ *                                                                       Luo et al. 2025 (Multi-Power Law)
  *
  * eta_i is the learning rate of step i, counted from 0; S1(s) = sum_{i<=s} eta_i; S_k(s) = S1(s) - S1(k-1). The
  * parameters carry the unit of the learning rate and depend on the warm-up convention (fit_warmup): both belong to a
@@ -64,19 +64,19 @@ status fit_schedule_sampled(fit_schedule *out, const double *step, const double 
 void fit_schedule_free(fit_schedule *s);
 
 /* s2[n_steps]: S2(s) = sum_{i<=s} m_i, m_i = lambda m_{i-1} + (eta_{i-1} - eta_i), m = 0 up to the end of the warm-up.
- * The paper's momentum of the drops; whether it starts at the warm-up is this project's reading (facts in doc/laws.md). */
+ * The paper's momentum of the drops; that it starts after the warm-up is our reading. */
 void fit_schedule_s2(double *s2, const fit_schedule *s, double lambda);
 
 /* --- the sum over drops: what makes multi-power expensive --------------------------------------------------- */
 
 enum { FIT_NODES = 16 };
 
-/* H and its derivatives by v = ln C, by beta (b), and by gamma, which enters with v as v - gamma ln eta: "t" is a factor
- * -ln eta inside the sum, so H_gamma = H_vt and so on. */
+/* H and its derivatives by v = ln C, by beta (b), and by gamma, which enters with v as v - gamma ln eta: "t" is a
+ * factor -ln eta inside the sum, so H_gamma = H_vt and so on. */
 enum { FIT_H, FIT_HV, FIT_HVT, FIT_HB, FIT_HVV, FIT_HVVT, FIT_HVVTT, FIT_HVB, FIT_HVBT, FIT_HBB, FIT_N_H };
 
-/* Steps with a drop, gathered once per schedule into runs of 16 nodes: single steps close to a row, blocks of 32, 64, ...
- * steps by interpolation further from it (fit/curve_tree.c). A row reads some 350 nodes, whatever its step. */
+/* Steps with a drop, gathered once per schedule into runs of 16 nodes: single steps close to a row, blocks of 32, 64,
+ * ... steps by interpolation further from it (fit/curve_tree.c). A row reads some 350 nodes, whatever its step. */
 typedef struct fit_nodes {
     size_t n, cap;             /* a multiple of FIT_NODES */
     double *weight, *t, *s1;   /* [n] drop, -ln eta, S1 before the step */
@@ -120,19 +120,19 @@ status fit_curves_nodes(fit_curves *c, const fit_runs *runs, err *e); /* a part 
 /* h[FIT_N_H] (only h[FIT_H] unless `all`) of one row; v = ln C. Interpolation is good to 1e-12 of the sum of |drops|
  * (tests/fit/test_curve.c). Pure. */
 void fit_curves_h(double *h, const fit_curves *c, size_t row, double v, double beta, double gamma, bool all);
-/* The arithmetic of it: adds up n nodes, n a multiple of 8; s = S_k. Vectors of 2, 4 (x86-64-v3) or 8 (x86-64-v4) doubles:
- * levels differ in the last digits. */
+/* The arithmetic of it: adds up n nodes, n a multiple of 8; s = S_k. Vectors of 2, 4 (x86-64-v3) or 8 (x86-64-v4)
+ * doubles: levels differ in the last digits. */
 void fit_curve_sum(double *h, const double *weight, const double *t, const double *s, size_t n, double v, double beta,
                    double gamma, bool all, cpu_level level);
 
 /* --- laws ------------------------------------------------------------------------------------------------------ */
 
-/* Coordinates: lr-anneal ln L0, ln A, alpha, ln C; multi-power ln L0, ln A, alpha, ln B, ln C, ln beta, gamma. (ln beta: B
- * and beta trade along B beta = const towards beta = 0, a straight line in logarithms. On the curves of the 25M, 100M
- * and 400M models all of 64 starts then end in the one optimum, in 0.6 times the steps; with plain beta five do not.)
+/* Coordinates: lr-anneal ln L0, ln A, alpha, ln C; multi-power ln L0, ln A, alpha, ln B, ln C, ln beta, gamma. ln beta:
+ * B and beta trade along B beta = const towards beta = 0, a straight line in logarithms. On the curves of the 25M, 100M
+ * and 400M models all of 64 starts ended in the one optimum, in 0.6 times the steps; with plain beta five did not.
  *
- * ln_pred[n], jac[params][n], curv[params(params+1)/2][n] for the rows named; jac may be NULL, and curv (curv not without
- * jac). ln of a loss that is not positive is NaN, and so are its derivatives. */
+ * ln_pred[n], jac[params][n], curv[params(params+1)/2][n] for the rows named; jac may be NULL, and curv (curv not
+ * without jac). ln of a loss that is not positive is NaN, and so are its derivatives. */
 enum { FIT_ANNEAL_L0, FIT_ANNEAL_A, FIT_ANNEAL_ALPHA, FIT_ANNEAL_C, FIT_ANNEAL_PARAMS };
 enum { FIT_MPL_L0, FIT_MPL_A, FIT_MPL_ALPHA, FIT_MPL_B, FIT_MPL_C, FIT_MPL_BETA, FIT_MPL_GAMMA, FIT_MPL_PARAMS };
 void fit_anneal_eval(double *ln_pred, double *jac, double *curv, const fit_curves *c, const size_t *row, size_t n,

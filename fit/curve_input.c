@@ -1,5 +1,5 @@
-/* From a table of logged steps to runs with schedules: which rows are one curve, what its learning rate was at every step.
- * What is assumed is said, and stands in the fit. */
+/* From a table of logged steps to runs with schedules: which rows are one curve, what its learning rate was at every
+ * step. What is assumed is said, and stands in the fit. */
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -163,8 +163,9 @@ static status order_samples(sample *s, size_t *n, const table *t, err *e)
     for (size_t i = 0; i < *n; i++) {
         if (kept && s[i].step == s[kept - 1].step) {
             if (s[i].lr == s[kept - 1].lr) continue;
-            return err_set(e, ST_INPUT, "%s: step %.10g has the learning rate %g, in %s %g: two curves in one? (--curve "
-                                        "names the column that tells them apart)",
+            return err_set(e, ST_INPUT,
+                           "%s: step %.10g has the learning rate %g, in %s %g: two curves in one? (--curve names the "
+                           "column that tells them apart)",
                            table_where_row(t, s[i].row, here), s[i].step, s[i].lr,
                            table_where_row(t, s[kept - 1].row, there), s[kept - 1].lr);
         }
@@ -183,8 +184,9 @@ static void tell_jumps(const char *name, const double *step, const double *lr, s
     for (size_t i = 1; i + 2 < n; i++) {
         if (step[i + 1] - step[i] < 2 || lr[i - 1] != lr[i] || lr[i + 1] != lr[i + 2]) continue;
         if (fabs(lr[i + 1] - lr[i]) > TENTH * peak)
-            fit_tell(tl, 0, "%s: the learning rate jumps from %g to %g between steps %.0f and %.0f: taken as a ramp, which "
-                            "moves the parameters; state it with --schedule '%s:two-stage ...'",
+            fit_tell(tl, 0,
+                     "%s: the learning rate jumps from %g to %g between steps %.0f and %.0f: taken as a ramp, which "
+                     "moves the parameters; state it with --schedule '%s:two-stage ...'",
                      name, lr[i], lr[i + 1], step[i], step[i + 1], name);
     }
 }
@@ -246,11 +248,13 @@ static void tell_schedules(const fit_runs *r, const logged *log, const table_col
     static const char *const taken[] = {"a straight rise from 0", "steps at the peak", "not there"};
     fit_tell(tl, 0, "%zu curves, %s%s", r->n_schedules, by ? "by column " : "one per input", by ? by->name : "");
     if (log->n && log->gap > 1)
-        fit_tell(tl, 0, "learning rate of %zu curves from their logs: between logged steps (up to %.0f apart) it is taken "
-                        "as linear; --schedule NAME:SHAPE states it exactly", log->n, log->gap);
+        fit_tell(tl, 0,
+                 "learning rate of %zu curves from their logs: between logged steps (up to %.0f apart) it is taken as "
+                 "linear; --schedule NAME:SHAPE states it exactly",
+                 log->n, log->gap);
     if (isfinite(log->first))
-        fit_tell(tl, 0, "logs begin at step %.0f or later: the warm-up before is taken as %s%s", log->first, taken[r->warmup],
-                 r->assumed ? "; --warmup linear|constant|none states it (it moves alpha)" : "");
+        fit_tell(tl, 0, "logs begin at step %.0f or later: the warm-up before is taken as %s%s", log->first,
+                 taken[r->warmup], r->assumed ? "; --warmup linear|constant|none states it (it moves alpha)" : "");
 }
 
 static status all_schedules(fit_runs *r, const table *t, const table_column *by, const double *run,
@@ -264,7 +268,8 @@ static status all_schedules(fit_runs *r, const table *t, const table_column *by,
     if (!s && r->lambda >= 1) s = err_set(e, ST_USAGE, "lambda %g: it must lie below 1", r->lambda);
     if (!s) s = parse_warmup(&r->warmup, &warmup_steps, o->warmup, e);
     if (!s) s = check_stated(o, r, e);
-    for (size_t k = 0; k < r->n_schedules && !s; k++) s = one_schedule(r, k, t, run, o, warmup_steps, room, &log, tl, e);
+    for (size_t k = 0; k < r->n_schedules && !s; k++)
+        s = one_schedule(r, k, t, run, o, warmup_steps, room, &log, tl, e);
     free(room);
     if (!s) tell_schedules(r, &log, by, tl);
     return s;
@@ -307,8 +312,8 @@ status fit_runs_drop(const fit_runs *r, table *t, bool *keep, size_t *warming, s
     for (size_t i = 0; i < t->n_rows && !s; i++) {
         const fit_schedule *f = &r->schedule[(size_t)run[i]];
         if (!(step[i] >= 0) || step[i] != floor(step[i]))
-            return err_set(e, ST_INPUT, "%s: step %.10g; steps are whole numbers from 0 on", table_where_row(t, i, where),
-                           step[i]);
+            return err_set(e, ST_INPUT, "%s: step %.10g; steps are whole numbers from 0 on",
+                           table_where_row(t, i, where), step[i]);
         bool early = step[i] < (double)f->warmup, late = step[i] >= (double)f->n_steps;
         *warming += early, *beyond += late;
         keep[i] = !early && !late;

@@ -85,7 +85,8 @@ static void NAME(value)(double *h, const double *weight, const double *t, const 
 }
 
 /* With l = ln(1 + u), q = e^(-beta l), p = u/(1 + u) = dl/dv:
- * G = 1 - q   G_v = beta q p   G_b = q l   G_vv = beta q p (1 - p - beta p)   G_vb = q p (1 - beta l)   G_bb = -q l^2 */
+ *   G = 1 - q                            G_v = beta q p             G_b = q l
+ *   G_vv = beta q p (1 - p - beta p)     G_vb = q p (1 - beta l)    G_bb = -q l^2 */
 static void NAME(derivatives)(double *h, const double *weight, const double *t, const double *s, size_t n, double v,
                               double beta, double gamma)
 {

@@ -104,8 +104,8 @@ static status bottom(fit_curves *c, const fit_schedule *s, segment *g, err *e)
     return ST_OK;
 }
 
-/* Does interpolation from the block's nodes give 1/eta at the children's? (gamma 1: steeper than what is fitted. S1, the
- * sum of eta, is smoother still.) */
+/* Does interpolation from the block's nodes give 1/eta at the children's? (gamma 1: steeper than what is fitted. S1,
+ * the sum of eta, is smoother still.) */
 static bool smooth(const fit_schedule *s, size_t begin, const size_t *node, const size_t *at, const double (*l)[P])
 {
     for (size_t i = 0; i < 2 * P; i++) {

@@ -90,7 +90,8 @@ static void affine_mpl(const fit_model *m, double *scratch, double *f, double *g
 const fit_law fit_law_anneal = {
     .name = "lr-anneal",
     .formula = "L(s) = L0 + A S1(s)^-alpha - C S2(s)",
-    .source = "Tissue et al. 2024 (arXiv:2408.11029); S1 the summed learning rate, S2 the summed momentum (0.999) of its drops",
+    .source = "Tissue et al. 2024 (arXiv:2408.11029); S1 the summed learning rate, S2 the summed momentum "
+              "(0.999) of its drops",
     .n_params = FIT_ANNEAL_PARAMS,
     .params = {L0, A, {"alpha", "exponent of S1", false, 0, 10, 6, {.15, .3, .5, .7, 1, 1.5}},
                {"C", "loss per unit of S2, 1/learning rate", true, 0, INFINITY, 3, {-3, 0, 3}}},
@@ -106,12 +107,13 @@ const fit_law fit_law_anneal = {
     .affine = affine_anneal,
     .eval = eval_anneal};
 
-/* The domain's ends are no limits of the law: an exponent beyond them is a step, or nothing at all. C is that of learning
- * rates around 1e-4 to 1e-2; it goes with gamma as C peak^-gamma, so the grid is wide. */
+/* The domain's ends are no limits of the law: an exponent beyond them is a step, or nothing at all. C is that of
+ * learning rates around 1e-4 to 1e-2; it goes with gamma as C peak^-gamma, so the grid is wide. */
 const fit_law fit_law_multi_power = {
     .name = "multi-power",
     .formula = "L(s) = L0 + A S1(s)^-alpha - B sum_{k<=s} (eta_{k-1} - eta_k) (1 - (1 + C eta_k^-gamma S_k(s))^-beta)",
-    .source = "Luo et al. 2025, Multi-Power Law (thu-yao-01-luo/MultiPowerLaw); S_k(s) the learning rate summed from step k to s",
+    .source = "Luo et al. 2025, Multi-Power Law (thu-yao-01-luo/MultiPowerLaw); S_k(s) the learning rate summed "
+              "from step k to s",
     .n_params = FIT_MPL_PARAMS,
     .params = {L0, A, {"alpha", "exponent of S1", false, 0, 10, 2, {.35, .7}},
                {"B", "loss per unit of learning rate dropped", true, 0, INFINITY, 3, {3, 6, 9}},

@@ -1,5 +1,5 @@
-/* Schedules by name and from logs, the sums over them, multi-power's blocked sum against the plain one, exact derivatives
- * of both laws of whole curves. */
+/* Schedules by name and from logs, the sums over them, multi-power's blocked sum against the plain one, exact
+ * derivatives of both laws of whole curves. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -320,8 +320,8 @@ static void check_arithmetic(cpu_level level)
         };
         cr_assert_float_eq(value[FIT_H], 1.37 * (1 - q), 1e-13);
         for (int j = 0; j < FIT_N_H; j++)
-            cr_assert_float_eq(h[j], 1.37 * expected[j], 1e-13 * (1 + fabs(expected[j])), "level %d, %d at %d: %.17g, %.17g",
-                               level, j, i, h[j], 1.37 * expected[j]);
+            cr_assert_float_eq(h[j], 1.37 * expected[j], 1e-13 * (1 + fabs(expected[j])),
+                               "level %d, %d at %d: %.17g, %.17g", level, j, i, h[j], 1.37 * expected[j]);
     }
     double w[8] = {1, 1}, t[8] = {0}, s[8] = {1, 2}, h[FIT_N_H] = {0}; /* overflow: G = 1, nothing moves it */
     fit_curve_sum(h, w, t, s, 8, 5000, .5, 1, true, level);
@@ -342,7 +342,8 @@ static void check_derivatives(eval_fn *eval, const fit_curves *c, const double *
 {
     enum { N = 5, MOST = FIT_MPL_PARAMS };
     size_t row[N] = {1, 0, 7, 4, c->n - 1};
-    double q[N], up[N], down[N], jac[MOST * N], curv[MOST * (MOST + 1) / 2 * N], ju[MOST * N], jd[MOST * N], theta[MOST];
+    double q[N], up[N], down[N], theta[MOST];
+    double jac[MOST * N], curv[MOST * (MOST + 1) / 2 * N], ju[MOST * N], jd[MOST * N];
     memcpy(theta, at, p * sizeof *theta);
     eval(q, NULL, NULL, c, row, N, theta);
     eval(up, jac, curv, c, row, N, theta);
@@ -355,15 +356,15 @@ static void check_derivatives(eval_fn *eval, const fit_curves *c, const double *
         eval(down, jd, NULL, c, row, N, theta);
         theta[j] = keep;
         for (size_t i = 0; i < N; i++) {
-            cr_assert_float_eq(jac[j * N + i], (up[i] - down[i]) / (2 * h), 1e-9, "%s d/d%zu row %zu: %.12g %.12g", name, j,
-                               i, jac[j * N + i], (up[i] - down[i]) / (2 * h));
+            cr_assert_float_eq(jac[j * N + i], (up[i] - down[i]) / (2 * h), 1e-9, "%s d/d%zu row %zu: %.12g %.12g",
+                               name, j, i, jac[j * N + i], (up[i] - down[i]) / (2 * h));
             for (size_t a = 0, k = 0; a < p; a++)
                 for (size_t b = a; b < p; b++, k++) {
                     if (a != j && b != j) continue;
                     size_t other = a == j ? b : a;
                     double numeric = (ju[other * N + i] - jd[other * N + i]) / (2 * h);
-                    cr_assert_float_eq(curv[k * N + i], numeric, 1e-8, "%s d2/d%zu d%zu row %zu: %.12g %.12g", name, a, b, i,
-                                       curv[k * N + i], numeric);
+                    cr_assert_float_eq(curv[k * N + i], numeric, 1e-8, "%s d2/d%zu d%zu row %zu: %.12g %.12g", name, a,
+                                       b, i, curv[k * N + i], numeric);
                 }
         }
     }
@@ -389,7 +390,8 @@ Test(law, derivatives_match_finite_differences)
     const double anneal[] = {log(3.158), log(.5136), .5134, log(.4019)};
     check_derivatives(fit_anneal_eval, &c, anneal, FIT_ANNEAL_PARAMS, "lr-anneal");
     for (size_t p = 0; p < 3; p++) {
-        const double mpl[] = {log(3.04), log(.5247), .5079, log(363.8), log(points[p][0]), log(points[p][1]), points[p][2]};
+        const double *q = points[p];
+        const double mpl[] = {log(3.04), log(.5247), .5079, log(363.8), log(q[0]), log(q[1]), q[2]};
         check_derivatives(fit_mpl_eval, &c, mpl, FIT_MPL_PARAMS, "multi-power");
     }
     fit_curves_free(&c);
