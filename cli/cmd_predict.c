@@ -234,6 +234,11 @@ static status work(prediction *p, err *e)
     if (!s && !p->loss && !p->exact_run)
         s = err_set(e, ST_USAGE, "none of the fits is a loss law (chinchilla, power, ...); it alone can answer --flops, --params, --tokens, --loss");
     if (!s && p->in.config) s = target_load(p, e);
+    if (!s && p->in.config && isnan(p->in.unique_tokens) && p->base.unique_tokens > 0) { /* the run repeats: so must the law */
+        p->in.unique_tokens = (double)p->base.unique_tokens;
+        for (size_t i = 0; i < p->n_fits; i++) p->fits[i].loss.unique_tokens = p->in.unique_tokens;
+        prediction_note(p, "unique tokens %.6g, from %s", p->in.unique_tokens, p->in.config);
+    }
     if (!s && p->loss) s = choose_cost(p, e);
     if (!s && !p->exact_run) {
         s = predict_run(&p->best, &p->loss->loss, &p->cost, &p->in.ask, (uint64_t)p->in.seed, e);
