@@ -220,3 +220,17 @@ Test(sweep, examples_are_planned, .init = sandbox, .fini = clean)
     }
     json_decref(j);
 }
+
+Test(sweep, experiments_are_planned, .init = sandbox, .fini = clean)
+{
+    /* epochs.yaml asks for pools of up to 8,388,609 unique tokens */
+    expect("$M -q data gen -o source --source markov --vocab 64 --order 1 --tokens 8850000 --seed 1", 0, "");
+    expect("$M sweep plan $S/examples/markov.yaml --no-calibrate", 0, "35 runs");
+    expect("mv source corpus && $M sweep plan $S/examples/epochs.yaml --no-calibrate", 0, "74 runs");
+    /* the runs left out share with the sweep all but their size, length and rate, and are none of its runs */
+    expect("sed 's/ *#.*//; s/^ *//' $S/examples/epochs.yaml >all; sed 's/ *#.*//' $S/examples/epochs_held_out.yaml | "
+           "grep -v '^d_model\\|^tokens\\|^lr\\|^unique_tokens\\|^$' >shared; wc -l <shared; grep -vxF -f all shared",
+           1, "12");
+    expect("grep -c 'unique_tokens: 131073' $S/examples/epochs.yaml $S/examples/epochs_held_out.yaml", 0, "held_out.yaml:1");
+    expect("grep 3145728 $S/examples/epochs.yaml", 1, "");
+}
