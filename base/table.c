@@ -309,7 +309,7 @@ void table_keep(table *t, const bool *keep)
     t->n_rows = n;
 }
 
-static bool is_hdf5(const char *path)
+bool table_is_hdf5(const char *path)
 {
     static const char magic[8] = {'\x89', 'H', 'D', 'F', '\r', '\n', '\x1a', '\n'};
     char head[8];
@@ -332,7 +332,7 @@ status table_read(table *t, const char *path, err *e)
                        path, strerror(errno));
     if (S_ISDIR(st.st_mode)) return table_read_dir(t, path, e);
     /* a pipe can be read once only: no look at its first bytes, so no HDF5 from there */
-    if (S_ISREG(st.st_mode) && is_hdf5(path)) return table_read_h5(t, path, e);
+    if (S_ISREG(st.st_mode) && table_is_hdf5(path)) return table_read_h5(t, path, e);
     status s = io_read_file(&text, &n, path, MAX_BYTES, e);
     if (!s) s = table_parse(t, path, text, n, e);
     free(text);

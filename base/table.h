@@ -53,6 +53,11 @@ typedef struct table {
  * depth, seed, batch_tokens, parametrisation, and every other config key by its own name. After a failure only
  * table_free is allowed. `t` starts zeroed. */
 status table_read(table *t, const char *path, err *e);
+/* The same for curves: of a campaign or a run a row for each validation, with `step`, `D` (tokens until then), `C`, `loss`, `loss_se`,
+ * and `lr` of that step where it was logged; TABLE_ALL_STEPS: and for each logged training step, with `lr`, `train_loss` and no
+ * `loss`. The other columns are those of the run. Before the first token nothing is taken. Texts: as table_read. */
+typedef enum table_curve_rows { TABLE_VALIDATIONS, TABLE_ALL_STEPS } table_curve_rows;
+status table_read_curves(table *t, const char *path, table_curve_rows which, err *e);
 void table_free(table *t);
 table_column *table_col(const table *t, const char *name); /* NULL when absent */
 
@@ -96,6 +101,7 @@ status table_set_field(table *t, size_t col, size_t row, const char *text, size_
 /* Adds to the note of the newest source, after "; " when there is one already. */
 void table_note(table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+bool table_is_hdf5(const char *path);
 /* HDF5 file (run.h5 or campaign.h5); directory (campaign or run). */
 status table_read_h5(table *t, const char *path, err *e);
 status table_read_dir(table *t, const char *path, err *e);

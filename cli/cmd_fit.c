@@ -125,8 +125,8 @@ static status parse_lists(fit_opts *o, const args *a, const cli *c, err *e)
 static status check_args(const args *a, err *e)
 {
     bool parametric = !strcmp(a->method, "parametric");
-    if (!parametric && strcmp(a->method, "isoflop") && strcmp(a->method, "lr-optimum"))
-        return err_set(e, ST_USAGE, "--method '%s': known are parametric, isoflop, lr-optimum", a->method);
+    if (!parametric && strcmp(a->method, "isoflop") && strcmp(a->method, "envelope") && strcmp(a->method, "lr-optimum"))
+        return err_set(e, ST_USAGE, "--method '%s': known are parametric, isoflop, envelope, lr-optimum", a->method);
     if (!a->inputs.n)
         return err_set(e, ST_USAGE, "no input: give a campaign, run.h5, campaign.h5 or a file of rows (CSV, JSON, JSONL, log)");
     if (a->bootstrap < 0 || a->bootstrap > 1000000)
@@ -256,7 +256,7 @@ static status run_law(fit_result *r, table *t, const char *name, const args *a, 
     if (!s) s = options(&o, law, a, in, c, e);
     if (!s) s = fit_input(&d, t, law, in, say, c, e);
     if (!s && !r) goto done; /* rows selected: all that was asked */
-    if (!s) s = law ? fit_run(r, &d, &o, e) : fit_isoflop(r, &d, &o, e);
+    if (!s) s = law ? fit_run(r, &d, &o, e) : in->by_curve ? fit_envelope(r, &d, &o, e) : fit_isoflop(r, &d, &o, e);
 done:
     fit_data_free(&d);
     free(o.given);
@@ -287,6 +287,18 @@ static status run_compare(fit_result *r, table *t, const args *a, const fit_inpu
     return s;
 }
 
+/* A run of a store is a row, or its curve: its validations; laws of whole curves want the learning rate of every step too. */
+static status read_input(table *t, const char *path, const args *a, err *e)
+{
+    bool whole = false;
+    for (size_t i = 0; i < a->laws.n; i++) {
+        const fit_law *law = fit_law_is_formula(a->laws.items[i]) ? NULL : fit_law_find(a->laws.items[i], NULL);
+        whole |= law && law->curves;
+    }
+    if (whole) return table_read_curves(t, path, TABLE_ALL_STEPS, e);
+    return strcmp(a->method, "envelope") ? table_read(t, path, e) : table_read_curves(t, path, TABLE_VALIDATIONS, e);
+}
+
 static status run(fit_result *r, table *t, args *a, cli *c, err *e)
 {
     fit_input_opts in = {.cols = a->cols.items,
@@ -299,6 +311,7 @@ static status run(fit_result *r, table *t, args *a, cli *c, err *e)
                          .flops_rule = a->flops_rule,
                          .embedding = a->embedding,
                          .curve = a->curve,
+                         .by_curve = !strcmp(a->method, "envelope"),
                          .warmup = a->warmup,
                          .schedules = a->schedules.items,
                          .n_schedules = a->schedules.n,
@@ -306,7 +319,7 @@ static status run(fit_result *r, table *t, args *a, cli *c, err *e)
     fit_opts o;
     status s = check_args(a, e);
     for (size_t i = 0; i < a->inputs.n && !s; i++) {
-        s = table_read(t, a->inputs.items[i], e);
+        s = read_input(t, a->inputs.items[i], a, e);
         if (!s && *t->sources[t->n_sources - 1].note)
             cli_note(c, "%s: %s", a->inputs.items[i], t->sources[t->n_sources - 1].note);
     }
@@ -359,7 +372,7 @@ int cmd_fit(cli *c, int argc, char **argv)
     const cli_opt opts[] = {
         {"law", 0, OPT_LIST, &a.laws, "LAW", "a law by name (--list-laws), or a formula: 'E + A*N^-alpha + B*D^-beta'"},
         {"x", 0, OPT_TEXT, &a.x, "COL", "the variable of a law of one variable: N, D, C, step, ..."},
-        {"method", 0, OPT_TEXT, &a.method, "METHOD", "parametric (default), isoflop, lr-optimum"},
+        {"method", 0, OPT_TEXT, &a.method, "METHOD", "parametric (default), isoflop, envelope, lr-optimum"},
         {"minimum", 0, OPT_TEXT, &a.minimum, "HOW", "isoflop: parabola (default), akima, lowest"},
         {"noise", 0, OPT_TEXT, &a.noise, "SD", "isoflop: sd of the loss between seeds, nats, or SD@LOSS,SD@LOSS; resamples add it"},
         {"col", 0, OPT_LIST, &a.cols, "NAME=COL", "which column is N, D, C, loss, lr, ..."},
@@ -384,7 +397,7 @@ int cmd_fit(cli *c, int argc, char **argv)
         {"threads", 0, OPT_I64, &a.threads, "T", "processors to use (all); results do not depend on it"},
         {"cluster", 0, OPT_TEXT, &a.cluster, "COL", "resample groups of rows that share this column"},
         {"hold-out", 0, OPT_TEXT, &a.hold_out, "EXPR", "fit without these rows and score on them; or: largest, rolling"},
-        {"curve", 0, OPT_TEXT, &a.curve, "COL", "laws of curves: column that names a row's curve (run, else one per input)"},
+        {"curve", 0, OPT_TEXT, &a.curve, "COL", "laws of curves, envelope: column that names a row's curve (run, else one per input)"},
         {"schedule", 0, OPT_LIST, &a.schedules, "[NAME:]SHAPE…",
          "laws of curves: learning rate of curve NAME or of all, as in 'cosine peak=3e-4 warmup=2000 steps=24000'"},
         {"warmup", 0, OPT_TEXT, &a.warmup, "linear[:STEPS]|constant|none", "laws of curves: the warm-up that the logs do not show"},

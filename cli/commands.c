@@ -28,7 +28,7 @@ const cli_command cli_commands[] = {
      "  muscale fit runs.csv --col N=params --col D=tokens --col loss=val_loss --law chinchilla\n"
      "  muscale fit campaign --method lr-optimum -o lr.json\n",
      "fit INPUT... --law LAW [--x COL] [--col NAME=COLUMN ...] [--where EXPR] [--count-rule RULE] [--flops-rule RULE] [-o FIT.json] ...\n"
-     "fit INPUT... --method isoflop|lr-optimum [--col ...] [--where EXPR] [-o FIT.json]\n"
+     "fit INPUT... --method isoflop|envelope|lr-optimum [--col ...] [--where EXPR] [-o FIT.json]\n"
      "fit --list-laws"},
     {"predict", cmd_predict, "predict the large run: size, tokens, loss, learning rate, per-tensor table",
      "  muscale predict fit.json lr.json --flops 1e15 --config base.yaml --write-config target.yaml\n"

@@ -25,8 +25,7 @@ static void print_interval(FILE *f, const json_t *ci)
                 json_number_value(json_array_get(ci, 1)));
 }
 
-/* --- isoflop ---------------------------------------------------------------------------------------------------------
- */
+/* --- isoflop --- */
 
 static void print_budgets(FILE *f, const fit_result *r)
 {
@@ -67,8 +66,34 @@ static void print_bias(FILE *f, const fit_result *r)
             number(largest, "C"), number(ten, "N_ratio"), number(ten, "C"));
 }
 
-/* --- lr-optimum
- * ------------------------------------------------------------------------------------------------------- */
+/* --- envelope --- */
+
+static void print_envelope(FILE *f, const fit_result *r)
+{
+    const json_t *o = json_object_get(r->extra, "envelope"), *range = json_object_get(o, "C"), *sizes = json_object_get(o, "sizes");
+    char n[32], lo[32], hi[32];
+    if (!o) return;
+    fprintf(f, "  %-12s %6s %8s   %s\n", "N", "curves", "values", "lowest from C, to C");
+    for (size_t k = 0; k < json_array_size(sizes); k++) {
+        const json_t *s = json_array_get(sizes, k), *c = json_object_get(s, "C");
+        fprintf(f, "  %-12s %6.0f %8.0f", fit_shown(n, sizeof n, number(s, "N")), number(s, "curves"), number(s, "kept"));
+        if (json_is_array(c))
+            fprintf(f, "   %s, %s", fit_shown(lo, sizeof lo, json_number_value(json_array_get(c, 0))),
+                    fit_shown(hi, sizeof hi, json_number_value(json_array_get(c, 1))));
+        fputc('\n', f);
+    }
+    fprintf(f, "%.0f curves", number(o, "n_curves"));
+    if (number(o, "n_short") > 0) fprintf(f, " (%.0f of one point left out)", number(o, "n_short"));
+    if (json_is_array(range))
+        fprintf(f, "; %.0f values of C, %s to %s: %.0f count, the smallest size there is lowest at %.0f, the largest at %.0f",
+                number(o, "n_values"), fit_shown(lo, sizeof lo, json_number_value(json_array_get(range, 0))),
+                fit_shown(hi, sizeof hi, json_number_value(json_array_get(range, 1))), number(o, "kept"), number(o, "held_by_smallest"),
+                number(o, "held_by_largest"));
+    fprintf(f, "\nN_opt = N_coef C^a_opt, D_opt = D_coef C^b_opt. Points inside a decaying schedule lie above what a schedule that\n"
+               "ends there would reach: see doc/laws.md.\n");
+}
+
+/* --- lr-optimum --- */
 
 static void print_lr_group(FILE *f, const json_t *g)
 {
@@ -101,5 +126,6 @@ void fit_print_methods(FILE *f, const fit_result *r)
     if (!strcmp(r->method, "isoflop")) {
         print_budgets(f, r);
         print_bias(f, r);
-    } else if (!strcmp(r->method, "lr-optimum")) print_lr(f, r);
+    } else if (!strcmp(r->method, "envelope")) print_envelope(f, r);
+    else if (!strcmp(r->method, "lr-optimum")) print_lr(f, r);
 }

@@ -67,7 +67,7 @@ void fit_print(FILE *f, const fit_result *r)
     if (!isnan(r->log_likelihood))
         fprintf(f, "ln L %.4f, AIC %.2f, BIC %.2f (%s)\n", r->log_likelihood, r->aic, r->bic, isnan(r->aicc) ? "too few rows for AICc" : "with the scale");
     if (!isnan(r->residual_sd)) fprintf(f, "residual sd of ln L %.3g", r->residual_sd);
-    if (!isnan(r->seed_sd)) fprintf(f, ", between seeds %.3g", r->seed_sd);
+    if (!isnan(r->residual_sd) && !isnan(r->seed_sd)) fprintf(f, ", between seeds %.3g", r->seed_sd);
     if (!isnan(r->residual_sd)) fputc('\n', f);
     if (r->boot_n && r->n_params)
         fprintf(f, "bootstrap: %zu of %zu resamples, by %s, seed %llu\n", r->boot_ok, r->boot_n,

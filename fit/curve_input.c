@@ -100,6 +100,24 @@ static status add_columns(table *t, const fit_runs *r, const table_column *by, c
     return s;
 }
 
+status fit_curves_number(const char **column, const char **shown, table *t, const fit_input_opts *o, err *e)
+{
+    const table_column *by;
+    double *run = malloc((t->n_rows + 1) * sizeof *run);
+    size_t *first = malloc((t->n_rows + 1) * sizeof *first), n = 0;
+    status s = run && first ? ST_OK : err_set(e, ST_NOMEM, "no memory for %zu rows", t->n_rows);
+    if (!s) s = naming_column(&by, t, o, e);
+    if (!s) s = number_runs(run, first, &n, t, by, e);
+    if (!s) {
+        *column = INDEX;
+        *shown = !by ? "input" : o->curve ? o->curve : "run";
+        s = table_add_col(t, INDEX, run, e);
+    }
+    free(run);
+    free(first);
+    return s;
+}
+
 /* --- schedules ------------------------------------------------------------------------------------------------ */
 
 /* "linear", "linear:2160", "constant", "none". */

@@ -233,6 +233,7 @@ typedef struct fit_input_opts {
     const char *count_rule, *flops_rule;     /* NULL: not given */
     bool x_optional;                         /* x is for those laws that have a free variable */
     bool again;                              /* the table has been through this: columns are named, nothing is said */
+    bool by_curve;                           /* method envelope: rows are points of curves (`curve` below): clusters are curves */
     const char *embedding;                   /* "VOCAB,ASPECT": added to N; "-VOCAB,ASPECT": taken out; NULL: N as it is */
     /* Laws of whole curves. curve: the column that names a row's curve (NULL: `run` if there is one, else each input is a
      * curve); warmup: linear, linear:STEPS, constant, none (NULL: linear, and the verdict says that it was assumed);
@@ -332,6 +333,7 @@ typedef struct fit_result {
  * refuse); a status only for misuse or no memory. *out is zeroed first; fit_result_free also after an error. */
 status fit_run(fit_result *out, const fit_data *data, const fit_opts *o, err *e);
 status fit_isoflop(fit_result *out, const fit_data *data, const fit_opts *o, err *e);
+status fit_envelope(fit_result *out, const fit_data *data, const fit_opts *o, err *e); /* data of fit_input with `by_curve` */
 struct lr_optimum;
 /* Puts the learning-rate optimum (fit/lr_optimum.h) into a zeroed result; n_where: rows that --where left out. */
 status fit_from_lr_optimum(fit_result *r, const struct lr_optimum *lr, const table *t, size_t n_where, err *e);

@@ -58,6 +58,7 @@ typedef struct wanted {
     const char *name[FIT_MAX_COLS];
     bool zero_ok[FIT_MAX_COLS], any_sign[FIT_MAX_COLS];
     const char *target;
+    const char *curve, *curve_shown;         /* method envelope: the column that tells curves apart; else NULL */
 } wanted;
 
 static status check_cell(const table *t, const wanted *w, size_t c, size_t row, double x, err *e)
@@ -165,6 +166,22 @@ static status derive(table *t, const fit_data *d, const fit_teller *say, err *e)
     return s;
 }
 
+/* Logs of steps: tokens, where the batch is known and nothing else tells them. */
+static status derive_tokens(table *t, const fit_teller *say, err *e)
+{
+    const double *step, *batch;
+    if (table_col(t, "D") || table_col(t, "C") || !table_col(t, "step") || !table_col(t, "batch_tokens")) return ST_OK;
+    status s = table_number_col(t, "step", &step, e);
+    if (!s) s = table_number_col(t, "batch_tokens", &batch, e);
+    double *d = s ? NULL : malloc((t->n_rows + 1) * sizeof *d);
+    if (!s && !d) s = err_set(e, ST_NOMEM, "no memory for %zu rows", t->n_rows);
+    for (size_t i = 0; i < t->n_rows && !s; i++) d[i] = step[i] * batch[i];
+    if (!s) s = table_add_col(t, "D", d, e);
+    free(d);
+    if (!s) fit_tell(say, 0, "D derived as step batch_tokens");
+    return s;
+}
+
 /* Ratios that a law or --x asks for and the table has no column of: tokens per parameter, passes over the unique tokens. */
 static status derive_ratio(table *t, const wanted *w, const char *name, const char *below, const fit_teller *say, err *e)
 {
@@ -235,7 +252,8 @@ static int by_x_then_row(const void *a, const void *b)
     return (p->row > q->row) - (p->row < q->row);
 }
 
-static status take_clusters(fit_data *d, const table *t, const char *name, err *e)
+/* shown: what the result calls the column. */
+static status take_clusters(fit_data *d, const table *t, const char *name, const char *shown, err *e)
 {
     const table_column *c = table_col(t, name);
     if (!c) return err_set(e, ST_INPUT, "--cluster: no column '%s'", name);
@@ -253,7 +271,7 @@ static status take_clusters(fit_data *d, const table *t, const char *name, err *
         d->cluster[r[i].row] = k;
     }
     free(r);
-    snprintf(d->cluster_name, sizeof d->cluster_name, "%s", name);
+    snprintf(d->cluster_name, sizeof d->cluster_name, "%s", shown);
     return ST_OK;
 }
 
@@ -393,6 +411,14 @@ static status count_repeated(fit_data *d, const table *t, const wanted *w, err *
     return ST_OK;
 }
 
+/* Points of one curve share its noise (T7 of doc/laws.md): they are drawn together. */
+static status clusters(fit_data *d, const table *t, const wanted *w, const fit_input_opts *o, err *e)
+{
+    if (w->curve) return take_clusters(d, t, w->curve, w->curve_shown, e);
+    const char *name = o->cluster ? o->cluster : d->runs ? "curve" : NULL;
+    return name ? take_clusters(d, t, name, name, e) : ST_OK;
+}
+
 static status fill(fit_data *d, const table *t, const wanted *w, const fit_input_opts *o, err *e)
 {
     status s = take(&d->y, t, w->target, e);
@@ -415,7 +441,7 @@ static status fill(fit_data *d, const table *t, const wanted *w, const fit_input
     if (!s && !d->D) take_optional(&d->D, t, "D");
     if (!s && !d->C) take_optional(&d->C, t, "C");
     if (!s && d->runs) s = fit_runs_take(d->runs, t, e);
-    if (!s && (o->cluster || d->runs)) s = take_clusters(d, t, o->cluster ? o->cluster : "curve", e); /* T7 of doc/laws.md */
+    if (!s) s = clusters(d, t, w, o, e);
     if (!s && o->hold_out) s = hold_out(d, t, o->hold_out, e);
     if (s) return s;
     d->inputs = malloc((t->n_sources + 1) * sizeof *d->inputs);
@@ -428,11 +454,14 @@ static status fill(fit_data *d, const table *t, const wanted *w, const fit_input
 
 static status want(wanted *w, fit_data *out, const fit_law *law, const fit_input_opts *o, err *e)
 {
-    static const char *const isoflop_cols[] = {"N", "C"};
-    w->n = law ? law->n_cols : 2;
+    static const char *const of_methods[] = {"N", "C", "D"}; /* D: envelope */
+    w->n = law ? law->n_cols : o->by_curve ? 3 : 2;
+    w->curve = w->curve_shown = NULL;
+    if (o->by_curve && o->cluster)
+        return err_set(e, ST_USAGE, "--cluster: method envelope draws whole curves; --curve COL tells them apart");
     w->target = law && law->target ? law->target : "loss";
     for (size_t c = 0; c < w->n; c++) {
-        w->name[c] = law ? law->cols[c] : isoflop_cols[c];
+        w->name[c] = law ? law->cols[c] : of_methods[c];
         w->zero_ok[c] = law && law->zero_ok[c];
         w->any_sign[c] = law && law->typed;
         if (strcmp(w->name[c], "x")) continue;
@@ -490,6 +519,7 @@ status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_op
     status s = want(&w, out, law, o, e);
     if (!s && !o->again) s = fit_input_columns(t, o, say, who, e);
     if (!s) s = conventions(out, t, o, &tl, e);
+    if (!s && o->by_curve) s = derive_tokens(t, &tl, e);
     if (!s) s = derive(t, out, &tl, e);
     if (!s && !o->again) s = convert_counts(t, o, &tl, e);
     if (!s) s = derive_ratio(t, &w, "M", "N", &tl, e);
@@ -502,6 +532,7 @@ status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_op
                  e);
     if (!s) s = need(t, w.target, &ignored, "", e);
     if (!s && law && law->curves) s = fit_runs_read(&out->runs, t, o, &tl, e);
+    if (!s && o->by_curve) s = fit_curves_number(&w.curve, &w.curve_shown, t, o, e);
     bool *keep = s ? NULL : malloc((t->n_rows + 1) * sizeof *keep);
     if (!s && !keep) s = err_set(e, ST_NOMEM, "no memory for %zu rows", t->n_rows);
     if (!s) s = drop_unfinished(out, t, keep, &tl);

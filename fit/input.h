@@ -15,6 +15,8 @@ status fit_alias(table *t, const char *name, const char *from, err *e);
 /* Laws of whole curves (fit/curve_input.c): runs and schedules from all rows, before any is dropped; adds the columns
  * "curve" (names) and "curve_index". *out is to be freed also after an error. */
 status fit_runs_read(struct fit_runs **out, table *t, const fit_input_opts *o, const fit_teller *tl, err *e);
+/* Method envelope: the curve of each row, before any is dropped, as a column; *column and *shown (for people) are names. */
+status fit_curves_number(const char **column, const char **shown, table *t, const fit_input_opts *o, err *e);
 /* Drops rows of the warm-up and beyond the schedule's end. keep[n_rows] is scratch. */
 status fit_runs_drop(const struct fit_runs *r, table *t, bool *keep, size_t *warming, size_t *beyond, err *e);
 /* Fills run and step of the rows that are left. */

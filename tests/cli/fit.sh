@@ -117,6 +117,25 @@ run fit iso.csv --method isoflop --flops-rule 6N --count-rule total --where "C <
 rc_is 5
 has no_interior_minimum
 
+t "envelope"
+awk 'BEGIN { print "run,N,D,loss"; for (s = 0; s < 9; s++) for (i = 0; i < 40; i++) { n = 1e7 * 2^s; d = n * 10^(i * .1 - 1)
+    printf "s%d,%.8e,%.8e,%.9f\n", s, n, d, 1.8 + 400 * n^-.35 + 1200 * d^-.35 } }' >curves.csv
+ok fit curves.csv --method envelope --flops-rule 6N --count-rule total --bootstrap 50 --json
+json .method envelope
+json '.envelope.n_curves' 9
+json '.envelope.sizes | map(select(.kept > 0)) | length' 7
+json '(.optimum.a_opt - .5 * (1 - 1 / 49) | fabs) < 0.005' true
+json .bootstrap.cluster run
+ok fit curves.csv --method envelope --flops-rule 6N --count-rule total --bootstrap 50
+has "9 curves; 1500 values of C"
+run fit curves.csv --method envelope --flops-rule 6N --count-rule total --where "N < 3e7"
+rc_is 5
+has no_interior_minimum
+bad 2 "whole curves" fit curves.csv --method envelope --flops-rule 6N --cluster N
+bad 3 "no column for D" fit iso.csv --method envelope --count-rule total
+cut -d, -f2- curves.csv >one.csv
+bad 3 "tells curves apart" fit one.csv --method envelope --flops-rule 6N
+
 t "laws are listed"
 ok fit --list-laws
 has "L = E + A/N^alpha + B/D^beta"

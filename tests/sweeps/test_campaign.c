@@ -127,6 +127,57 @@ Test(campaign, one_run_by_all_its_names)
     table_free(&t);
 }
 
+/* A row a validation; all steps: and a row a logged step, whose learning rate laws of whole curves want. */
+Test(campaign, curves)
+{
+    trainer_config c;
+    char path[IO_PATH_MAX];
+    table t = {0};
+    store_run *run = NULL;
+    fx_config(&c, 6);
+    store_opts o = {.dir = in_run(path, "f", ""), .config = &c, .threads = 1, .resume = true};
+    ok(io_mkdirs(path, &e));
+    ok(store_run_open(&run, &o, &e));
+    ok(fx_drive(store_run_observer(run), &c, 0, 4, 0, RUN_PARTIAL, &e));
+    ok(fx_drive(store_run_observer(run), &c, 4, 9, 0, RUN_DONE, &e));
+    ok(store_run_close(run, NULL, &e));
+    ok(table_read_curves(&t, top, TABLE_VALIDATIONS, &e));
+    cr_assert_eq(t.n_rows, 7, "%zu rows", t.n_rows);
+    cr_expect_eq(t.sources[0].n_rows, 7);
+    cr_expect_str_eq(table_word(table_col(&t, "run"), 5), table_word(table_col(&t, "run"), 6));
+    for (size_t i = 5; i < 7; i++) {
+        int64_t step = i == 5 ? 4 : 9;
+        cr_expect_eq(cell("step", i), (double)step);
+        cr_expect_eq(cell("loss", i), fx_val(step, 0).loss);
+        cr_expect_eq(cell("lr", i), fx_row(step, 0).lr, "of the step, not the peak");
+        cr_expect_eq(cell("D", i), 256.0 * (double)step);
+        cr_expect_eq(cell("C", i), 1.7e6 * 256 * (double)step);
+        cr_expect_eq(cell("d_model", i), 64.0);
+        cr_expect_gt(cell("N", i), 0);
+    }
+    table_free(&t);
+    ok(table_read_curves(&t, in_run(path, "f", "run.h5"), TABLE_ALL_STEPS, &e));
+    cr_assert_eq(t.n_rows, 9 + 2);
+    cr_expect_eq(cell("step", 3), 4.0);
+    cr_expect_eq(cell("step", 4), 4.0, "the validation stands before its step");
+    cr_expect_eq(cell("loss", 3), fx_val(4, 0).loss);
+    cr_expect(isnan(cell("loss", 4)) && isnan(cell("train_loss", 3)));
+    cr_expect_eq(cell("train_loss", 4), fx_row(4, 0).loss);
+    cr_expect_eq(cell("lr", 7), fx_row(7, 0).lr);
+    table_free(&t);
+    campaign_counts n;
+    ok(campaign_collect(&n, top, &e));
+    memset(&e, 0, sizeof e);
+    cr_expect_eq(table_read_curves(&t, index_path, TABLE_VALIDATIONS, &e), ST_INPUT);
+    cr_expect_not_null(strstr(e.msg, "no curves"), "%s", e.msg);
+    table_free(&t);
+    snprintf(path, sizeof path, "%.900s/text.csv", top);
+    fx_write(path, "run,loss\na,3\na,2\n", 17);
+    ok(table_read_curves(&t, path, TABLE_VALIDATIONS, &e));
+    cr_expect_eq(t.n_rows, 2, "texts are what table_read makes of them");
+    table_free(&t);
+}
+
 Test(campaign, counts_sum)
 {
     campaign_counts n;
