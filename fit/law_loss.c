@@ -22,13 +22,14 @@ const fit_law fit_law_kaplan = {
     LAW_OF_FORMULA};
 
 /* Written with expm1, so that a half-life of 1e12 is "no decay" and not a cancellation. U_N is the size that would be optimal
- * for the unique tokens: parameters beyond it are worth less too. */
+ * for the unique tokens: parameters beyond it are worth less too. A run of fewer tokens than the pool has seen D unique ones, not U
+ * (the authors' tables have U <= D throughout). */
 const fit_law fit_law_data_constrained = {
     .name = "data-constrained",
     .formula = "L = E + A/N'^alpha + B/D'^beta, D' = U + U R_D*(1 - e^(-R_D/R_D*)), N' likewise from U_N",
-    .body = "G = (alpha*A/(beta*B))^(1/(alpha+beta)); U_N = min(N, G*(U*G)^(beta/alpha));"
-            "R_N = pos(N/U_N - 1); R_D = pos(D/U - 1);"
-            "E + A*(U_N - U_N*R_N_star*expm1(-R_N/R_N_star))^-alpha + B*(U - U*R_D_star*expm1(-R_D/R_D_star))^-beta",
+    .body = "G = (alpha*A/(beta*B))^(1/(alpha+beta)); seen = min(U, D); U_N = min(N, G*(seen*G)^(beta/alpha));"
+            "R_N = pos(N/U_N - 1); R_D = pos(D/seen - 1);"
+            "E + A*(U_N - U_N*R_N_star*expm1(-R_N/R_N_star))^-alpha + B*(seen - seen*R_D_star*expm1(-R_D/R_D_star))^-beta",
     .source = "Muennighoff et al. 2023 (arXiv:2305.16264), section 3 and appendix A; their two stages: fit chinchilla with "
               "alpha = beta on runs without repetition, then --fix-from that fit",
     .n_params = 7,
