@@ -2,7 +2,7 @@
 # How often is it worth repeating a pool of unique tokens? Trains examples/epochs.yaml on real text, fits the data-constrained
 # law, predicts the best number of epochs for a budget, then trains and scores epoch counts that were left out.
 #   examples/epochs.sh [OUTDIR]        (default epochs-out; THREADS=N to use other than 2 cores)
-# Can be run again and again: finished runs are not trained twice. What came out, and where the law fails: doc/epochs.md.
+# Can be run again and again: finished runs are not trained twice. What came out, and where the law fails: doc/experiments.md.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/scripts/setup.sh"

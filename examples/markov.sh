@@ -2,7 +2,7 @@
 # Does the floor of a fitted law find the entropy of a source that is known exactly? Draws a Markov source, trains
 # examples/markov.yaml on it, fits L = E + A/N^alpha + B/D^beta and compares E with the source's entropy rate.
 #   examples/markov.sh [OUTDIR]        (default markov-out; THREADS=N to use other than 2 cores)
-# Can be run again and again: finished runs are not trained twice. What came out: doc/markov.md.
+# Can be run again and again: finished runs are not trained twice. What came out: doc/experiments.md.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/scripts/setup.sh"
