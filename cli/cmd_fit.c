@@ -5,11 +5,11 @@
 
 #include "cli/cli.h"
 #include "cli/fit_compare.h"
+#include "cli/fit_lr.h"
 #include "cli/fit_print.h"
 #include "base/jdoc.h"
 #include "config.h"
 #include "fit/fit.h"
-#include "fit/lr_optimum.h"
 
 enum { MAX_LAWS = 16 };
 
@@ -19,6 +19,7 @@ typedef struct args {
     cli_list schedules, laws, cols, fix, tie, bound, start, inputs;
     double delta, lambda;
     const char *minimum, *noise; /* isoflop */
+    fit_lr_args lr;              /* lr-optimum */
     int64_t bootstrap, seed, threads;
     bool list_laws, warm, profile;
 } args;
@@ -138,6 +139,9 @@ static status check_args(const args *a, err *e)
                        a->method);
     if (strcmp(a->method, "isoflop") && (a->minimum || a->noise))
         return err_set(e, ST_USAGE, "--minimum and --noise belong to --method isoflop");
+    if (strcmp(a->method, "lr-optimum") && (a->lr.surface || a->lr.near_best || a->lr.optima))
+        return err_set(e, ST_USAGE, "--surface, --near-best and --optima belong to --method lr-optimum");
+    if (a->lr.surface && a->lr.near_best) return err_set(e, ST_USAGE, "--surface and --near-best exclude each other");
     if (a->noise && !a->bootstrap) return err_set(e, ST_USAGE, "--noise is for resamples: it needs --bootstrap above 0");
     if (!parametric) return ST_OK;
     if (a->laws.n > MAX_LAWS) return err_set(e, ST_USAGE, "%zu laws: at most %d are compared", a->laws.n, MAX_LAWS);
@@ -223,29 +227,6 @@ static int list_laws(const cli *c)
     return 0;
 }
 
-/* The learning-rate optimum is its own arithmetic (fit/lr_optimum.h) in the same envelope. */
-static status run_lr(fit_result *r, table *t, const args *a, const fit_input_opts *in, const fit_opts *o, cli *c,
-                     err *e)
-{
-    lr_optimum lr = {0};
-    lr_opts lo = lr_opts_default();
-    size_t before = t->n_rows, kept = before;
-    memset(r, 0, sizeof *r);
-    status s = fit_input_columns(t, in, say, c, e);
-    if (!s && a->where && (s = table_where(t, a->where, &kept, e))) err_prefix(e, "--where");
-    lo.n_draws = o->bootstrap;
-    lo.seed = o->seed;
-    if (!s && !kept)
-        return err_set(e, ST_INPUT, "no row is left%s%s", a->where ? " after --where " : "", a->where ? a->where : "");
-    if (!s) s = lr_optimum_table(&lr, t, &lo, e);
-    if (!s) {
-        cli_note(c, "%zu rows read, %zu used", before, kept - lr.n_unfinished);
-        s = fit_from_lr_optimum(r, &lr, t, before - kept, e);
-    }
-    lr_optimum_free(&lr);
-    return s;
-}
-
 static status run_law(fit_result *r, table *t, const char *name, const args *a, const fit_input_opts *in, cli *c, err *e)
 {
     fit_data d = {0};
@@ -326,7 +307,7 @@ static status run(fit_result *r, table *t, args *a, cli *c, err *e)
     if (!s && a->laws.n > 1) return run_compare(r, t, a, &in, c, e);
     if (s || strcmp(a->method, "lr-optimum")) return s ? s : run_law(r, t, a->laws.n ? a->laws.items[0] : NULL, a, &in, c, e);
     s = options(&o, NULL, a, &in, c, e);
-    return s ? s : run_lr(r, t, a, &in, &o, c, e);
+    return s ? s : fit_lr_run(r, t, &a->lr, &in, &o, c, e);
 }
 
 static int finish(cli *c, const fit_result *r, const args *a)
@@ -375,6 +356,10 @@ int cmd_fit(cli *c, int argc, char **argv)
         {"method", 0, OPT_TEXT, &a.method, "METHOD", "parametric (default), isoflop, envelope, lr-optimum"},
         {"minimum", 0, OPT_TEXT, &a.minimum, "HOW", "isoflop: parabola (default), akima, lowest"},
         {"noise", 0, OPT_TEXT, &a.noise, "SD", "isoflop: sd of the loss between seeds, nats, or SD@LOSS,SD@LOSS; resamples add it"},
+        {"surface", 0, OPT_TEXT, &a.lr.surface, "HOW",
+         "lr-optimum, where lr and batch vary: per-cell (default) or pooled quadratic surfaces"},
+        {"near-best", 0, OPT_TEXT, &a.lr.near_best, "SHARE", "lr-optimum: lines through runs so near their cell's lowest loss, as 0.25%"},
+        {"optima", 0, OPT_TEXT, &a.lr.optima, "FILE.csv", "lr-optimum: write the optima found, for --law lr-power and batch-power"},
         {"col", 0, OPT_LIST, &a.cols, "NAME=COL", "which column is N, D, C, loss, lr, ..."},
         {"where", 0, OPT_TEXT, &a.where, "EXPR", "rows to use, as in \"loss < 3.4 and C < 1e21\""},
         {"objective", 0, OPT_TEXT, &a.objective, "NAME", "huber-log (default), mse-log, mse, asym-log"},
@@ -417,6 +402,7 @@ int cmd_fit(cli *c, int argc, char **argv)
         goto done;
     }
     if (!s) s = cli_check_output(a.out, &a.inputs, &e);
+    if (!s) s = cli_check_output(a.lr.optima, &a.inputs, &e);
     if (!s) s = run(r, &t, &a, c, &e);
     rc = !s ? a.laws.n > 1 ? finish_compare(c, r, &a) : finish(c, r, &a) : s == ST_USAGE ? cli_usage(c, "fit", &e) : cli_fail(c, &e);
 done:

@@ -121,11 +121,74 @@ static void print_lr(FILE *f, const fit_result *r)
     }
 }
 
+static void print_cell(FILE *f, const json_t *c)
+{
+    const char *name = text(c, "parametrisation");
+    double size = number(c, "N");
+    fprintf(f, "  %-12s %s %-9.4g", name, isnan(size) ? "width" : "N", isnan(size) ? number(c, "width") : size);
+    if (!isnan(number(c, "D"))) fprintf(f, " D %-9.4g", number(c, "D"));
+    fprintf(f, " %3.0f runs  ", number(c, "n"));
+    if (!json_is_true(json_object_get(c, "bracketed"))) {
+        fprintf(f, "no optimum: %s\n", text(c, "why"));
+        return;
+    }
+    fprintf(f, "lr* %.4g", number(c, "lr_opt"));
+    print_interval(f, json_object_get(c, "lr_ci95"));
+    fprintf(f, ", batch* %.4g", number(c, "batch_opt"));
+    print_interval(f, json_object_get(c, "batch_ci95"));
+    fprintf(f, ", loss %.4f\n", number(c, "loss_opt"));
+}
+
+static void print_power(FILE *f, const json_t *law, const char *key, const char *name)
+{
+    const json_t *o = json_object_get(law, key), *ci = json_object_get(o, "ci95");
+    if (isnan(number(o, "c"))) return;
+    fprintf(f, "  %-12s %s = %.4g", text(law, "parametrisation"), name, number(o, "c"));
+    for (int k = 0; k < 2; k++) {
+        if (isnan(number(o, k ? "D" : "N"))) continue;
+        fprintf(f, " %s^%.4f", k ? "D" : "N", number(o, k ? "D" : "N"));
+        print_interval(f, json_object_get(ci, k ? "D" : "N"));
+    }
+    fputc('\n', f);
+}
+
+static void print_plateau(FILE *f, const json_t *law)
+{
+    const json_t *p = json_object_get(law, "plateau");
+    char n[32], d[32], b[32];
+    if (!p) return;
+    fprintf(f, "  exponents by the share of the lowest loss within which runs count:\n  %8s %6s %10s %10s %10s\n",
+            "share", "runs", "lr: N", "lr: D", "batch: D");
+    for (size_t k = 0; k < json_array_size(p); k++) {
+        const json_t *w = json_array_get(p, k);
+        fprintf(f, "  %7.2f%% %6.0f %10s %10s %10s\n", 100 * number(w, "share"), number(w, "n_rows"),
+                fit_shown(n, sizeof n, number(w, "lr_N")), fit_shown(d, sizeof d, number(w, "lr_D")),
+                fit_shown(b, sizeof b, number(w, "batch_D")));
+    }
+}
+
+static void print_surface(FILE *f, const json_t *s)
+{
+    const json_t *cells = json_object_get(s, "cells"), *laws = json_object_get(s, "laws");
+    for (size_t k = 0; k < json_array_size(cells); k++) print_cell(f, json_array_get(cells, k));
+    fprintf(f, "over cells, %s:\n", text(s, "how"));
+    for (size_t k = 0; k < json_array_size(laws); k++) {
+        const json_t *law = json_array_get(laws, k);
+        fprintf(f, "  %-12s %.0f of %.0f cells count\n", text(law, "parametrisation"), number(law, "n_used"),
+                number(law, "n_cells"));
+        if (*text(law, "curvature_of")) fprintf(f, "  one curvature of %s in all cells\n", text(law, "curvature_of"));
+        print_power(f, law, "lr", "lr*");
+        print_power(f, law, "batch_tokens", "batch*");
+        print_plateau(f, law);
+    }
+}
+
 void fit_print_methods(FILE *f, const fit_result *r)
 {
     if (!strcmp(r->method, "isoflop")) {
         print_budgets(f, r);
         print_bias(f, r);
     } else if (!strcmp(r->method, "envelope")) print_envelope(f, r);
+    else if (json_object_get(r->extra, "surface")) print_surface(f, json_object_get(r->extra, "surface"));
     else if (!strcmp(r->method, "lr-optimum")) print_lr(f, r);
 }

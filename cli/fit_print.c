@@ -46,6 +46,7 @@ void fit_print(FILE *f, const fit_result *r)
     const fit_law *law = NULL;
     for (size_t i = 0; i < fit_n_laws; i++)
         if (!strcmp(fit_laws[i]->name, r->law)) law = fit_laws[i];
+    const char *resampled = json_string_value(json_object_get(r->extra, "resampled"));
     fprintf(f, "%s%s%s%s%s, %zu rows\n", r->law, law || r->formula[0] ? ": " : "", law ? law->formula : r->formula, r->x[0] ? ", x = " : "",
             r->x, r->n_points);
     for (size_t j = 0; j < r->n_params; j++) print_estimate(f, r->names[j], &r->params[j]);
@@ -72,7 +73,7 @@ void fit_print(FILE *f, const fit_result *r)
     if (r->boot_n && r->n_params)
         fprintf(f, "bootstrap: %zu of %zu resamples, by %s, seed %llu\n", r->boot_ok, r->boot_n,
                 r->points.cluster_name[0] ? r->points.cluster_name
-                : r->n_budgets            ? json_string_value(json_object_get(r->extra, "resampled"))
+                : resampled               ? resampled
                                           : "row",
                 (unsigned long long)r->seed);
     if (r->holdout_n)

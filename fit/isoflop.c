@@ -20,7 +20,7 @@ static const double SAME_BUDGET = .05;   /* ln C: runs of one budget miss it by 
 static const double SAME_SIZE = 1e-9;    /* ln N */
 static const double STEP_SHARE = 1 / 3.; /* floor of the sd of ln N_opt, in grid steps */
 
-/* --- rows to budgets --------------------------------------------------------------------------------------------- */
+/* --- rows to budgets ----------------------------------------------------------------------------------------- */
 
 static int by_budget_and_size(const void *a, const void *b)
 {
@@ -94,7 +94,7 @@ void iso_free(iso *q)
     free(q->sd);
 }
 
-/* --- one budget ------------------------------------------------------------------------------------------------- */
+/* --- one budget ---------------------------------------------------------------------------------------------- */
 
 /* On the least-squares line through the budget's (ln N, ln D); slope -1 where C = 6ND. */
 double iso_ln_d_at(double *slope, const iso_row *r, const double *w, size_t n, double ln_n)
@@ -153,7 +153,7 @@ status iso_budgets(fit_budget *b, double *fitted, const iso *q, err *e)
     return s;
 }
 
-/* --- lines over budgets ----------------------------------------------------------------------------------------- */
+/* --- lines over budgets -------------------------------------------------------------------------------------- */
 
 static bool line(double *coef, double *slope, const fit_budget *b, const double *sd, size_t n, bool of_d)
 {
@@ -181,7 +181,7 @@ bool iso_lines(double *v, const fit_budget *b, const double *sd, size_t n)
     return line(&v[ISO_N_COEF], &v[ISO_A], b, sd, n, false) && line(&v[ISO_D_COEF], &v[ISO_B], b, sd, n, true);
 }
 
-/* --- resamples -------------------------------------------------------------------------------------------------- */
+/* --- resamples ----------------------------------------------------------------------------------------------- */
 
 /* ln N_opt and ln D_opt of each budget in each resample; NaN where it does not bracket. */
 typedef struct draws {
@@ -345,7 +345,7 @@ static status bootstrap(fit_result *out, iso *q, const fit_result *law, const fi
     return s;
 }
 
-/* --- result ----------------------------------------------------------------------------------------------------- */
+/* --- result -------------------------------------------------------------------------------------------------- */
 
 static void describe(fit_result *out, const fit_data *data, const fit_opts *o)
 {

@@ -1,5 +1,5 @@
 /* Levels, window, parabola, resamples, trend. */
-#include "fit/lr_optimum.h"
+#include "fit/lr_parts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -50,7 +50,7 @@ static double percentile(const double *sorted, size_t n, double q)
     return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
 }
 
-static status interval(double ci[2], const double *draws, size_t n, err *e)
+status lr_interval(double ci[2], const double *draws, size_t n, err *e)
 {
     double *s = malloc(n * sizeof *s);
     if (!s) return err_set(e, ST_NOMEM, "lr-optimum: no memory for %zu resamples", n);
@@ -62,7 +62,18 @@ static status interval(double ci[2], const double *draws, size_t n, err *e)
     return ST_OK;
 }
 
-/* --- parabola ------------------------------------------------------------------------------------ */
+double lr_draw_sd(const lr_noise *noise, uint64_t seed, uint32_t resample, uint64_t *at)
+{
+    double chi2 = 0;
+    if (!(noise->sd > 0) || noise->dof > CHI2_MAX_DOF) return noise->sd;
+    for (int i = 0; i < (int)noise->dof; i++) {
+        double z = rng_normal(seed, RNG_BOOTSTRAP, resample, (*at)++);
+        chi2 += z * z;
+    }
+    return noise->sd * sqrt((double)(int)noise->dof / fmax(chi2, 1e-3));
+}
+
+/* --- parabola ------------------------------------------------------------------------------------------------ */
 
 /* Weighted least squares of y on 1, d, d^2 with d = x - x0 (x0 = the lowest level: centred). q = {q0, q1, q2}. */
 static bool parabola(double q[3], const level *l, const double *y, const double *weight, window w)
@@ -120,7 +131,7 @@ static void weights(double *weight, const work *k, double step)
     }
 }
 
-/* --- one group ----------------------------------------------------------------------------------- */
+/* --- one group ----------------------------------------------------------------------------------------------- */
 
 static status make_levels(work *k, const lr_group *g, err *e)
 {
@@ -243,15 +254,7 @@ static status resample(work *k, lr_group *g, size_t group, const lr_noise *noise
     bool seeds = !strcmp(noise->source, "seeds");
     for (size_t b = 0; b < o->n_draws; b++) {
         uint64_t at = (uint64_t)group << 32;
-        double sd = noise->sd;
-        if (sd > 0 && noise->dof <= CHI2_MAX_DOF) { /* few degrees of freedom: the sd itself is uncertain (Student's t) */
-            double chi2 = 0;
-            for (int i = 0; i < (int)noise->dof; i++) {
-                double z = rng_normal(o->seed, RNG_BOOTSTRAP, (uint32_t)b, at++);
-                chi2 += z * z;
-            }
-            sd *= sqrt((double)(int)noise->dof / fmax(chi2, 1e-3));
-        }
+        double sd = lr_draw_sd(noise, o->seed, (uint32_t)b, &at);
         size_t lowest = k->win.lo;
         for (size_t i = k->win.lo; i <= k->win.hi; i++) {
             double n = seeds ? (double)k->levels[i].n : 1;
@@ -280,10 +283,10 @@ static status resample(work *k, lr_group *g, size_t group, const lr_noise *noise
     for (size_t b = 0; b < o->n_draws && extra > 0; b++)
         g->draws[b] += extra * rng_normal(o->seed, RNG_LR_GRID, (uint32_t)b, group);
     g->sd = sqrt(fmax(var, floor_sd * floor_sd));
-    return interval(g->ci95, g->draws, o->n_draws, e);
+    return lr_interval(g->ci95, g->draws, o->n_draws, e);
 }
 
-/* --- pooled noise, trend ------------------------------------------------------------------------- */
+/* --- pooled noise, trend ------------------------------------------------------------------------------------- */
 
 static void pool(lr_noise *noise, const lr_optimum *r, const work *k, const char *name)
 {
@@ -342,8 +345,8 @@ static status trend_draws(lr_trend *t, lr_group *const *in, const double *x, con
         t->log2_c_draws[b] = at - p * mean;
     }
     t->has_ci = true;
-    status s = interval(t->ci_p, t->p_draws, n_draws, e);
-    return s ? s : interval(t->ci_log2_c, t->log2_c_draws, n_draws, e);
+    status s = lr_interval(t->ci_p, t->p_draws, n_draws, e);
+    return s ? s : lr_interval(t->ci_log2_c, t->log2_c_draws, n_draws, e);
 }
 
 static status make_trend(lr_trend *t, lr_optimum *r, err *e)
@@ -393,7 +396,7 @@ done:
     return s;
 }
 
-/* --- driver -------------------------------------------------------------------------------------- */
+/* --- driver -------------------------------------------------------------------------------------------------- */
 
 typedef struct sort_row { const lr_row *row; const char *name; } sort_row;
 
@@ -412,6 +415,7 @@ static status fill_group(lr_group *g, const sort_row *s, size_t n, err *e)
 {
     snprintf(g->parametrisation, LR_NAME, "%s", s->name);
     g->width = s->row->width;
+    g->N = g->D = NAN;
     g->log2_lr_opt = g->ci95[0] = g->ci95[1] = g->loss_opt = g->curvature = g->argmin_lr = g->argmin_loss = NAN;
     g->grid_step = g->sd = NAN;
     g->n = n;

@@ -26,6 +26,7 @@ typedef struct lr_row { double lr, width, loss; size_t parametrisation; } lr_row
 typedef struct lr_group {
     char parametrisation[LR_NAME];
     double width;
+    double N, D;                  /* of the runs, where the table has them; else NaN */
     size_t n, n_diverged;         /* runs; of them diverged */
     double *lr, *loss;            /* [n] sorted by lr; loss +INFINITY = diverged */
     bool bracketed;
@@ -82,6 +83,9 @@ status lr_optimum_run(lr_optimum *out, const lr_row *rows, size_t n, const char 
  * two of its values and the --where that separates them: pooling them would move the optimum silently. */
 status lr_optimum_table(lr_optimum *out, const table *t, const lr_opts *o, err *e);
 void lr_optimum_free(lr_optimum *r);
+
+/* The bracketed groups as CSV: columns that laws of hyperparameters take (fit --law lr-power). malloc'ed. */
+status lr_optimum_csv(char **text, size_t *n, const lr_optimum *r, err *e);
 
 /* The keys of muscale.fit/1 that belong to this method: "groups" and "trend" (doc/formats.md). New references; NULL on no memory. */
 json_t *lr_optimum_groups_json(const lr_optimum *r);

@@ -4,32 +4,30 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "fit/lr_optimum.h"
+#include "fit/lr_parts.h"
 
-/* Settings that move the optimum: constant inside a group, or the runs must not be pooled. Names are canonical columns and
- * config keys; what follows from the width (N, C, d_ff, heads) and lr, seed, data_seed are missing on purpose. */
-static const char *const settings[] = {
+const char *const lr_settings[] = {
     "D", "U", "depth", "batch_tokens", "schedule", "warmup_tokens", "decay_fraction", "decay_shape", "min_lr_ratio",
     "weight_decay", "weight_decay_mode", "beta1", "beta2", "eps", "clip_norm", "init_std", "embed_std", "embed_mult",
     "logit_mult", "base_width", "base_depth", "head_dim", "seq_len", "vocab", "activation", "tied_head", "qk_norm",
     "norm_gain", "data_sha256", "grad_accum",
 };
-enum { N_SETTINGS = sizeof settings / sizeof *settings };
+const size_t lr_n_settings = sizeof lr_settings / sizeof *lr_settings;
 
-static const char *word(const table_column *c, size_t row)
+const char *lr_word(const table_column *c, size_t row)
 {
     if (!c || !c->is_text || !(c->x[row] >= 0) || c->x[row] >= (double)c->n_words) return NULL;
     return c->words[(size_t)c->x[row]];
 }
 
-static void show(char *out, size_t room, const table_column *c, size_t row)
+void lr_show(char *out, size_t room, const table_column *c, size_t row)
 {
     char number[32];
-    const char *w = word(c, row);
+    const char *w = lr_word(c, row);
     snprintf(out, room, "%s", w ? w : num_text(c->x[row], number));
 }
 
-static status need(const table_column **c, const table *t, const char *name, err *e)
+status lr_need(const table_column **c, const table *t, const char *name, err *e)
 {
     *c = table_col(t, name);
     if (!*c) return err_set(e, ST_INPUT, "method lr-optimum needs a column '%s'; name it with --col %s=COLUMN", name, name);
@@ -42,12 +40,12 @@ static status check_pooling(lr_optimum *out, const table *t, const lr_row *rows,
                             const char *const *names, err *e)
 {
     char a[64], b[64];
-    for (size_t k = 0; k < N_SETTINGS; k++) {
-        const table_column *c = table_col(t, settings[k]);
+    for (size_t k = 0; k < lr_n_settings; k++) {
+        const table_column *c = table_col(t, lr_settings[k]);
         bool varies = false;
         if (!c) continue;
         /* D of a diverged run is where it ended, not what it was set to */
-        bool reached = !strcmp(settings[k], "D");
+        bool reached = !strcmp(lr_settings[k], "D");
         for (size_t i = 1; i < n; i++) {
             if (reached && isinf(rows[i].loss)) continue;
             size_t first = i; /* the first run of this group; groups are few, a scan is enough below 1e4 runs */
@@ -61,23 +59,42 @@ static status check_pooling(lr_optimum *out, const table *t, const lr_row *rows,
             }
             double x = c->x[at[first]], y = c->x[at[i]];
             if (first == i || x == y || (isnan(x) && isnan(y))) continue;
-            show(a, sizeof a, c, at[first]);
-            show(b, sizeof b, c, at[i]);
+            lr_show(a, sizeof a, c, at[first]);
+            lr_show(b, sizeof b, c, at[i]);
             return err_set(e, ST_INPUT, "method lr-optimum: runs of '%s' at width %g differ in %s (%s and %s); pooling them would move the "
                            "optimum: keep one with --where \"%s == %s\"", rows[i].parametrisation != SIZE_MAX ? names[rows[i].parametrisation] : "unstated",
-                           rows[i].width, settings[k], a, b, settings[k], a);
+                           rows[i].width, lr_settings[k], a, b, lr_settings[k], a);
         }
         if (varies) {
             size_t used = strlen(out->confounded);
-            snprintf(out->confounded + used, LR_WHY - used, "%s%s", used ? ", " : "", settings[k]);
+            snprintf(out->confounded + used, LR_WHY - used, "%s%s", used ? ", " : "", lr_settings[k]);
         }
     }
     return ST_OK;
 }
 
-static bool unfinished(const char *run_status)
+bool lr_unfinished(const char *run_status)
 {
     return run_status && strcmp(run_status, "done") && strcmp(run_status, "diverged");
+}
+
+/* N and D of the groups, where their runs agree on them; of D what runs that did not diverge reached. */
+static void fill_counts(lr_optimum *out, const table *t, const lr_row *rows, const size_t *at, size_t n,
+                        const char *const *names)
+{
+    const table_column *of[2] = {table_col(t, "N"), table_col(t, "D")};
+    for (size_t g = 0; g < out->n_groups; g++)
+        for (int k = 0; k < 2; k++) {
+            double sum = 0, count = 0;
+            for (size_t i = 0; i < n && of[k] && !of[k]->is_text; i++) {
+                const char *name = rows[i].parametrisation != SIZE_MAX ? names[rows[i].parametrisation] : "unstated";
+                if (rows[i].width != out->groups[g].width || strcmp(name, out->groups[g].parametrisation) ||
+                    isinf(rows[i].loss))
+                    continue;
+                sum += of[k]->x[at[i]], count++;
+            }
+            *(k ? &out->groups[g].D : &out->groups[g].N) = count > 0 ? sum / count : NAN;
+        }
 }
 
 status lr_optimum_table(lr_optimum *out, const table *t, const lr_opts *o, err *e)
@@ -85,9 +102,9 @@ status lr_optimum_table(lr_optimum *out, const table *t, const lr_opts *o, err *
     static const char *const unstated[] = {"unstated"};
     const table_column *lr = NULL, *width = NULL, *loss = NULL;
     memset(out, 0, sizeof *out);
-    status s = need(&lr, t, "lr", e);
-    if (!s) s = need(&width, t, "width", e);
-    if (!s) s = need(&loss, t, "loss", e);
+    status s = lr_need(&lr, t, "lr", e);
+    if (!s) s = lr_need(&width, t, "width", e);
+    if (!s) s = lr_need(&loss, t, "loss", e);
     if (s) return s;
     const table_column *par = table_col(t, "parametrisation"), *st = table_col(t, "status");
     if (par && !par->is_text)
@@ -96,21 +113,22 @@ status lr_optimum_table(lr_optimum *out, const table *t, const lr_opts *o, err *
     size_t *at = calloc(t->n_rows + 1, sizeof *at), n = 0, n_unfinished = 0;
     if (!rows || !at) s = err_set(e, ST_NOMEM, "method lr-optimum: no memory for %zu rows", t->n_rows);
     for (size_t i = 0; i < t->n_rows && !s; i++) {
-        const char *how = word(st, i);
+        const char *how = lr_word(st, i);
         bool diverged = how && !strcmp(how, "diverged");
-        if (unfinished(how) || isnan(lr->x[i]) || isnan(width->x[i])) {
+        if (lr_unfinished(how) || isnan(lr->x[i]) || isnan(width->x[i])) {
             n_unfinished++;
             continue;
         }
         at[n] = i;
         rows[n++] = (lr_row){.lr = lr->x[i], .width = width->x[i], .loss = diverged || !isfinite(loss->x[i]) ? INFINITY : loss->x[i],
-                             .parametrisation = word(par, i) ? (size_t)par->x[i] : SIZE_MAX};
+                             .parametrisation = lr_word(par, i) ? (size_t)par->x[i] : SIZE_MAX};
     }
     char confounded[LR_WHY] = "";
     if (!s) s = check_pooling(out, t, rows, at, n, par ? (const char *const *)par->words : unstated, e);
     memcpy(confounded, out->confounded, sizeof confounded);
     if (!s) s = lr_optimum_run(out, rows, n, par ? (const char *const *)par->words : unstated, par ? par->n_words : 0, o, e);
     memcpy(out->confounded, confounded, sizeof confounded);
+    if (!s) fill_counts(out, t, rows, at, n, par ? (const char *const *)par->words : unstated);
     const table_column *tokens = table_col(t, "D");
     for (size_t i = 0; i < n && tokens && !tokens->is_text; i++) {
         if (isinf(rows[i].loss)) continue;
@@ -124,7 +142,7 @@ status lr_optimum_table(lr_optimum *out, const table *t, const lr_opts *o, err *
     return s;
 }
 
-/* --- JSON ---------------------------------------------------------------------------------------- */
+/* --- JSON ---------------------------------------------------------------------------------------------------- */
 
 static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 

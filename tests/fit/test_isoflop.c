@@ -80,7 +80,7 @@ Test(isoflop, budgets_are_grouped_within_five_percent)
     end(&r, &d);
 }
 
-/* --- other minima ------------------------------------------------------------------------------------------------- */
+/* --- other minima -------------------------------------------------------------------------------------------- */
 
 static void run_as(fit_result *r, fit_data *d, const char *minimum, const char *noise, size_t bootstrap)
 {
@@ -169,7 +169,7 @@ Test(isoflop, the_lowest_run_of_a_size_counts)
     fit_data_free(&d);
 }
 
-/* --- noise -------------------------------------------------------------------------------------------------------- */
+/* --- noise --------------------------------------------------------------------------------------------------- */
 
 Test(isoflop, stated_noise)
 {
@@ -275,7 +275,7 @@ Test(isoflop, noise_is_taken_from_seeds_or_residuals)
     end(&r, &d);
 }
 
-/* --- bias --------------------------------------------------------------------------------------------------------- */
+/* --- bias ---------------------------------------------------------------------------------------------------- */
 
 static double of_bias(const fit_result *r, const char *key)
 {

@@ -1,0 +1,22 @@
+/* What the parts of method lr-optimum share: lr_optimum.c, lr_table.c, lr_surface*.c. */
+#ifndef FIT_LR_PARTS_H
+#define FIT_LR_PARTS_H
+#include "fit/lr_optimum.h"
+
+/* Settings that move the optimum: constant inside a group, or the runs must not be pooled. Names are canonical columns
+ * and config keys; what follows from the width (N, C, d_ff, heads) and lr, seed, data_seed are missing on purpose. */
+extern const char *const lr_settings[];
+extern const size_t lr_n_settings;
+
+const char *lr_word(const table_column *c, size_t row); /* NULL: no word there */
+void lr_show(char *out, size_t room, const table_column *c, size_t row);
+status lr_need(const table_column **c, const table *t, const char *name, err *e); /* a column of numbers, or ST_INPUT */
+bool lr_unfinished(const char *run_status); /* neither done nor diverged; NULL: nothing is known, so it counts */
+
+/* 2.5 and 97.5 %. */
+status lr_interval(double ci[2], const double *draws, size_t n, err *e);
+
+/* The noise's sd for one resample: with few degrees of freedom it is uncertain itself (Student's t). Numbers of the
+ * stream (seed, RNG_BOOTSTRAP, resample) from *at on are used. */
+double lr_draw_sd(const lr_noise *noise, uint64_t seed, uint32_t resample, uint64_t *at);
+#endif
