@@ -16,7 +16,7 @@ enum { MAX_LAWS = 16 };
 typedef struct args {
     const char *method, *x, *where, *objective, *solver, *starts, *count_rule, *flops_rule, *cluster, *hold_out,
         *out, *target, *fix_from, *embedding, *curve, *warmup;
-    cli_list schedules, laws, cols, fix, tie, bound, start, inputs;
+    cli_list schedules, laws, cols, fix, tie, bound, start, at, inputs;
     double delta, lambda;
     const char *minimum, *noise; /* isoflop */
     fit_lr_args lr;              /* lr-optimum */
@@ -122,6 +122,16 @@ static status parse_lists(fit_opts *o, const args *a, const cli *c, err *e)
     return s;
 }
 
+static status parse_at(fit_opts *o, const args *a, const fit_input_opts *in, err *e)
+{
+    status s = ST_OK;
+    if (!a->at.n) return ST_OK;
+    o->at = malloc(a->at.n * sizeof *o->at);
+    if (!o->at) return err_set(e, ST_NOMEM, "no memory for %zu points", a->at.n);
+    for (size_t i = 0; i < a->at.n && !s; i++, o->n_at++) s = fit_at_parse(o->at[i], o->law, in->x ? in->x : "", a->at.items[i], e);
+    return s;
+}
+
 /* What can be said wrong before any file is read. */
 static status check_args(const args *a, err *e)
 {
@@ -134,8 +144,8 @@ static status check_args(const args *a, err *e)
         return err_set(e, ST_USAGE, "--bootstrap: between 0 and 1000000 resamples");
     if (a->seed < 0) return err_set(e, ST_USAGE, "--seed: a whole number from 0 on");
     if (a->threads < 0 || a->threads > 256) return err_set(e, ST_USAGE, "--threads: between 1 and 256, or 0 for all processors");
-    if (!parametric && (a->fix.n || a->tie.n || a->bound.n || a->start.n || a->objective || a->solver || a->starts || a->laws.n))
-        return err_set(e, ST_USAGE, "method %s has no --law, --fix, --tie, --bound, --start, --starts, --objective or --solver",
+    if (!parametric && (a->fix.n || a->tie.n || a->bound.n || a->start.n || a->objective || a->solver || a->starts || a->laws.n || a->at.n))
+        return err_set(e, ST_USAGE, "method %s has no --law, --fix, --tie, --bound, --start, --starts, --at, --objective or --solver",
                        a->method);
     if (strcmp(a->method, "isoflop") && (a->minimum || a->noise))
         return err_set(e, ST_USAGE, "--minimum and --noise belong to --method isoflop");
@@ -145,8 +155,8 @@ static status check_args(const args *a, err *e)
     if (a->noise && !a->bootstrap) return err_set(e, ST_USAGE, "--noise is for resamples: it needs --bootstrap above 0");
     if (!parametric) return ST_OK;
     if (a->laws.n > MAX_LAWS) return err_set(e, ST_USAGE, "%zu laws: at most %d are compared", a->laws.n, MAX_LAWS);
-    if (a->laws.n > 1 && (a->fix.n || a->tie.n || a->bound.n || a->start.n || a->fix_from))
-        return err_set(e, ST_USAGE, "--fix, --tie, --bound, --start and --fix-from are for one law; fit each law to its own -o FIT.json");
+    if (a->laws.n > 1 && (a->fix.n || a->tie.n || a->bound.n || a->start.n || a->fix_from || a->at.n))
+        return err_set(e, ST_USAGE, "--fix, --tie, --bound, --start, --fix-from and --at are for one law; fit each law to its own -o FIT.json");
     if (!a->laws.n)
         return err_set(e, ST_USAGE, "which law? --law chinchilla, --law power --x N|D|C, --law 'E + A*N^-alpha' (muscale fit --list-laws)");
     for (size_t i = 0; i < a->laws.n; i++)
@@ -211,7 +221,8 @@ static status options(fit_opts *o, const fit_law *law, const args *a, const fit_
     if (a->objective && !(o->objective = fit_objective_find(a->objective, e))) return ST_USAGE;
     if (a->solver && !(o->solver = fit_solver_find(a->solver, e))) return ST_USAGE;
     status s = parse_starts(o, a->starts, e);
-    return s ? s : parse_lists(o, a, c, e);
+    if (!s) s = parse_lists(o, a, c, e);
+    return s ? s : parse_at(o, a, in, e);
 }
 
 static int list_laws(const cli *c)
@@ -242,6 +253,7 @@ done:
     fit_data_free(&d);
     free(o.given);
     free((void *)o.fix_draws);
+    free(o.at);
     fit_law_typed_free(typed);
     return s;
 }
@@ -378,6 +390,7 @@ int cmd_fit(cli *c, int argc, char **argv)
         {"flops-rule", 0, OPT_TEXT, &a.flops_rule, "RULE", "what C counts: 6N, exact, given"},
         {"bootstrap", 0, OPT_I64, &a.bootstrap, "K", "resamples (1000; 0 = no intervals)"},
         {"profile", 0, OPT_FLAG, &a.profile, NULL, "profile likelihood of each parameter, with its 95 % interval"},
+        {"at", 0, OPT_LIST, &a.at, "N=..,D=..", "predict at this point, with both intervals; may be repeated"},
         {"warm", 0, OPT_FLAG, &a.warm, NULL, "resamples start from the optimum only; the default searches globally in each"},
         {"threads", 0, OPT_I64, &a.threads, "T", "processors to use (all); results do not depend on it"},
         {"cluster", 0, OPT_TEXT, &a.cluster, "COL", "resample groups of rows that share this column"},
@@ -414,6 +427,7 @@ done:
     free(a.tie.items);
     free(a.bound.items);
     free(a.start.items);
+    free(a.at.items);
     free(a.inputs.items);
     return rc;
 }

@@ -3,13 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-static size_t n_free(const fit_result *r)
-{
-    size_t n = 0;
-    for (size_t j = 0; j < r->n_params; j++) n += !r->params[j].fixed;
-    return n;
-}
-
 /* The error that ranks: of the held-out rows, or of the folds of a rolling back-test; NaN without either. */
 static double error_of(const fit_result *r)
 {
@@ -30,7 +23,7 @@ static double bias_of(const fit_result *r)
 /* a before b? What could not be computed goes last. */
 static bool before(const fit_result *a, const fit_result *b)
 {
-    const double x[3] = {error_of(a), a->bic, (double)n_free(a)}, y[3] = {error_of(b), b->bic, (double)n_free(b)};
+    const double x[3] = {error_of(a), a->bic, (double)a->n_free}, y[3] = {error_of(b), b->bic, (double)b->n_free};
     for (int k = 0; k < 3; k++) {
         if (isnan(x[k]) || isnan(y[k])) {
             if (isnan(x[k]) != isnan(y[k])) return isnan(y[k]);
@@ -78,7 +71,7 @@ void fit_compare_print(FILE *f, const fit_result *const *r, const size_t *order,
     for (size_t k = 0; k < n; k++) {
         const fit_result *q = r[order[k]];
         char a[24], b[24], c[24], d[24], e[24];
-        fprintf(f, "  %-28s %6zu %12s %10s %10s %10s %11s  %s", name_of(q), n_free(q), shown(a, sizeof a, 100 * error_of(q), 3, " %"),
+        fprintf(f, "  %-28s %6zu %12s %10s %10s %10s %11s  %s", name_of(q), q->n_free, shown(a, sizeof a, 100 * error_of(q), 3, " %"),
                 shown(b, sizeof b, 100 * bias_of(q), 3, " %"), shown(c, sizeof c, q->aic - aic, 1, ""), shown(d, sizeof d, q->bic - bic, 1, ""),
                 shown(e, sizeof e, q->residual_sd, 6, ""), fit_verdict_name(q->trust.verdict));
         for (size_t i = 0; i < q->trust.n; i++) fprintf(f, "%s%s", i ? ", " : ": ", q->trust.reasons[i].code);
@@ -94,7 +87,7 @@ json_t *fit_compare_json(const fit_result *const *r, const size_t *order, size_t
     json_t *ranking = json_array();
     for (size_t k = 0; k < n; k++) {
         const fit_result *q = r[order[k]];
-        json_array_append_new(ranking, json_pack("{s:s,s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:s}", "law", q->law, "formula", name_of(q), "n_free", (json_int_t)n_free(q),
+        json_array_append_new(ranking, json_pack("{s:s,s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:s}", "law", q->law, "formula", name_of(q), "n_free", (json_int_t)q->n_free,
                                                  "mean_abs_rel_err", number(error_of(q)), "bias", number(bias_of(q)), "aic", number(q->aic), "aicc",
                                                  number(q->aicc), "bic", number(q->bic), "residual_sd", number(q->residual_sd), "verdict",
                                                  fit_verdict_name(q->trust.verdict)));

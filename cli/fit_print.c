@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/fit_methods.h"
+#include "cli/fit_uncertainty.h"
 
 const char *fit_shown(char *buf, size_t size, double x)
 {
@@ -59,12 +60,7 @@ void fit_print(FILE *f, const fit_result *r)
     for (size_t k = 0; k < r->n_derived; k++) print_estimate(f, r->derived_names[k], &r->derived[k]);
     print_basins(f, r);
     fit_print_methods(f, r);
-    for (size_t k = 0; k < r->n_profiles; k++) {
-        const fit_profile *p = &r->profiles[k];
-        char lo[32], hi[32];
-        fprintf(f, "  profile of %-8s 95 %% %s to %s\n", r->names[p->param], isnan(p->lo) ? "unbounded" : fit_shown(lo, sizeof lo, p->lo),
-                isnan(p->hi) ? "unbounded" : fit_shown(hi, sizeof hi, p->hi));
-    }
+    fit_print_profiles(f, r);
     if (!isnan(r->log_likelihood))
         fprintf(f, "ln L %.4f, AIC %.2f, BIC %.2f (%s)\n", r->log_likelihood, r->aic, r->bic, isnan(r->aicc) ? "too few rows for AICc" : "with the scale");
     if (!isnan(r->residual_sd)) fprintf(f, "residual sd of ln L %.3g", r->residual_sd);
@@ -76,17 +72,9 @@ void fit_print(FILE *f, const fit_result *r)
                 : resampled               ? resampled
                                           : "row",
                 (unsigned long long)r->seed);
-    if (r->holdout_n)
-        fprintf(f, "held out: %zu rows, mean error %.3g, largest %.3g (relative)\n", r->holdout_n, r->holdout_mean,
-                r->holdout_max);
-    if (r->n_folds) fprintf(f, "back-test: fitted up to a cut, asked about all larger rows\n  %-10s %6s %6s %10s %10s %10s  %s\n", "cut", "fitted", "asked", "mean err", "largest", "bias", "inside their 95 %");
-    for (size_t k = 0; k < r->n_folds; k++) {
-        const fit_fold *q = &r->folds[k];
-        char covered[24] = "-";
-        if (!isnan(q->covered)) snprintf(covered, sizeof covered, "%.0f %%", 100 * q->covered);
-        fprintf(f, "  %-10.3g %6zu %6zu %9.3g%% %9.3g%% %+9.2g%%  %s%s\n", q->cut, q->n_train, q->n_test, 100 * q->mean, 100 * q->max, 100 * q->bias, covered,
-                q->verdict == FIT_REFUSE ? "  (refused)" : "");
-    }
+    fit_print_holdout(f, r);
+    fit_print_backtest(f, r);
+    fit_print_asked(f, r);
     fprintf(f, "N counts: %s; C by: %s\n", r->count_rule, r->flops_rule);
     fprintf(f, "verdict: %s\n", fit_verdict_name(r->trust.verdict));
     for (size_t k = 0; k < r->trust.n; k++)

@@ -183,7 +183,9 @@ typedef struct fit_opts {
     uint64_t seed;
     size_t bootstrap;                        /* resamples, 0 = none */
     bool rolling;                            /* back-test over scales (fit/backtest.c) */
-    bool profile;                            /* profile likelihoods of all free parameters */
+    size_t fold_rows;                        /* at least so many in its first fold: laws that are compared share their folds */
+    bool profile;                            /* profile likelihoods of all free parameters, and of the predictions at `at` */
+    size_t n_at; double (*at)[FIT_MAX_COLS]; /* points to predict, the law's columns; borrowed */
     bool warm;                               /* resamples start from the optimum and the other basins only */
     size_t threads;                          /* 0: one per processor. Results do not depend on it */
     const fit_minimum *minimum;              /* isoflop; NULL: parabola */
@@ -199,6 +201,9 @@ status fit_opts_noise(fit_opts *o, const char *text, err *e); /* "0.005" or "0.0
 /* The same text for a typed law: its domain, which may be any; before fit_opts_default. */
 status fit_opts_domain(fit_law *typed, const char *text, err *e);
 status fit_start_parse(double *start, const fit_law *law, const char *text, err *e); /* start[FIT_MAX_PARAMS] */
+/* "N=1e9,D=2e10": x[FIT_MAX_COLS], the law's columns in its order; x_name: what its column "x" is called ("": nothing else). M and
+ * epochs also as D with N or U. ST_USAGE naming the columns. */
+status fit_at_parse(double *x, const fit_law *law, const char *x_name, const char *text, err *e);
 
 /* --- data ------------------------------------------------------------------------------------------------ */
 
@@ -215,6 +220,7 @@ typedef struct fit_data {
     size_t n_more; fit_column more[FIT_MAX_COLS];
     bool *held_out;                          /* NULL: none */
     uint32_t *cluster;                       /* NULL: every row its own */
+    bool common_scale;                       /* laws are compared: all must cut the rows at the same places */
     size_t n_repeated;                       /* rows that stand there a second time, or that share a run with another; no cluster given */
     char units[160];                         /* a suspicion about units, "" none */
     struct fit_runs *runs;                   /* laws of whole curves: run and schedule of each row (fit/curve.h); else NULL */
@@ -254,7 +260,7 @@ status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_op
 void fit_data_free(fit_data *d);
 void fit_runs_free(struct fit_runs *r); /* NULL is accepted */
 const double *fit_data_column(const fit_data *d, const char *name); /* NULL when absent */
-double fit_data_size(const fit_data *d, size_t row); /* C, else x, else N D: the scale of a run */
+double fit_data_size(const fit_data *d, size_t row); /* the scale of a run: C, else x, else N D (common_scale: before x) */
 /* Names that a formula may use as columns: canonical ones, those of --col and of the table. Borrowed from t and o; *names is
  * malloc'ed. */
 status fit_column_names(const char ***names, size_t *n, const table *t, const fit_input_opts *o, err *e);
@@ -280,7 +286,7 @@ typedef struct fit_budget {                  /* method isoflop */
 } fit_budget;
 
 /* A held-out row and what the fit says of it; lo, hi: 95 % predictive, NaN = no bootstrap. */
-typedef struct fit_scored { double N, D, C, x, y, predicted, lo, hi; } fit_scored;
+typedef struct fit_scored { double N, D, C, x, y, predicted, lo, hi, size; } fit_scored; /* size: fit_data_size */
 
 /* Fitted on rows up to `cut` in C (else x, else N D), scored on all larger ones; relative errors. covered: share of the rows inside
  * their predictive interval, NaN without bootstrap. */
@@ -293,19 +299,31 @@ typedef struct fit_fold {
 } fit_fold;
 enum { FIT_MAX_FOLDS = 6 };
 
+/* The rows of all folds that lie beyond their cut by `from` to `to` decades. */
+typedef struct fit_beyond { double from, to; size_t n; double mean, max, bias, covered; } fit_beyond;
+enum { FIT_MAX_BEYOND = 12 };                /* half decades; the last takes all that is further */
+
 enum { FIT_PROFILE_POINTS = 21 };
-/* Natural values; lo, hi: 95 %, NaN = unbounded in the parameter's domain. */
+/* Natural values; lo, hi: where 2 ln L is 3.84 lower; robust: 3.84 times inflation (fit/sandwich.h). NaN = unbounded in the domain;
+ * inflation NaN: not to be had. */
 typedef struct fit_profile {
-    int param;
-    double lo, hi, value[FIT_PROFILE_POINTS], objective[FIT_PROFILE_POINTS], log_likelihood[FIT_PROFILE_POINTS];
+    int param;                               /* -1: of a prediction */
+    double lo, hi, inflation, robust_lo, robust_hi, value[FIT_PROFILE_POINTS], objective[FIT_PROFILE_POINTS], log_likelihood[FIT_PROFILE_POINTS];
 } fit_profile;
+
+/* The prediction at a point of --at: the law's columns x; 95 % of the law's mean (ci) and of one new run (pi), NaN = unknown;
+ * decades beyond the fitted rows, 0 inside. On refuse what lies beyond is null. */
+typedef struct fit_asked {
+    double x[FIT_MAX_COLS], predicted, ci[2], pi[2], decades;
+    bool profiled; fit_profile profile;
+} fit_asked;
 
 typedef struct fit_result {
     char formula[FIT_FORMULA];               /* of a law typed by the user; "" */
     char law[FIT_NAME], method[FIT_NAME], objective[FIT_NAME], solver[FIT_NAME], x[TABLE_NAME_MAX];
     char count_rule[FIT_NAME], flops_rule[FIT_NAME];
     double delta;
-    size_t n_points, n_dropped, n_params;
+    size_t n_points, n_dropped, n_params, n_free; /* free: neither pinned nor tied */
     char names[FIT_MAX_PARAMS][FIT_NAME];
     fit_estimate params[FIT_MAX_PARAMS];     /* value null and raw set where a refusal says so */
     double objective_value;
@@ -324,6 +342,8 @@ typedef struct fit_result {
     double log_likelihood, scale, aic, aicc, bic; /* fit/likelihood.h; parameters counted: the free ones and the scale */
     size_t n_profiles; fit_profile *profiles;
     size_t n_folds; fit_fold folds[FIT_MAX_FOLDS];
+    size_t n_cols; char cols[FIT_MAX_COLS][TABLE_NAME_MAX]; /* of the law, "x" by its name */
+    size_t n_asked; fit_asked *asked;
     size_t n_budgets; fit_budget *budgets;
     fit_trust trust;
     json_t *extra; /* keys of other methods (groups, trend), merged into the JSON; may be NULL */
@@ -338,6 +358,8 @@ struct lr_optimum;
 /* Puts the learning-rate optimum (fit/lr_optimum.h) into a zeroed result; n_where: rows that --where left out. */
 status fit_from_lr_optimum(fit_result *r, const struct lr_optimum *lr, const table *t, size_t n_where, err *e);
 void fit_result_free(fit_result *r);
+/* Errors of the back-test by how far beyond the cut: out[FIT_MAX_BEYOND], returns how many. */
+size_t fit_backtest_beyond(fit_beyond *out, const fit_result *r);
 
 void fit_trust_add(fit_trust *t, fit_verdict v, const char *code, double value, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));

@@ -3,10 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/rng.h"
+#include "fit/predictive.h"
 #include "fit/run.h"
-
-enum { LEAST_DRAWS = 40 }; /* fewer have no 2.5 % point */
 
 double fit_model_at(const fit_model *m, double *scratch, const double *params, const fit_data *d, size_t row)
 {
@@ -35,19 +33,15 @@ static double beyond(const double *column, const fit_data *d, size_t row)
     return fmax(0, fmax(log10(column[row] / hi), log10(lo / column[row])));
 }
 
-/* Predictive: each draw of the parameters with the noise of one run. */
-static void interval(fit_scored *out, const fit_result *r, const fit_model *m, double *scratch, const fit_data *d, size_t row)
+/* Predictive, of one new run at this row. */
+static status interval(fit_scored *out, double *value, const fit_result *r, const fit_predictive *noise, const fit_model *m, double *scratch,
+                       const fit_data *d, size_t row, err *e)
 {
-    size_t n = r->boot_ok;
-    fit_estimate est = {.lo = NAN, .hi = NAN};
-    double *v = n >= LEAST_DRAWS ? malloc(n * sizeof *v) : NULL;
-    double noise = fmax(r->residual_sd, isnan(r->seed_sd) ? 0 : r->seed_sd);
-    for (size_t b = 0; b < n && v; b++)
-        v[b] = fit_model_at(m, scratch, r->samples + b * r->n_params, d, row) *
-               exp(noise * rng_normal(r->seed, RNG_SEED_NOISE, (uint32_t)b, row));
-    if (v) fit_percentiles(&est, v, n);
-    out->lo = est.lo, out->hi = est.hi;
-    free(v);
+    double mean[2], run[2];
+    for (size_t b = 0; b < r->boot_ok; b++) value[b] = fit_model_at(m, scratch, r->samples + b * r->n_params, d, row);
+    status s = fit_predictive_intervals(mean, run, noise, value, e);
+    out->lo = run[0], out->hi = run[1];
+    return s;
 }
 
 status fit_score_holdout(fit_result *r, fit_evidence *ev, const fit_data *d, const fit_problem *p, const double *params,
@@ -59,18 +53,18 @@ status fit_score_holdout(fit_result *r, fit_evidence *ev, const fit_data *d, con
     r->holdout_mean = r->holdout_max = r->holdout_bias = NAN;
     for (size_t i = 0; i < d->n && d->held_out; i++) n += d->held_out[i];
     if (!n) return ST_OK;
-    double *scratch = malloc((p->model.scratch + 1) * sizeof *scratch);
+    double *scratch = malloc((p->model.scratch + 1) * sizeof *scratch), *value = malloc((r->boot_ok + 1) * sizeof *value);
+    fit_predictive noise;
+    status st = fit_predictive_make(&noise, fit_predictive_sd(r->residual_sd, r->seed_sd, p->n, p->n_free), p->n, p->n_free, r->boot_ok, r->seed, e);
     r->holdout = calloc(n, sizeof *r->holdout);
-    if (!scratch || !r->holdout) {
-        free(scratch);
-        return err_set(e, ST_NOMEM, "no memory for %zu held-out rows", n);
-    }
-    for (size_t i = 0; i < d->n; i++) {
+    if (!st && (!scratch || !value || !r->holdout)) st = err_set(e, ST_NOMEM, "no memory for %zu held-out rows", n);
+    for (size_t i = 0; i < d->n && !st; i++) {
         if (!d->held_out[i]) continue;
         fit_scored *s = &r->holdout[r->holdout_n++];
-        *s = (fit_scored){.N = d->N ? d->N[i] : NAN, .D = d->D ? d->D[i] : NAN, .C = d->C ? d->C[i] : NAN, .x = d->x ? d->x[i] : NAN, .y = d->y[i]};
+        *s = (fit_scored){.N = d->N ? d->N[i] : NAN, .D = d->D ? d->D[i] : NAN, .C = d->C ? d->C[i] : NAN, .x = d->x ? d->x[i] : NAN, .y = d->y[i],
+                          .size = fit_data_size(d, i)};
         s->predicted = fit_model_at(&p->model, scratch, params, d, i);
-        interval(s, r, &p->model, scratch, d, i);
+        st = interval(s, value, r, &noise, &p->model, scratch, d, i, e);
         for (size_t c = 0; c < p->law->n_cols; c++) {
             const double *column = fit_data_column(d, p->law->cols[c]);
             if (column) ev->holdout_decades = fmax(ev->holdout_decades, beyond(column, d, i));
@@ -82,6 +76,8 @@ status fit_score_holdout(fit_result *r, fit_evidence *ev, const fit_data *d, con
     }
     r->holdout_mean = sum / (double)n;
     r->holdout_bias = bias / (double)n;
+    fit_predictive_free(&noise);
     free(scratch);
-    return ST_OK;
+    free(value);
+    return st;
 }

@@ -279,6 +279,7 @@ double fit_data_size(const fit_data *d, size_t i)
 {
     if (d->runs) return (double)d->runs->schedule[d->runs->run[i]].n_steps;
     if (d->C && isfinite(d->C[i])) return d->C[i];
+    if (d->common_scale && d->N && d->D && isfinite(d->N[i] * d->D[i])) return d->N[i] * d->D[i];
     if (d->x) return d->x[i];
     return (d->N ? d->N[i] : 1) * (d->D ? d->D[i] : 1);
 }
@@ -516,6 +517,7 @@ status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_op
     size_t before = t->n_rows, kept;
     memset(out, 0, sizeof *out);
     out->seed_sd = NAN;
+    out->common_scale = o->x_optional;
     status s = want(&w, out, law, o, e);
     if (!s && !o->again) s = fit_input_columns(t, o, say, who, e);
     if (!s) s = conventions(out, t, o, &tl, e);

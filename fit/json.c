@@ -128,6 +128,12 @@ static json_t *scored(const fit_result *r, const fit_scored *s, size_t n)
     return p;
 }
 
+static const char *by(const fit_result *r)
+{
+    const fit_data *p = &r->points;
+    return p->C ? "C" : p->x && !(p->common_scale && p->N && p->D) ? "x" : "N D";
+}
+
 static json_t *backtest(const fit_result *r)
 {
     json_t *folds = json_array();
@@ -138,7 +144,14 @@ static json_t *backtest(const fit_result *r)
                                                number(f->bias), "covered", number(f->covered), "verdict", fit_verdict_name(f->verdict), "points",
                                                scored(r, f->rows, f->n_test)));
     }
-    return json_pack("{s:s,s:o}", "by", r->points.C ? "C" : r->points.x ? "x" : "N D", "folds", folds);
+    fit_beyond q[FIT_MAX_BEYOND];
+    size_t n = fit_backtest_beyond(q, r);
+    json_t *beyond = json_array();
+    for (size_t k = 0; k < n; k++)
+        json_array_append_new(beyond, json_pack("{s:[f,o],s:o,s:o,s:o,s:o,s:o}", "decades", q[k].from, number(q[k].to), "n", count(q[k].n),
+                                                "mean_abs_rel_err", number(q[k].mean), "max_abs_rel_err", number(q[k].max), "bias",
+                                                number(q[k].bias), "covered", number(q[k].covered)));
+    return json_pack("{s:s,s:o,s:o}", "by", by(r), "folds", folds, "beyond", beyond);
 }
 
 static json_t *holdout(const fit_result *r)
@@ -168,14 +181,36 @@ static json_t *bootstrap(const fit_result *r)
                      (json_int_t)r->seed, "cluster", text_or_null(r->points.cluster_name), "samples", samples);
 }
 
+static json_t *profile(const fit_profile *p)
+{
+    return json_pack("{s:o,s:o,s:o,s:[o,o],s:o,s:[o,o]}", "value", column(p->value, FIT_PROFILE_POINTS, 1), "objective",
+                     column(p->objective, FIT_PROFILE_POINTS, 1), "log_likelihood", column(p->log_likelihood, FIT_PROFILE_POINTS, 1), "ci95",
+                     number(p->lo), number(p->hi), "inflation", number(p->inflation), "ci95_robust", number(p->robust_lo), number(p->robust_hi));
+}
+
 static json_t *profiles(const fit_result *r)
 {
     json_t *a = json_array();
     for (size_t k = 0; k < r->n_profiles; k++) {
-        const fit_profile *p = &r->profiles[k];
-        json_array_append_new(a, json_pack("{s:s,s:o,s:o,s:o,s:[o,o]}", "param", r->names[p->param], "value", column(p->value, FIT_PROFILE_POINTS, 1),
-                                           "objective", column(p->objective, FIT_PROFILE_POINTS, 1), "log_likelihood",
-                                           column(p->log_likelihood, FIT_PROFILE_POINTS, 1), "ci95", number(p->lo), number(p->hi)));
+        json_t *o = json_pack("{s:s}", "param", r->names[r->profiles[k].param]), *rest = profile(&r->profiles[k]);
+        json_object_update(o, rest);
+        json_decref(rest);
+        json_array_append_new(a, o);
+    }
+    return a;
+}
+
+static json_t *predictions(const fit_result *r)
+{
+    json_t *a = json_array();
+    for (size_t k = 0; k < r->n_asked; k++) {
+        const fit_asked *q = &r->asked[k];
+        json_t *at = json_object(), *o;
+        for (size_t c = 0; c < r->n_cols; c++) json_object_set_new(at, r->cols[c], number(q->x[c]));
+        o = json_pack("{s:o,s:o,s:o,s:o,s:o}", "at", at, "predicted", number(q->predicted), "ci95", pair(q->ci[0], q->ci[1]), "pi95",
+                      pair(q->pi[0], q->pi[1]), "decades_beyond", number(q->decades));
+        if (q->profiled) json_object_set_new(o, "profile", profile(&q->profile));
+        json_array_append_new(a, o);
     }
     return a;
 }
@@ -231,6 +266,7 @@ json_t *fit_json(const fit_result *r, char *const *argv, int argc, const char *v
     json_object_set_new(root, "solver", text_or_null(r->solver));
     json_object_set_new(root, "n_points", count(r->n_points));
     json_object_set_new(root, "n_dropped", count(r->n_dropped));
+    if (r->n_cols) json_object_set_new(root, "n_free", count(r->n_free));
     json_object_set_new(root, "count_rule", json_string(r->count_rule));
     json_object_set_new(root, "flops_rule", json_string(r->flops_rule));
     put_params(root, r);
@@ -251,6 +287,7 @@ json_t *fit_json(const fit_result *r, char *const *argv, int argc, const char *v
                             json_pack("{s:o,s:o,s:o,s:o,s:o}", "log_likelihood", number(r->log_likelihood), "scale", number(r->scale),
                                       "aic", number(r->aic), "aicc", number(r->aicc), "bic", number(r->bic)));
     if (r->n_profiles) json_object_set_new(root, "profiles", profiles(r));
+    if (r->n_asked) json_object_set_new(root, "predictions", predictions(r));
     json_object_set_new(root, "trust", trust(&r->trust));
     if (r->n_budgets) json_object_set_new(root, "budgets", budgets(r));
     if (r->extra) json_object_update(root, r->extra);

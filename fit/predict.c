@@ -6,13 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/rng.h"
+#include "fit/predictive.h"
 
 enum {
-    NOISE_PER_DRAW = 4, /* runs imagined per parameter draw: smooths the 2.5 % points */
-    T_MAX_DOF = 60,     /* Student's t beyond that is the normal */
-    MIN_DRAWS = 40,     /* fewer have no 2.5 % point */
-    N_ASKED = 6         /* N, D, C, D/N, epochs, saving */
+    MIN_DRAWS = 40, /* fewer have no 2.5 % point */
+    N_ASKED = 6     /* N, D, C, D/N, epochs, saving */
 };
 
 const char *predict_axis_name(predict_axis a)
@@ -56,31 +54,6 @@ static predict_interval percentiles(double *x, size_t n) /* sorts x; +infinity i
 
 static predict_interval unknown(void) { return (predict_interval){NAN, NAN}; }
 
-static double widening(const predict_law *law)
-{
-    return law->n_points > law->n_params ? sqrt((double)law->n_points / (double)(law->n_points - law->n_params)) : NAN;
-}
-
-/* Standard deviation of a new run's ln loss about the law. */
-static double noise_sd(const predict_law *law)
-{
-    double residual = law->residual_sd * widening(law);
-    if (isnan(residual)) return law->seed_sd;
-    return isnan(law->seed_sd) ? residual : fmax(residual, law->seed_sd);
-}
-
-static double student(double dof, uint64_t seed, uint32_t draw, uint64_t index)
-{
-    double z = rng_normal(seed, RNG_SEED_NOISE, draw, index << 8), chi2 = 0;
-    int k = (int)dof;
-    if (k > T_MAX_DOF || k < 1) return z;
-    for (int i = 0; i < k; i++) {
-        double y = rng_normal(seed, RNG_SEED_NOISE, draw, (index << 8) + 1 + (uint64_t)i);
-        chi2 += y * y;
-    }
-    return z / sqrt(fmax(chi2, 1e-3) / k);
-}
-
 static void extrapolation(predict_result *out, const predict_law *law)
 {
     const double at[] = {out->at.n, out->at.d, out->at.c};
@@ -96,38 +69,23 @@ static void extrapolation(predict_result *out, const predict_law *law)
 
 status predict_at(predict_result *out, const predict_law *law, const predict_point *at, uint64_t seed, err *e)
 {
-    size_t k = law->n_draws;
+    size_t k = law->draws ? law->n_draws : 0;
+    fit_predictive noise;
     memset(out, 0, sizeof *out);
     out->at = *at;
     out->ci_n = out->ci_d = out->ci_c = out->ci_tokens_per_param = out->ci_loss = out->pi_loss = unknown();
     out->ci_epochs = out->ci_saving = unknown();
-    out->noise_sd = noise_sd(law);
+    out->noise_sd = fit_predictive_sd(law->residual_sd, law->seed_sd, law->n_points, law->n_params);
     extrapolation(out, law);
-    if (!k || !law->draws) return ST_OK;
-    double *mean = malloc(k * sizeof *mean), *run = malloc(k * NOISE_PER_DRAW * sizeof *run);
-    status s = ST_OK;
-    if (!mean || !run) {
-        s = err_set(e, ST_NOMEM, "predict: no memory for %zu draws", k);
-        goto done;
-    }
-    double dof = (double)law->n_points - (double)law->n_params;
-    if (!(dof > 0)) goto done; /* no degree of freedom left: an interval is not worth printing */
-    size_t n_ok = 0;
-    for (size_t b = 0; b < k; b++) {
-        double loss = predict_law_loss(law, law->draws + b * FIT_MAX_PARAMS, at->n, at->d, at->c);
-        if (!(loss > 0) || !isfinite(loss)) continue;
-        mean[n_ok] = loss;
-        for (size_t i = 0; i < NOISE_PER_DRAW; i++)
-            run[n_ok * NOISE_PER_DRAW + i] = loss * exp(out->noise_sd * student(dof, seed, (uint32_t)b, i));
-        n_ok++;
-    }
-    if (n_ok >= MIN_DRAWS) {
-        out->ci_loss = percentiles(mean, n_ok);
-        if (!isnan(out->noise_sd)) out->pi_loss = percentiles(run, n_ok * NOISE_PER_DRAW);
-    }
-done:
-    free(mean);
-    free(run);
+    if (!k) return ST_OK;
+    status s = fit_predictive_make(&noise, out->noise_sd, law->n_points, law->n_params, k, seed, e);
+    double *value = malloc(k * sizeof *value), ci[2], pi[2];
+    if (!s && !value) s = err_set(e, ST_NOMEM, "predict: no memory for %zu draws", k);
+    for (size_t b = 0; b < k && !s; b++) value[b] = predict_law_loss(law, law->draws + b * FIT_MAX_PARAMS, at->n, at->d, at->c);
+    if (!s) s = fit_predictive_intervals(ci, pi, &noise, value, e);
+    if (!s) out->ci_loss = (predict_interval){ci[0], ci[1]}, out->pi_loss = (predict_interval){pi[0], pi[1]};
+    fit_predictive_free(&noise);
+    free(value);
     return s;
 }
 

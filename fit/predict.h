@@ -5,12 +5,7 @@
  * Where a law has a closed form of the optimum under C = k N D (chinchilla: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4) it is
  * used; else, and with another cost f(N) per token, the minimum along C = f(N) D is found numerically.
  *
- * Two intervals. ci95: of the law's mean, percentiles over the bootstrap draws of the parameters. pi95: for one new run, each
- * draw also gets the noise of a run in ln L. The rows of a fit are single runs, so their residuals already hold the noise of
- * a seed: the noise is the larger of the residual sd and the seed sd, never their sum. Residuals of a fit are smaller than a
- * new run's: they are widened by sqrt(n/(n-p)) (Stine 1985, JASA 80:1026), and the noise is drawn from Student's t with n-p degrees of
- * freedom. The bootstrap draws are taken as they are: under the Huber objective with delta 1e-3 (almost least absolute deviations)
- * they are rather too wide in small samples than too narrow; tests/fit/test_calibration.c measures it. */
+ * Two intervals. ci95: of the law's mean; pi95: for one new run (fit/predictive.h). */
 #ifndef FIT_PREDICT_H
 #define FIT_PREDICT_H
 #include <jansson.h>

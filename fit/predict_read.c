@@ -192,7 +192,9 @@ static status read_law(predict_fit *f, err *e)
     double n_points = key_number(f->root, "n_points");
     if (!(n_points >= 1 && n_points < 1e15)) return damaged(f, "n_points is missing or no count", e);
     law->n_points = (size_t)n_points;
-    law->n_params = row->n_params - json_array_size(json_object_get(f->root, "fixed")); /* those the data had to determine */
+    const json_t *n_free = json_object_get(f->root, "n_free"); /* those the data had to determine; not in older files */
+    law->n_params = json_is_integer(n_free) && json_integer_value(n_free) >= 0 ? (size_t)json_integer_value(n_free)
+                                                                              : row->n_params - json_array_size(json_object_get(f->root, "fixed"));
     read_range(f);
     return read_draws(f, e);
 }

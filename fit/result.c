@@ -40,6 +40,7 @@ void fit_result_free(fit_result *r)
     free(r->fitted);
     free(r->holdout);
     free(r->profiles);
+    free(r->asked);
     for (size_t k = 0; k < r->n_folds; k++) free(r->folds[k].rows);
     free(r->samples);
     free(r->budgets);
@@ -93,6 +94,7 @@ status fit_result_points(fit_result *r, const fit_data *data, err *e)
     p->n_dropped = data->n_dropped;
     memcpy(p->x_name, data->x_name, sizeof p->x_name);
     p->n_repeated = data->n_repeated;
+    p->common_scale = data->common_scale;
     memcpy(p->units, data->units, sizeof p->units);
     memcpy(p->cluster_name, data->cluster_name, sizeof p->cluster_name);
     memcpy(p->count_rule, data->count_rule, sizeof p->count_rule);

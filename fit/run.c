@@ -21,6 +21,10 @@ static void describe(fit_result *r, const fit_data *data, const fit_opts *o, con
     r->seed = o->seed;
     r->pinned_drawn = o->fix_draws != NULL;
     r->n_params = law->n_params;
+    r->n_free = p->n_free;
+    r->n_cols = law->n_cols;
+    for (size_t c = 0; c < law->n_cols; c++)
+        snprintf(r->cols[c], sizeof r->cols[c], "%s", !strcmp(law->cols[c], "x") && r->x[0] ? r->x : law->cols[c]);
     r->objective_value = NAN;
     r->residual_sd = NAN;
     r->log_likelihood = r->scale = r->aic = r->aicc = r->bic = NAN;
@@ -123,6 +127,7 @@ static status fit_and_look(fit_result *out, fit_evidence *ev, fit_problem *p, co
         fit_intervals(out, o->law);
         s = fit_score_holdout(out, ev, data, p, natural, e);
     }
+    if (!s && o->n_at) s = fit_ask(out, p, data, o, ev->found ? &search : NULL, natural, e);
     fit_starts_free(&starts);
     return s;
 }
@@ -138,10 +143,12 @@ status fit_run(fit_result *out, const fit_data *data, const fit_opts *o, err *e)
     describe(out, data, o, &p);
     ev.n_free = p.n_free;
     s = fit_result_points(out, data, e);
+    if (!s) s = fit_ask_nothing(out, o, e);
     if (!s) s = fit_evidence_columns(&ev, &p, e);
     if (!s && p.n > p.n_free) s = fit_and_look(out, &ev, &p, data, o, e); /* fewer rows determine nothing at all */
     if (!s && o->rolling) s = fit_backtest(out, data, o, e);
     if (!s) fit_judge(out, o->law, &ev);
+    if (!s) fit_ask_judge(out);
     if (!s && o->law->curves) {
         fit_judge_runs(out, data->runs);
         out->extra = fit_runs_json(data->runs);

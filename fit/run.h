@@ -49,6 +49,15 @@ status fit_evidence_condition(fit_evidence *ev, fit_problem *p, const double *be
 
 /* fit/profile.c */
 status fit_profiles(fit_result *r, const fit_problem *p, const fit_data *data, const fit_opts *o, const fit_search *search, err *e);
+/* Of the prediction at x; m is bound to no data. */
+status fit_profile_prediction(fit_profile *out, const fit_result *r, const fit_problem *p, const fit_data *data, const fit_opts *o,
+                              const fit_search *search, const fit_model *m, const double *x, double predicted, err *e);
+
+/* fit/ask.c: the points of --at; params natural. Before: their places, nothing known. After the verdict: none beyond the data on refuse. */
+status fit_ask_nothing(fit_result *r, const fit_opts *o, err *e);
+status fit_ask(fit_result *r, const fit_problem *p, const fit_data *data, const fit_opts *o, const fit_search *search, const double *params,
+               err *e);
+void fit_ask_judge(fit_result *r);
 
 status fit_backtest(fit_result *r, const fit_data *data, const fit_opts *o, err *e); /* fit/backtest.c */
 /* fit/holdout.c: scores the held-out rows. */

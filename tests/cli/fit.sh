@@ -162,6 +162,19 @@ bad 2 "are for one law" fit runs.csv --law chinchilla --law kaplan --fix E=1
 bad 2 "cannot be compared" fit runs.csv --law chinchilla --law lr-power --col lr=loss --flops-rule 6N
 ok fit runs.csv --law chinchilla --hold-out rolling --flops-rule 6N --count-rule total --bootstrap 50
 has "back-test: fitted up to a cut"
+t "predictions at points, profiles"
+ok fit runs.csv --law chinchilla --flops-rule 6N --count-rule total --bootstrap 50 --profile --at N=1e9,D=2e10 --at N=1e9,D=2e13 -o at.json
+has "at N 1e+09, D 2e+10: loss 2."
+has "2.6 decades beyond the data"
+has "one new run        95 %"
+has "profile of alpha"
+same "$(jq -c '.n_free, (.predictions | map([.at.D, .decades_beyond > 1, (.ci95 | length), (.pi95 | length), (.profile.ci95 | length)])), (.profiles[0] | has("ci95_robust"))' at.json | tr '\n' ' ')" \
+  "5 [[20000000000,false,2,2,2],[20000000000000,true,2,2,2]] true " "at.json"
+ok predict at.json --params 1e9 --tokens 2e10 --seed 0 --json
+same "$(printf '%s' "$out" | jq -c '[.optimum.loss, .ci95.loss, .pi95.loss]')" "$(jq -c '.predictions[0] | [.predicted, .ci95, .pi95]' at.json)" "predict says the same"
+bad 2 "write N=VALUE,D=VALUE" fit runs.csv --law chinchilla --at N=1e9
+bad 2 "are for one law" fit runs.csv --law chinchilla --law kaplan --at N=1e9,D=1e10
+bad 2 "has no --law" fit runs.csv --method isoflop --at N=1e9,D=1e10
 t "laws typed as formulas"
 ok fit runs.csv --law 'E + A*N^-alpha + B*D^-beta' --flops-rule 6N --count-rule total --bootstrap 50 -o typed.json
 err_has "columns N, D; parameters E > 0, A > 0, alpha, B > 0, beta"
