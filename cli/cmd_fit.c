@@ -22,6 +22,7 @@ typedef struct args {
     fit_lr_args lr;              /* lr-optimum */
     int64_t bootstrap, seed, threads;
     bool list_laws, warm, profile;
+    size_t n_unusable, most_params; /* found out: rows that not all laws to be compared can use; parameters of the largest of them */
 } args;
 
 static void say(void *who, int level, const char *line)
@@ -238,7 +239,7 @@ static int list_laws(const cli *c)
     return 0;
 }
 
-static status run_law(fit_result *r, table *t, const char *name, const args *a, const fit_input_opts *in, cli *c, err *e)
+static status run_law(fit_result *r, table *t, const char *name, args *a, const fit_input_opts *in, cli *c, err *e)
 {
     fit_data d = {0};
     fit_opts o = {0};
@@ -247,7 +248,11 @@ static status run_law(fit_result *r, table *t, const char *name, const args *a, 
     status s = name ? find_law(&law, &typed, name, a, t, in, c, e) : ST_OK;
     if (!s) s = options(&o, law, a, in, c, e);
     if (!s) s = fit_input(&d, t, law, in, say, c, e);
-    if (!s && !r) goto done; /* rows selected: all that was asked */
+    if (!s && !r) {
+        if (law->n_params > a->most_params) a->most_params = law->n_params;
+        goto done; /* rows selected: all that was asked */
+    }
+    if (a->most_params) o.fold_rows = a->most_params + 2;
     if (!s) s = law ? fit_run(r, &d, &o, e) : in->by_curve ? fit_envelope(r, &d, &o, e) : fit_isoflop(r, &d, &o, e);
 done:
     fit_data_free(&d);
@@ -259,7 +264,7 @@ done:
 }
 
 /* Every law first says which rows it can use; then all are fitted on those that are left. */
-static status run_compare(fit_result *r, table *t, const args *a, const fit_input_opts *given, cli *c, err *e)
+static status run_compare(fit_result *r, table *t, args *a, const fit_input_opts *given, cli *c, err *e)
 {
     fit_input_opts in = *given;
     struct fit_runs *runs = NULL;
@@ -270,13 +275,21 @@ static status run_compare(fit_result *r, table *t, const args *a, const fit_inpu
         in.hold_out = "rolling";
         cli_note(c, "ranked by a back-test over compute scales (--hold-out rolling; or EXPR, largest)");
     }
-    for (size_t i = 0; i < a->laws.n && !s; i++, in.again = true) s = run_law(NULL, t, a->laws.items[i], a, &in, c, e);
+    for (size_t i = 0; i < a->laws.n && !s; i++, in.again = true) {
+        size_t before = t->n_rows;
+        s = run_law(NULL, t, a->laws.items[i], a, &in, c, e);
+        if (s || !i || before == t->n_rows) continue; /* the first tells its own */
+        cli_note(c, "%zu rows dropped for all laws: %s cannot use them", before - t->n_rows, a->laws.items[i]);
+        a->n_unusable += before - t->n_rows;
+    }
     for (size_t i = 0; i < a->laws.n && !s; i++) {
         s = run_law(&r[i], t, a->laws.items[i], a, &in, c, e);
         if (!s && strcmp(r[i].points.target, r[0].points.target))
             s = err_set(e, ST_USAGE, "law %s predicts %s, law %s predicts %s: they cannot be compared", r[0].law, r[0].points.target, r[i].law, r[i].points.target);
     }
     fit_runs_free(runs);
+    if (!s && !fit_compare_same_folds(r, a->laws.n))
+        cli_note(c, "the laws have no scale of compute in common: their back-tests cut the rows at different places; give C (or N and D)");
     return s;
 }
 
@@ -350,7 +363,7 @@ static int finish_compare(cli *c, const fit_result *r, const args *a)
     for (size_t i = 0; i < n; i++) list[i] = &r[i];
     fit_compare_rank(order, list, n);
     for (size_t k = 0; k < n; k++) json_array_append_new(fits, fit_json(list[order[k]], c->argv0, c->argc0, PACKAGE_VERSION));
-    json_t *json = fit_compare_json(list, order, n, fits);
+    json_t *json = fit_compare_json(list, order, n, a->n_unusable, fits);
     int rc = 0;
     if (a->out && fit_save(json, a->out, &e)) rc = cli_fail(c, &e);
     if (!rc && c->json) rc = cli_json_out(json_incref(json));

@@ -43,6 +43,16 @@ void fit_compare_rank(size_t *order, const fit_result *const *r, size_t n)
     }
 }
 
+bool fit_compare_same_folds(const fit_result *r, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        if (r[i].n_folds != r[0].n_folds) return false;
+        for (size_t k = 0; k < r[0].n_folds; k++)
+            if (r[i].folds[k].cut != r[0].folds[k].cut || r[i].folds[k].n_test != r[0].folds[k].n_test) return false;
+    }
+    return true;
+}
+
 static const char *name_of(const fit_result *r) { return r->formula[0] ? r->formula : r->law; }
 
 /* x with so many decimals and what follows it; "-" where it is not known. */
@@ -82,7 +92,7 @@ void fit_compare_print(FILE *f, const fit_result *const *r, const size_t *order,
 
 static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 
-json_t *fit_compare_json(const fit_result *const *r, const size_t *order, size_t n, json_t *fits)
+json_t *fit_compare_json(const fit_result *const *r, const size_t *order, size_t n, size_t n_unusable, json_t *fits)
 {
     json_t *ranking = json_array();
     for (size_t k = 0; k < n; k++) {
@@ -92,5 +102,6 @@ json_t *fit_compare_json(const fit_result *const *r, const size_t *order, size_t
                                                  number(q->aicc), "bic", number(q->bic), "residual_sd", number(q->residual_sd), "verdict",
                                                  fit_verdict_name(q->trust.verdict)));
     }
-    return json_pack("{s:s,s:I,s:o,s:o}", "schema", "muscale.compare/1", "n_points", (json_int_t)(r[0]->n_points + r[0]->holdout_n), "ranking", ranking, "fits", fits);
+    return json_pack("{s:s,s:I,s:I,s:o,s:o}", "schema", "muscale.compare/1", "n_points", (json_int_t)(r[0]->n_points + r[0]->holdout_n),
+                     "n_unusable", (json_int_t)n_unusable, "ranking", ranking, "fits", fits);
 }

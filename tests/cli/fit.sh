@@ -162,6 +162,13 @@ bad 2 "are for one law" fit runs.csv --law chinchilla --law kaplan --fix E=1
 bad 2 "cannot be compared" fit runs.csv --law chinchilla --law lr-power --col lr=loss --flops-rule 6N
 ok fit runs.csv --law chinchilla --hold-out rolling --flops-rule 6N --count-rule total --bootstrap 50
 has "back-test: fitted up to a cut"
+awk -F, -v OFS=, 'NR == 1 {print $0, "U"; next} {print $0, NR % 9 ? $2 : ""}' runs.csv >some_u.csv
+ok fit some_u.csv --law chinchilla --law data-constrained --flops-rule 6N --count-rule total --bootstrap 0 --hold-out largest -o compare.json
+err_has "4 rows dropped for all laws: data-constrained cannot use them"
+same "$(jq -c '[.n_points, .n_unusable, ([.fits[] | .n_points + .holdout.n] | unique)]' compare.json)" "[32,4,[32]]" "the same rows"
+cut -d, -f1-3 runs.csv >no_c.csv
+ok fit no_c.csv --law power --x params --law chinchilla --count-rule total --bootstrap 0 -o compare.json
+same "$(jq -c '[.fits[].backtest | [.by, [.folds[].cut]]] | unique | length' compare.json)" 1 "the same folds"
 t "predictions at points, profiles"
 ok fit runs.csv --law chinchilla --flops-rule 6N --count-rule total --bootstrap 50 --profile --at N=1e9,D=2e10 --at N=1e9,D=2e13 -o at.json
 has "at N 1e+09, D 2e+10: loss 2."
