@@ -19,6 +19,8 @@ void range_add(range *r, double x)
 static double to_line(axis_scale s, double x) { return s == AXIS_LINEAR ? x : s == AXIS_LOG10 ? log10(x) : log2(x); }
 static double from_line(axis_scale s, double u) { return s == AXIS_LINEAR ? u : s == AXIS_LOG10 ? pow(10, u) : exp2(u); }
 
+bool axis_far(range r) { return r.hi >= 1e5 || (r.lo > 0 && r.hi < 1e-3) || r.lo <= -1e5; }
+
 axis axis_over(axis_scale scale, axis_words words, range r, double pad, const char *label)
 {
     axis a = {.scale = scale, .words = words, .label = label};

@@ -25,6 +25,8 @@ typedef struct axis {
     bool bare;         /* tics without labels: shared with the panel below or beside */
 } axis;
 
+bool axis_far(range r); /* numbers that read better as powers: 1e5 and more, or all below 1e-3 */
+
 /* Range of the data widened by `pad` (a share of its length) on each side; never empty. A log axis needs positive data. */
 axis axis_over(axis_scale scale, axis_words words, range r, double pad, const char *label);
 

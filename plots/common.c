@@ -133,7 +133,8 @@ status plot_points_read(plot_points *p, plot_inputs *in, err *e)
     snprintf(p->target, sizeof p->target, "loss");
     status s = fit ? points_of_fit(p, fit, e) : points_of_runs(p, in, e);
     err ignored = {0};
-    if (!s && strcmp(p->target, "loss")) s = err_set(e, ST_INPUT, "%s: a fit of %s, not of a loss", fit->path, p->target);
+    if (!s && strcmp(p->target, "loss"))
+        s = err_set(e, ST_INPUT, "%s: a fit of %s, not of a loss", fit->path, p->target);
     if (!s && fit && plot_inputs_find(in, PLOT_RUNS) && points_of_runs(p, in, &ignored) == ST_NOMEM) s = err_set(e, ST_NOMEM, "%s", ignored.msg);
     if (s) plot_points_free(p);
     return s;
@@ -221,7 +222,8 @@ void caption_fit(figure *f, const json_t *fit)
     text t = {0};
     double lohi[2];
     const char *formula = js_str(fit, "formula"); /* of a law that the user typed: its name says nothing */
-    text_add(&t, "Law: %.200s, fitted to %.0f runs", formula ? formula : js_str_or(fit, "law", "?"), js_num(fit, "n_points"));
+    text_add(&t, "Law: %.200s, fitted to %.0f runs", formula ? formula : js_str_or(fit, "law", "?"),
+             js_num(fit, "n_points"));
     int shown = 0;
     for (size_t i = 0; i < sizeof axes / sizeof *axes; i++) {
         snprintf(path, sizeof path, "domain.%s", axes[i].key);

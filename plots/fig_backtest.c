@@ -9,7 +9,7 @@
 #include "plots/sample.h"
 
 enum { MAX_FOLDS = 8, MAX_BINS = 12, BIN_LEAST = 6, BARS_MAX = 1200, MANY = 300 };
-#define BESIDE 172.0
+#define BESIDE 178.0
 #define GAP 74.0
 
 typedef struct fold {
@@ -18,6 +18,7 @@ typedef struct fold {
     double *loss, *predicted, *lo, *hi, *by;
     double mean, most, bias; /* of predicted/measured - 1, in percent; mean and most of its size */
     unsigned ink;
+    bool refused; /* the verdict on the fit below the cut */
 } fold;
 typedef struct backtest {
     const char *by, *target;
@@ -58,6 +59,16 @@ static void measure(fold *f)
     f->bias = 100 * bias / n;
 }
 
+/* The column that the cut is in. Tables without C are cut in the product of N and D, which has no column. */
+static double *sizes(const backtest *b, const json_t *doc, size_t n, bool *failed)
+{
+    if (strcmp(b->by, "N D")) return js_column(js_member(doc, "points", b->by), "", n, failed);
+    double *size = js_column(doc, "points.N", n, failed), *d = js_column(doc, "points.D", n, failed);
+    for (size_t i = 0; i < n && size; i++) size[i] *= d ? d[i] : NAN;
+    free(d);
+    return size;
+}
+
 /* doc holds `points`. A fold without points is left out. */
 static status add_fold(backtest *b, const json_t *doc, double cut, double n_train, err *e)
 {
@@ -74,7 +85,8 @@ static status add_fold(backtest *b, const json_t *doc, double cut, double n_trai
     f->predicted = js_column(doc, "points.predicted", n, &failed);
     f->lo = js_column(doc, "points.lo", n, &failed);
     f->hi = js_column(doc, "points.hi", n, &failed);
-    f->by = js_column(js_member(doc, "points", b->by), "", n, &failed);
+    f->by = sizes(b, doc, n, &failed);
+    f->refused = !b->one && !strcmp(js_str_or(doc, "verdict", ""), "refuse");
     if (failed) return err_set(e, ST_NOMEM, "no memory for %zu points", n);
     if (f->loss && f->predicted) {
         measure(f);
@@ -100,7 +112,8 @@ static status read_backtest(backtest *b, const json_t *fit, err *e)
         b->one = true;
         s = add_fold(b, holdout, js_at(js_member(fit, "domain", b->by), "", 1), js_num(fit, "n_points"), e);
     }
-    if (!s && !b->n) s = err_set(e, ST_INPUT, "the fit holds no predictions of held-out runs; fit with --hold-out");
+    if (!s && !b->n)
+        s = err_set(e, ST_INPUT, "the fit holds no predictions of held-out runs; fit with --hold-out rolling");
     for (size_t k = 0; k < b->n; k++)
         b->f[k].ink = b->n > 1 ? colour_sequence((double)k / (double)(b->n - 1)) : INK_BLUE;
     return s;
@@ -257,6 +270,8 @@ static void captions(figure *f, const backtest *b, const json_t *fit, size_t n_b
         }
         text_put(&f->caption, ".");
     }
+    for (size_t k = 0; k < b->n; k++)
+        if (b->f[k].refused) figure_caption(f, "The fit up to %s is refused.", axis_power(word, b->f[k].cut, 2));
     if (of)
         figure_caption(f, "%zu of %zu measured values lie inside their 95 %% interval%s.", inside, of,
                        b->n_rows <= BARS_MAX ? " (bars)" : "");

@@ -55,7 +55,7 @@ static status choose_axis(parameter *p, size_t n, err *e)
     range_add(&r, p->at);
     for (int k = 0; k < 2; k++)
         if (!log || p->ci[k] > 0) range_add(&r, p->ci[k]);
-    p->ax = axis_over(log ? AXIS_LOG10 : AXIS_LINEAR, r.hi >= 1e5 ? WORDS_POWER : WORDS_PLAIN, r, 0.08, NULL);
+    p->ax = axis_over(log ? AXIS_LOG10 : AXIS_LINEAR, axis_far(r) ? WORDS_POWER : WORDS_PLAIN, r, 0.08, NULL);
     p->ax.inner = true;
     free(sorted);
     return ST_OK;

@@ -10,7 +10,7 @@
 /* Runs whose C differ by less than this share one budget: whole steps and whole widths never meet a budget exactly. */
 #define SAME_BUDGET 1.2
 /* A budget is a crowd: clearly more than so many times the runs of the stretches of C beside it, or all at nearly one
- * C. Runs spread over C, or taken off training curves, have none: parabolas through slices of them would mean nothing. */
+ * C. Runs spread over C, or taken off training curves, have none: parabolas through slices of them mean nothing. */
 #define CROWD 2.0
 #define TIGHT 0.01 /* sd of ln C */
 #define SPARSE 8.0 /* where the runs are so many times those in crowds, the crowds are chance */
@@ -323,7 +323,8 @@ status draw_isoflop(figure *f, plot_inputs *in, err *e)
         if (found) panel_plot(&q, "minimum of the parabola", "data index 'minima' using 1:2:3 with points pt 7 ps 0.9 lc rgb '#%06X'", INK_RED);
         size_t used_diverged = diverged_marks(f, &q, &p);
         panel_close(f, &q);
-        figure_caption(f, "%zu runs in %zu compute budget%s of %d sizes or more;", used, n, n == 1 ? "" : "s", PARABOLA_MIN);
+        figure_caption(f, "%zu runs in %zu compute budget%s of %d sizes or more;", used, n, n == 1 ? "" : "s",
+                       PARABOLA_MIN);
         figure_caption(f, "%zu of %zu minima lie inside their grid.", found, of_fit > n ? of_fit : n);
         if (m > used)
             figure_caption(f, "%zu run%s no budget.", m - used, m - used == 1 ? " belongs to" : "s belong to");

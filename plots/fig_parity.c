@@ -51,7 +51,8 @@ status draw_parity(figure *f, plot_inputs *in, err *e)
     axis x = axis_over(scale, words, loss, 0.06, fitted), bare = x;
     bare.bare = true;
     bare.label = NULL;
-    panel top = {.box = {FIGURE_LEFT, 150, f->width - FIGURE_LEFT - 14, 228}, .x = bare, .y = axis_over(scale, words, loss, 0.06, measured),
+    panel top = {.box = {FIGURE_LEFT, 150, f->width - FIGURE_LEFT - 14, 228}, .x = bare,
+                 .y = axis_over(scale, words, loss, 0.06, measured),
                  .key = CORNER_TOP_LEFT};
     panel_line(&top, "set arrow 1 from %.12g,%.12g to %.12g,%.12g nohead lc rgb '#777777' lw 1 dt 2", x.lo, x.lo, x.hi, x.hi);
     for (size_t i = 0; i < p.n; i++) panel_ink(&top, p.fitted[i], p.loss[i]);

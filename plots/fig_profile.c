@@ -12,6 +12,7 @@ enum { MAX_SHOWN = 9, PER_ROW = 3 };
 #define PANEL_H 160.0
 #define ROW_H 226.0
 #define LOG_FROM 3.0
+#define NARROW 1e-6  /* exact data: an interval of this share of its value is a point on any axis */
 #define ROOF 9.0     /* 2 x loss of log-likelihood: three sd, where it is quadratic */
 #define BELOW (-0.9) /* the bootstrap's interval is a bar under the curve */
 
@@ -20,12 +21,13 @@ typedef struct curve {
     size_t n;
     double *x, *y, ci[2], boot[2], at;
     axis ax;
+    bool narrow;
 } curve;
 typedef struct profiles {
     size_t n, n_left_out;
     curve c[MAX_SHOWN];
     bool likelihood;
-    double best, hi;
+    double hi;
 } profiles;
 
 static void profiles_free(profiles *p)
@@ -60,17 +62,32 @@ static status add_curve(profiles *p, const json_t *doc, const json_t *fit, err *
     return ST_OK;
 }
 
-/* Heights above the best of all profiles: they share the optimum, so one of them may have met it better than another.
- */
-static void heights(profiles *p)
+/* The log-likelihood of the fit: its own, or what the profiles have at its parameters; failing both, their best. The
+ * fit minimises its objective, so a profile may lie a little above it. */
+static double likelihood_of_fit(const profiles *p, const json_t *fit)
 {
-    double best = p->likelihood ? -INFINITY : INFINITY;
+    double best = -INFINITY, own = js_num(fit, "likelihood.log_likelihood");
+    if (isfinite(own)) return own;
     for (size_t k = 0; k < p->n; k++)
         for (size_t i = 0; i < p->c[k].n; i++) {
-            double y = p->c[k].y[i];
-            if (isfinite(y)) best = p->likelihood ? fmax(best, y) : fmin(best, y);
+            if (isfinite(p->c[k].y[i])) best = fmax(best, p->c[k].y[i]);
+            if (fabs(p->c[k].x[i] - p->c[k].at) <= 1e-9 * fabs(p->c[k].at)) own = p->c[k].y[i];
         }
-    p->best = best;
+    return isfinite(own) ? own : best;
+}
+
+static double least_objective(const profiles *p)
+{
+    double best = INFINITY;
+    for (size_t k = 0; k < p->n; k++)
+        for (size_t i = 0; i < p->c[k].n; i++)
+            if (isfinite(p->c[k].y[i])) best = fmin(best, p->c[k].y[i]);
+    return best;
+}
+
+static void heights(profiles *p, const json_t *fit)
+{
+    double best = p->likelihood ? likelihood_of_fit(p, fit) : least_objective(p);
     p->hi = 0;
     for (size_t k = 0; k < p->n; k++)
         for (size_t i = 0; i < p->c[k].n; i++) {
@@ -91,7 +108,8 @@ static void choose_axis(const profiles *p, curve *c)
     for (int k = 0; k < 2; k++) range_add(&r, c->boot[k]), range_add(&r, c->ci[k]);
     range_add(&r, c->at);
     bool log = r.lo > 0 && r.hi > LOG_FROM * r.lo;
-    c->ax = axis_over(log ? AXIS_LOG10 : AXIS_LINEAR, r.hi >= 1e5 ? WORDS_POWER : WORDS_PLAIN, r, 0.05, c->name);
+    c->ax = axis_over(log ? AXIS_LOG10 : AXIS_LINEAR, axis_far(r) ? WORDS_POWER : WORDS_PLAIN, r, 0.05, c->name);
+    c->narrow = r.hi - r.lo < NARROW * fabs(r.hi);
 }
 
 static status read_profiles(profiles *p, const json_t *fit, err *e)
@@ -108,7 +126,7 @@ static status read_profiles(profiles *p, const json_t *fit, err *e)
     }
     if (!s && !p->n) s = err_set(e, ST_INPUT, "the fit's profiles hold no values");
     if (s) return s;
-    heights(p);
+    heights(p, fit);
     for (size_t k = 0; k < p->n; k++) choose_axis(p, &p->c[k]);
     return ST_OK;
 }
@@ -181,6 +199,11 @@ static void captions(figure *f, const profiles *p, const json_t *fit)
             figure_caption(f, "%.40s: below %s, no lower bound.", c->name, axis_short(a, c->ci[1], 4));
         else figure_caption(f, "%.40s: no bound.", c->name);
     }
+    text narrow = {0};
+    for (size_t k = 0; k < p->n; k++)
+        if (p->c[k].narrow) text_add(&narrow, "%s%.40s", narrow.n ? ", " : "", p->c[k].name);
+    if (narrow.n) figure_caption(f, "Known too well for an axis to show: %s.", text_str(&narrow));
+    text_free(&narrow);
     if (p->n_left_out) figure_caption(f, "%zu more profiles are not shown.", p->n_left_out);
     caption_fit(f, fit);
 }

@@ -30,8 +30,8 @@ typedef struct plot_points {
     double *diverged_N, *diverged_C; /* [n_diverged], from the runs; NULL when the input holds no runs */
     bool from_fit;
 } plot_points;
-/* From the loss fit when there is one, else from the runs (diverged and unfinished rows left out and counted). ST_INPUT also
- * for a fit of another column than the loss. */
+/* From the loss fit when there is one, else from the runs (diverged and unfinished rows left out and counted). ST_INPUT
+ * also for a fit of another column than the loss. */
 status plot_points_read(plot_points *p, plot_inputs *in, err *e);
 /* The points of a fit, whatever its target, with what was fitted to them; ST_INPUT without. */
 status plot_fitted_read(plot_points *p, plot_inputs *in, err *e);

@@ -41,7 +41,8 @@ int main(int argc, char **argv)
 #define ALL (const char *const[]){"fit.json", "prediction.json", "score.json", NULL}
 #define FIT (const char *const[]){"fit.json", NULL}
     int bad = draw(d, "surface", "surface", ALL) + draw(d, "cloud", "cloud", FIT) + draw(d, "basins", "basins", FIT) +
-              draw(d, "profile", "profile", FIT) + draw(d, "backtest", "backtest", FIT) + draw(d, "parity", "parity", ALL) + draw(d, "residuals", "residuals", ALL) + draw(d, "prediction", "prediction", ALL) +
+              draw(d, "profile", "profile", FIT) + draw(d, "backtest", "backtest", FIT) +
+              draw(d, "parity", "parity", ALL) + draw(d, "residuals", "residuals", ALL) + draw(d, "prediction", "prediction", ALL) +
               draw(d, "loss-compute", "loss-compute", (const char *const[]){"fit.json", "prediction.json", "score.json", "campaign", NULL}) +
               draw(d, "loss-compute", "loss-compute-runs", (const char *const[]){"runs.csv", NULL}) +
               draw(d, "isoflop", "isoflop", (const char *const[]){"fit.json", "runs.csv", NULL}) + draw(d, "lr-curves", "lr-curves", (const char *const[]){"lr.json", NULL}) +

@@ -150,7 +150,8 @@ static void add_more(json_t *f)
     for (int k = 0; k < 2; k++) {
         json_t *p = predicted(cuts[k], &n);
         json_array_append_new(
-            folds, json_pack("{s:f,s:i,s:i,s:f,s:f,s:f,s:o}", "cut", cuts[k], "n_train", (int)(25 - n), "n_test", (int)n,
+            folds, json_pack("{s:f,s:i,s:i,s:f,s:f,s:f,s:o}", "cut", cuts[k], "n_train", (int)(25 - n), "n_test",
+                             (int)n,
                              "mean_abs_rel_err", 0.005, "max_abs_rel_err", 0.02, "bias", 0.0, "points", p));
     }
     json_object_set_new(f, "backtest", json_pack("{s:s,s:o}", "by", "C", "folds", folds));

@@ -104,8 +104,9 @@ Test(fit_figures, all_are_drawn_without_a_warning)
 /* Keys missing, null, of another type, or lists of rubbish: a message or a figure, never a crash. */
 Test(fit_figures, damaged_fits_are_survived)
 {
-    static const char *const cuts[] = {"points", "params",   "bootstrap", "domain",  "trust", "noise",     "basins",
-                                       "starts", "profiles", "backtest",  "holdout", "ci95",  "objective", "law"};
+    static const char *const cuts[] = {"points",  "params", "bootstrap", "domain",   "trust",
+                                       "noise",   "basins", "starts",    "profiles", "backtest",
+                                       "holdout", "ci95",   "objective", "law",      "likelihood"};
     static const char *const kinds[] = {"surface", "residuals", "cloud", "basins", "profile", "backtest"};
     scratch w = scratch_make();
     json_t *whole = fit_of(&w, &MORE);
@@ -530,6 +531,12 @@ Test(fit_figures, a_profile_is_cut_where_the_interval_ends)
     EXPECT_HAS(f.caption.s, "E: 1.153\u00a0to\u00a01.247.");
     EXPECT_HAS(f.caption.s, "B: below 642.3, no lower bound.");
     figure_free(&f);
+    set(fit, "likelihood",
+        json_pack("{s:f}", "log_likelihood", 812.25)); /* the fit's own: below its profiles' best by 0.25 */
+    cr_assert_eq(draw(&f, &w, "profile", json_deep_copy(fit), &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(rows(r[0], 2, 21, &f, "profile 1"), 21);
+    cr_expect_float_eq(r[10][1], -0.5, 1e-9, "%g", r[10][1]);
+    figure_free(&f);
     for (size_t k = 0; k < 5; k++)
         json_object_del(json_array_get(json_object_get(fit, "profiles"), k), "log_likelihood");
     cr_assert_eq(draw(&f, &w, "profile", fit, &e), ST_OK, "%s", e.msg);
@@ -579,6 +586,30 @@ Test(fit_figures, a_backtest_counts_its_hits_and_measures_from_its_cut)
     EXPECT_HAS(f.script.s, "C as a multiple of the cut");
     figure_free(&f);
     json_decref(fit);
+    scratch_remove(&w);
+}
+
+/* A table without C is cut in N D; a fold whose fit is refused is named. */
+Test(fit_figures, a_backtest_may_be_cut_in_the_product_of_n_and_d)
+{
+    double r[32][8];
+    figure f;
+    err e;
+    scratch w = scratch_make();
+    json_t *fit = fit_of(&w, &MORE), *back = json_object_get(fit, "backtest"),
+           *fold = json_array_get(json_object_get(back, "folds"), 0), *points = json_object_get(fold, "points");
+    double n = js_at(points, "N", 2), d = js_at(points, "D", 2);
+    set(back, "by", json_string("N D"));
+    set(fold, "cut", json_real(4e11));
+    set(fold, "verdict", json_string("refuse"));
+    json_object_del(points, "C");
+    cr_assert_eq(draw(&f, &w, "backtest", fit, &e), ST_OK, "%s", e.msg);
+    cr_assert_gt(rows(r[0], 8, 32, &f, "fold 1"), 3);
+    cr_expect_float_eq(r[2][4] / (n * d / 4e11), 1, 1e-8, "%g", r[2][4]);
+    EXPECT_HAS(f.script.s, "N D as a multiple of the cut");
+    EXPECT_HAS(f.caption.s, "The fit up to 4×10¹¹ is refused.");
+    cr_expect(!strstr(f.caption.s, "The fit up to 8×10¹² is refused."));
+    figure_free(&f);
     scratch_remove(&w);
 }
 
