@@ -246,6 +246,13 @@ json '.surface.how' pooled
 json '.surface.laws[0].lr.N + .35 | fabs < 0.02' true
 ok fit surface.csv --method lr-optimum --near-best 0.25% --count-rule total --bootstrap 50
 has "exponents by the share"
+awk 'BEGIN { print "width,N,D,lr,loss"; for (w = 64; w <= 1024; w *= 2) for (i = -3; i <= 3; i++)
+    printf "%d,%d,2e8,%.10e,%.8f\n", w, 50 * w * w, .5 / w * 2^i * (1 + .02 * sin(w)), 3 + .02 * (i + .3) ^ 2 }' >widths.csv
+ok fit widths.csv --method lr-optimum --bootstrap 50 --optima widths-optima.csv
+same "$(sed -n '2p' widths-optima.csv | cut -d, -f1-4)" '"unstated",204800,64,2e+08' "an optimum of one batch"
+ok fit widths-optima.csv --law lr-power-x --x N --count-rule total --bootstrap 0 --where "runs == 7" --json
+json '.points.N | length' 5
+json '.params.p + .5 | fabs < 0.02' true
 bad 2 "known are per-cell, pooled" fit surface.csv --method lr-optimum --surface all
 bad 2 "--near-best '0'" fit surface.csv --method lr-optimum --near-best 0
 bad 2 "exclude each other" fit surface.csv --method lr-optimum --near-best 1% --surface pooled
