@@ -10,7 +10,7 @@
 #define KERNELS_ATTENTION_H
 #include "kernels/kernels.h"
 size_t k_attn_scratch_cpu(const k_attn *s);
-status k_attn_fwd_cpu(k_ctx *, k_arr o, k_arr lse, k_in q, k_in k, k_in v, const real *scale, const k_attn *s, err *);
-status k_attn_bwd_cpu(k_ctx *, k_arr dq, k_arr dk, k_arr dv, k_in dout, k_in q, k_in k, k_in v, k_in o, k_in lse,
-                      const real *scale, const k_attn *s, err *);
+status k_attn_fwd_cpu(k_ctx *, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_mult scale, const k_attn *s, err *);
+status k_attn_bwd_cpu(k_ctx *, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v, k_cact o, k_in lse,
+                      k_mult scale, const k_attn *s, err *);
 #endif

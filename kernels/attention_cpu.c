@@ -31,7 +31,7 @@ static real row_fwd(real *o, real *p, const real *q, const real *k, const real *
     return max + (real)log((double)sum);
 }
 
-status k_attn_fwd_cpu(k_ctx *ctx, k_arr o, k_arr lse, k_in q, k_in k, k_in v, const real *scale, const k_attn *s,
+status k_attn_fwd_cpu(k_ctx *ctx, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_mult scale, const k_attn *s,
                       err *e)
 {
     (void)e;
@@ -67,13 +67,13 @@ static void row_bwd(const row *w, size_t t, const k_attn *s)
     }
 }
 
-static void zero_rows(k_arr x, size_t r, size_t width, const k_attn *s)
+static void zero_rows(k_act x, size_t r, size_t width, const k_attn *s)
 {
     for (size_t i = 0; i < s->B * s->T; i++) memset(x.p + r * x.stride + i * s->ld, 0, width * sizeof *x.p);
 }
 
-status k_attn_bwd_cpu(k_ctx *ctx, k_arr dq, k_arr dk, k_arr dv, k_in dout, k_in q, k_in k, k_in v, k_in o, k_in lse,
-                      const real *scale, const k_attn *s, err *e)
+status k_attn_bwd_cpu(k_ctx *ctx, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v, k_cact o, k_in lse,
+                      k_mult scale, const k_attn *s, err *e)
 {
     (void)ctx, (void)e;
     const size_t D = s->head_dim, group = s->n_head / s->n_kv_head;

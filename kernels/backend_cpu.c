@@ -13,7 +13,7 @@
 #include "kernels/xent.h"
 
 static const k_ops generic = {
-    .name = "cpu", .level = "generic",
+    .name = "cpu", .level = "generic", .act_bytes = sizeof(act_real),
     .ctx_new = k_ctx_new_cpu, .ctx_free = k_ctx_free_cpu,
     .attn_scratch = k_attn_scratch_cpu, .mm_scratch = k_mm_scratch_cpu,
     .embed_fwd = k_embed_fwd_cpu, .embed_bwd = k_embed_bwd_cpu,
@@ -25,7 +25,7 @@ static const k_ops generic = {
     .attn_fwd = k_attn_fwd_cpu, .attn_bwd = k_attn_bwd_cpu,
     .gelu_fwd = k_gelu_fwd_cpu, .gelu_bwd = k_gelu_bwd_cpu,
     .swiglu_fwd = k_swiglu_fwd_cpu, .swiglu_bwd = k_swiglu_bwd_cpu,
-    .xent = k_xent_cpu, .adamw = k_adamw_cpu,
+    .xent = k_xent_cpu, .seq_loss = k_seq_loss_cpu, .adamw = k_adamw_cpu,
     .sumsq = k_sumsq_cpu, .add = k_add_cpu, .zero = k_zero_cpu,
 };
 

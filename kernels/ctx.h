@@ -10,5 +10,5 @@ struct k_ctx {
 
 status k_ctx_new_cpu(k_ctx **out, size_t scratch_bytes, err *e);
 void k_ctx_free_cpu(k_ctx *c);
-static inline real k_scalar(const real *a, size_t r) { return a ? a[r] : (real)1; }
+static inline real k_scalar(k_mult a, size_t r) { return a.p ? a.p[r] : (real)1; }
 #endif

@@ -5,6 +5,6 @@
 #ifndef KERNELS_EMBED_H
 #define KERNELS_EMBED_H
 #include "kernels/kernels.h"
-status k_embed_fwd_cpu(k_ctx *, k_arr y, k_in table, k_ids ids, const real *alpha, const k_rows *s, err *);
-status k_embed_bwd_cpu(k_ctx *, k_arr dtable, k_in dy, k_ids ids, const real *alpha, const k_rows *s, err *);
+status k_embed_fwd_cpu(k_ctx *, k_act y, k_in table, k_ids ids, k_mult alpha, const k_rows *s, err *);
+status k_embed_bwd_cpu(k_ctx *, k_arr dtable, k_cact dy, k_ids ids, k_mult alpha, const k_rows *s, err *);
 #endif

@@ -2,7 +2,7 @@
 
 #include "kernels/ctx.h"
 
-status k_embed_fwd_cpu(k_ctx *ctx, k_arr y, k_in table, k_ids ids, const real *alpha, const k_rows *s, err *e)
+status k_embed_fwd_cpu(k_ctx *ctx, k_act y, k_in table, k_ids ids, k_mult alpha, const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++) {
@@ -16,7 +16,7 @@ status k_embed_fwd_cpu(k_ctx *ctx, k_arr y, k_in table, k_ids ids, const real *a
     return ST_OK;
 }
 
-status k_embed_bwd_cpu(k_ctx *ctx, k_arr dtable, k_in dy, k_ids ids, const real *alpha, const k_rows *s, err *e)
+status k_embed_bwd_cpu(k_ctx *ctx, k_arr dtable, k_cact dy, k_ids ids, k_mult alpha, const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++) {

@@ -7,8 +7,8 @@
 #ifndef KERNELS_GELU_H
 #define KERNELS_GELU_H
 #include "kernels/kernels.h"
-status k_gelu_fwd_cpu(k_ctx *, k_arr y, k_arr u, const k_rows *s, err *);
-status k_gelu_bwd_cpu(k_ctx *, k_arr du, k_in dy, k_in coef, const k_rows *s, err *);
-status k_swiglu_fwd_cpu(k_ctx *, k_arr y, k_arr u, const k_rows *s, err *);
-status k_swiglu_bwd_cpu(k_ctx *, k_arr du, k_in dy, k_in coef, const k_rows *s, err *);
+status k_gelu_fwd_cpu(k_ctx *, k_act y, k_act u, const k_rows *s, err *);
+status k_gelu_bwd_cpu(k_ctx *, k_act du, k_cact dy, k_cact coef, const k_rows *s, err *);
+status k_swiglu_fwd_cpu(k_ctx *, k_act y, k_act u, const k_rows *s, err *);
+status k_swiglu_bwd_cpu(k_ctx *, k_act du, k_cact dy, k_cact coef, const k_rows *s, err *);
 #endif

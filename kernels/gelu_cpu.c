@@ -5,7 +5,7 @@
 /* gelu(u) = u/2 (1 + tanh z) = u sigmoid(2z), z = sqrt(2/pi) (u + 0.044715 u^3). */
 static const double TWO_K = 1.5957691216057307117597842397375, CUBE = 0.044715;
 
-status k_gelu_fwd_cpu(k_ctx *ctx, k_arr y, k_arr u, const k_rows *s, err *e)
+status k_gelu_fwd_cpu(k_ctx *ctx, k_act y, k_act u, const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -19,7 +19,7 @@ status k_gelu_fwd_cpu(k_ctx *ctx, k_arr y, k_arr u, const k_rows *s, err *e)
     return ST_OK;
 }
 
-status k_gelu_bwd_cpu(k_ctx *ctx, k_arr du, k_in dy, k_in coef, const k_rows *s, err *e)
+status k_gelu_bwd_cpu(k_ctx *ctx, k_act du, k_cact dy, k_cact coef, const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -30,7 +30,7 @@ status k_gelu_bwd_cpu(k_ctx *ctx, k_arr du, k_in dy, k_in coef, const k_rows *s,
     return ST_OK;
 }
 
-status k_swiglu_fwd_cpu(k_ctx *ctx, k_arr y, k_arr u, const k_rows *s, err *e)
+status k_swiglu_fwd_cpu(k_ctx *ctx, k_act y, k_act u, const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -45,7 +45,7 @@ status k_swiglu_fwd_cpu(k_ctx *ctx, k_arr y, k_arr u, const k_rows *s, err *e)
     return ST_OK;
 }
 
-status k_swiglu_bwd_cpu(k_ctx *ctx, k_arr du, k_in dy, k_in coef, const k_rows *s, err *e)
+status k_swiglu_bwd_cpu(k_ctx *ctx, k_act du, k_cact dy, k_cact coef, const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)

@@ -4,7 +4,11 @@
  * Sizes. Every op acts on R replicas at once. An operand is a pointer and a replica stride in elements: replica r's
  * data start at p + r * stride. Stride 0 shares one copy (inputs only). Inside a replica, matrices are flat,
  * row-major; `ld...` is the row stride in elements. B sequences, T positions, n = B*T rows, c channels, V vocabulary,
- * as in llm.c. Per-replica scalars (`alpha`, `scale`) are arrays [R], NULL = 1 for all.
+ * as in llm.c. Per-replica scalars (`alpha`, `scale`) are arrays [R], see k_mult.
+ *
+ * Two storage types. Parameters, gradients, moments and statistics (rstd, lse) are `real`: k_arr, k_in. Activations and
+ * their gradients are `act_real`: k_act, k_cact. On the CPU those are real too; a backend may store activations in fewer bytes
+ * (ops->act_bytes; bf16 on CUDA). Code outside kernels/ never reads an activation: it only moves addresses, by k_act_at.
  *
  * One rule of accumulation: gradients of parameters are `+=`; everything else is `=`, except where an argument `acc`
  * says "add to what is there" (the residual stream and its gradient). Aliasing: outputs overlap no other operand
@@ -29,6 +33,25 @@ static inline k_in k_const(k_arr a) { k_in x = {a.p, a.stride}; return x; }
 static inline k_arr k_at(k_arr a, size_t offset) { k_arr x = {a.p + offset, a.stride}; return x; }
 static inline k_in k_in_at(k_in a, size_t offset) { k_in x = {a.p + offset, a.stride}; return x; }
 
+/* Activations; strides and offsets count elements of act_bytes. */
+typedef struct k_act { act_real *p; size_t stride; } k_act;
+typedef struct k_cact { const act_real *p; size_t stride; } k_cact;
+static inline k_cact k_cact_of(k_act a) { k_cact x = {a.p, a.stride}; return x; }
+static inline k_act k_act_at(k_act a, size_t offset, size_t act_bytes)
+{
+    k_act x = {(act_real *)(void *)((char *)a.p + offset * act_bytes), a.stride};
+    return x;
+}
+static inline k_cact k_cact_at(k_cact a, size_t offset, size_t act_bytes)
+{
+    k_cact x = {(const act_real *)(const void *)((const char *)a.p + offset * act_bytes), a.stride};
+    return x;
+}
+
+/* A scalar per replica, [R], in the backend's memory (`p`) and, equal to it, in the host's (`host`): a matrix product
+ * on a device takes its factor when it is launched. p NULL: 1 for all. Constant while a bank lives. */
+typedef struct k_mult { const real *p, *host; } k_mult;
+
 /* Token ids laid out in rows of `ld`: row i of an op is sequence (first + i) / T, position (first + i) % T. */
 typedef struct k_ids { const int32_t *p; size_t stride, ld, T, first; } k_ids;
 static inline int32_t k_id(const k_ids *x, size_t r, size_t i)
@@ -49,12 +72,15 @@ typedef struct k_adam { /* one tensor of one replica at one step; see adamw.h */
     double lr, eps, decay, beta1, beta2, correct1, correct2, grad_scale;
 } k_adam;
 
+typedef struct k_device_ops k_device_ops; /* kernels/device_ops.h */
 typedef struct k_ctx k_ctx; /* device, stream, handles, scratch: one per thread of control */
 typedef struct k_ops k_ops;
 
 struct k_ops {
-    const char *name;  /* "cpu" */
-    const char *level; /* "x86-64-v4", "generic" */
+    const char *name;  /* "cpu", "cuda", "cuda-fp32" */
+    const char *level; /* "x86-64-v4", "generic"; of a device: what computes, "bf16" or "fp32" */
+    size_t act_bytes;  /* of one activation */
+    const k_device_ops *device; /* NULL: the host's memory, and an op has run when it returns */
 
     /* memory and context */
     status (*ctx_new)(k_ctx **, size_t scratch_bytes, err *);
@@ -63,28 +89,30 @@ struct k_ops {
     size_t (*mm_scratch)(const k_mm *);
 
     /* required */
-    status (*embed_fwd)(k_ctx *, k_arr y, k_in table, k_ids ids, const real *alpha, const k_rows *, err *);
-    status (*embed_bwd)(k_ctx *, k_arr dtable, k_in dy, k_ids ids, const real *alpha, const k_rows *, err *);
-    status (*matmul_fwd)(k_ctx *, k_arr y, k_in x, k_weight w, const real *alpha, bool acc, const k_mm *, err *);
-    status (*matmul_dgrad)(k_ctx *, k_arr dx, k_in dy, k_weight w, const real *alpha, bool acc, const k_mm *, err *);
-    status (*matmul_wgrad)(k_ctx *, k_arr dw, k_in dy, k_in x, const real *alpha, const k_mm *, err *);
-    status (*rmsnorm_fwd)(k_ctx *, k_arr y, k_arr rstd, k_in x, const k_norm *, err *);
-    status (*rmsnorm_bwd)(k_ctx *, k_arr dx, k_in dy, k_in y, k_in rstd, bool acc, const k_norm *, err *);
-    status (*gain_fwd)(k_ctx *, k_arr y, k_in x, k_in gain, const k_norm *, err *);
-    status (*gain_bwd)(k_ctx *, k_arr dx, k_arr dgain, k_in dy, k_in x, k_in gain, const k_norm *, err *);
-    status (*qknorm_fwd)(k_ctx *, k_arr x, k_arr rstd, double eps, const k_heads *, err *);
-    status (*qknorm_bwd)(k_ctx *, k_arr dx, k_in y, k_in rstd, const k_heads *, err *);
-    status (*rope_fwd)(k_ctx *, k_arr x, k_in table, const k_heads *, err *);
-    status (*rope_bwd)(k_ctx *, k_arr dx, k_in table, const k_heads *, err *);
-    status (*attn_fwd)(k_ctx *, k_arr o, k_arr lse, k_in q, k_in k, k_in v, const real *scale, const k_attn *, err *);
-    status (*attn_bwd)(k_ctx *, k_arr dq, k_arr dk, k_arr dv, k_in dout, k_in q, k_in k, k_in v, k_in o, k_in lse,
-                       const real *scale, const k_attn *, err *);
-    status (*gelu_fwd)(k_ctx *, k_arr y, k_arr u, const k_rows *, err *);
-    status (*gelu_bwd)(k_ctx *, k_arr du, k_in dy, k_in coef, const k_rows *, err *);
-    status (*swiglu_fwd)(k_ctx *, k_arr y, k_arr u, const k_rows *, err *);
-    status (*swiglu_bwd)(k_ctx *, k_arr du, k_in dy, k_in coef, const k_rows *, err *);
-    status (*xent)(k_ctx *, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, double dscale,
+    status (*embed_fwd)(k_ctx *, k_act y, k_in table, k_ids ids, k_mult alpha, const k_rows *, err *);
+    status (*embed_bwd)(k_ctx *, k_arr dtable, k_cact dy, k_ids ids, k_mult alpha, const k_rows *, err *);
+    status (*matmul_fwd)(k_ctx *, k_act y, k_cact x, k_weight w, k_mult alpha, bool acc, const k_mm *, err *);
+    status (*matmul_dgrad)(k_ctx *, k_act dx, k_cact dy, k_weight w, k_mult alpha, bool acc, const k_mm *, err *);
+    status (*matmul_wgrad)(k_ctx *, k_arr dw, k_cact dy, k_cact x, k_mult alpha, const k_mm *, err *);
+    status (*rmsnorm_fwd)(k_ctx *, k_act y, k_arr rstd, k_cact x, const k_norm *, err *);
+    status (*rmsnorm_bwd)(k_ctx *, k_act dx, k_cact dy, k_cact y, k_in rstd, bool acc, const k_norm *, err *);
+    status (*gain_fwd)(k_ctx *, k_act y, k_cact x, k_in gain, const k_norm *, err *);
+    status (*gain_bwd)(k_ctx *, k_act dx, k_arr dgain, k_cact dy, k_cact x, k_in gain, const k_norm *, err *);
+    status (*qknorm_fwd)(k_ctx *, k_act x, k_arr rstd, double eps, const k_heads *, err *);
+    status (*qknorm_bwd)(k_ctx *, k_act dx, k_cact y, k_in rstd, const k_heads *, err *);
+    status (*rope_fwd)(k_ctx *, k_act x, k_in table, const k_heads *, err *);
+    status (*rope_bwd)(k_ctx *, k_act dx, k_in table, const k_heads *, err *);
+    status (*attn_fwd)(k_ctx *, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_mult scale, const k_attn *, err *);
+    status (*attn_bwd)(k_ctx *, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v, k_cact o, k_in lse,
+                       k_mult scale, const k_attn *, err *);
+    status (*gelu_fwd)(k_ctx *, k_act y, k_act u, const k_rows *, err *);
+    status (*gelu_bwd)(k_ctx *, k_act du, k_cact dy, k_cact coef, const k_rows *, err *);
+    status (*swiglu_fwd)(k_ctx *, k_act y, k_act u, const k_rows *, err *);
+    status (*swiglu_bwd)(k_ctx *, k_act du, k_cact dy, k_cact coef, const k_rows *, err *);
+    status (*xent)(k_ctx *, double *row_loss, size_t loss_stride, k_act logits, k_ids targets, double dscale,
                    const k_rows *, err *);
+    status (*seq_loss)(k_ctx *, double *seq_loss, size_t ld, const double *row_loss, size_t loss_stride, size_t R,
+                       size_t n_seq, size_t T, err *);
     status (*adamw)(k_ctx *, k_arr p, k_arr m, k_arr v, k_in g, const k_adam *, size_t R, size_t n, err *);
     status (*sumsq)(k_ctx *, double *out, k_in x, size_t R, size_t n, err *);
     status (*add)(k_ctx *, k_arr y, k_in x, size_t R, size_t n, err *);
@@ -93,12 +121,14 @@ struct k_ops {
     /* optional: NULL means "compose it from the slots above" */
     size_t (*pack_len)(size_t out, size_t in); /* reals that `pack` writes; a backend has both or neither */
     status (*pack)(k_ctx *, k_arr packed, k_in w, size_t R, size_t out, size_t in, err *);
-    status (*matmul_gelu_fwd)(k_ctx *, k_arr y, k_arr coef, k_in x, k_weight w, const real *alpha, const k_mm *, err *);
-    status (*matmul_dgrad_mul)(k_ctx *, k_arr dx, k_in dy, k_weight w, k_in coef, const real *alpha, const k_mm *,
+    status (*matmul_gelu_fwd)(k_ctx *, k_act y, k_act coef, k_cact x, k_weight w, k_mult alpha, const k_mm *, err *);
+    status (*matmul_dgrad_mul)(k_ctx *, k_act dx, k_cact dy, k_weight w, k_cact coef, k_mult alpha, const k_mm *,
                                err *);
 };
 
-/* "cpu" (the level of this machine, or MUSCALE_CPU) or "cuda". ST_DEVICE: unknown, or not in this build. */
+/* "cpu" (the level of this machine, or MUSCALE_CPU), "cuda" (bf16 products and activations; master weights, moments
+ * and sums in fp32) or "cuda-fp32". ST_DEVICE: unknown, not in this build, no driver, no device (the message says
+ * which). */
 status k_backend(const k_ops **out, const char *name, err *e);
 
 #ifdef __cplusplus

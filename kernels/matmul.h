@@ -10,8 +10,8 @@
 #ifndef KERNELS_MATMUL_H
 #define KERNELS_MATMUL_H
 #include "kernels/kernels.h"
-status k_matmul_fwd_cpu(k_ctx *, k_arr y, k_in x, k_weight w, const real *alpha, bool acc, const k_mm *s, err *);
-status k_matmul_dgrad_cpu(k_ctx *, k_arr dx, k_in dy, k_weight w, const real *alpha, bool acc, const k_mm *s, err *);
-status k_matmul_wgrad_cpu(k_ctx *, k_arr dw, k_in dy, k_in x, const real *alpha, const k_mm *s, err *);
+status k_matmul_fwd_cpu(k_ctx *, k_act y, k_cact x, k_weight w, k_mult alpha, bool acc, const k_mm *s, err *);
+status k_matmul_dgrad_cpu(k_ctx *, k_act dx, k_cact dy, k_weight w, k_mult alpha, bool acc, const k_mm *s, err *);
+status k_matmul_wgrad_cpu(k_ctx *, k_arr dw, k_cact dy, k_cact x, k_mult alpha, const k_mm *s, err *);
 size_t k_mm_scratch_cpu(const k_mm *s);
 #endif

@@ -10,7 +10,7 @@
 #define GEMM cblas_sgemm
 #endif
 
-status k_matmul_fwd_cpu(k_ctx *ctx, k_arr y, k_in x, k_weight w, const real *alpha, bool acc, const k_mm *s, err *e)
+status k_matmul_fwd_cpu(k_ctx *ctx, k_act y, k_cact x, k_weight w, k_mult alpha, bool acc, const k_mm *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -19,7 +19,7 @@ status k_matmul_fwd_cpu(k_ctx *ctx, k_arr y, k_in x, k_weight w, const real *alp
     return ST_OK;
 }
 
-status k_matmul_dgrad_cpu(k_ctx *ctx, k_arr dx, k_in dy, k_weight w, const real *alpha, bool acc, const k_mm *s, err *e)
+status k_matmul_dgrad_cpu(k_ctx *ctx, k_act dx, k_cact dy, k_weight w, k_mult alpha, bool acc, const k_mm *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -29,7 +29,7 @@ status k_matmul_dgrad_cpu(k_ctx *ctx, k_arr dx, k_in dy, k_weight w, const real 
     return ST_OK;
 }
 
-status k_matmul_wgrad_cpu(k_ctx *ctx, k_arr dw, k_in dy, k_in x, const real *alpha, const k_mm *s, err *e)
+status k_matmul_wgrad_cpu(k_ctx *ctx, k_arr dw, k_cact dy, k_cact x, k_mult alpha, const k_mm *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)

@@ -5,6 +5,6 @@
 #ifndef KERNELS_QKNORM_H
 #define KERNELS_QKNORM_H
 #include "kernels/kernels.h"
-status k_qknorm_fwd_cpu(k_ctx *, k_arr x, k_arr rstd, double eps, const k_heads *s, err *);
-status k_qknorm_bwd_cpu(k_ctx *, k_arr dx, k_in y, k_in rstd, const k_heads *s, err *);
+status k_qknorm_fwd_cpu(k_ctx *, k_act x, k_arr rstd, double eps, const k_heads *s, err *);
+status k_qknorm_bwd_cpu(k_ctx *, k_act dx, k_cact y, k_in rstd, const k_heads *s, err *);
 #endif

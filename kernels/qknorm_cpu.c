@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-status k_qknorm_fwd_cpu(k_ctx *ctx, k_arr x, k_arr rstd, double eps, const k_heads *s, err *e)
+status k_qknorm_fwd_cpu(k_ctx *ctx, k_act x, k_arr rstd, double eps, const k_heads *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -18,7 +18,7 @@ status k_qknorm_fwd_cpu(k_ctx *ctx, k_arr x, k_arr rstd, double eps, const k_hea
     return ST_OK;
 }
 
-status k_qknorm_bwd_cpu(k_ctx *ctx, k_arr dx, k_in y, k_in rstd, const k_heads *s, err *e)
+status k_qknorm_bwd_cpu(k_ctx *ctx, k_act dx, k_cact y, k_in rstd, const k_heads *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)

@@ -7,4 +7,6 @@ typedef double real;
 #else
 typedef float real;
 #endif
+/* Activations (kernels.h). A backend may store them otherwise: C code only moves their addresses. */
+typedef real act_real;
 #endif

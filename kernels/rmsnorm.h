@@ -7,8 +7,8 @@
 #ifndef KERNELS_RMSNORM_H
 #define KERNELS_RMSNORM_H
 #include "kernels/kernels.h"
-status k_rmsnorm_fwd_cpu(k_ctx *, k_arr y, k_arr rstd, k_in x, const k_norm *s, err *);
-status k_rmsnorm_bwd_cpu(k_ctx *, k_arr dx, k_in dy, k_in y, k_in rstd, bool acc, const k_norm *s, err *);
-status k_gain_fwd_cpu(k_ctx *, k_arr y, k_in x, k_in gain, const k_norm *s, err *);
-status k_gain_bwd_cpu(k_ctx *, k_arr dx, k_arr dgain, k_in dy, k_in x, k_in gain, const k_norm *s, err *);
+status k_rmsnorm_fwd_cpu(k_ctx *, k_act y, k_arr rstd, k_cact x, const k_norm *s, err *);
+status k_rmsnorm_bwd_cpu(k_ctx *, k_act dx, k_cact dy, k_cact y, k_in rstd, bool acc, const k_norm *s, err *);
+status k_gain_fwd_cpu(k_ctx *, k_act y, k_cact x, k_in gain, const k_norm *s, err *);
+status k_gain_bwd_cpu(k_ctx *, k_act dx, k_arr dgain, k_cact dy, k_cact x, k_in gain, const k_norm *s, err *);
 #endif

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-status k_rmsnorm_fwd_cpu(k_ctx *ctx, k_arr y, k_arr rstd, k_in x, const k_norm *s, err *e)
+status k_rmsnorm_fwd_cpu(k_ctx *ctx, k_act y, k_arr rstd, k_cact x, const k_norm *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -18,7 +18,7 @@ status k_rmsnorm_fwd_cpu(k_ctx *ctx, k_arr y, k_arr rstd, k_in x, const k_norm *
     return ST_OK;
 }
 
-status k_rmsnorm_bwd_cpu(k_ctx *ctx, k_arr dx, k_in dy, k_in y, k_in rstd, bool acc, const k_norm *s, err *e)
+status k_rmsnorm_bwd_cpu(k_ctx *ctx, k_act dx, k_cact dy, k_cact y, k_in rstd, bool acc, const k_norm *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -36,7 +36,7 @@ status k_rmsnorm_bwd_cpu(k_ctx *ctx, k_arr dx, k_in dy, k_in y, k_in rstd, bool 
     return ST_OK;
 }
 
-status k_gain_fwd_cpu(k_ctx *ctx, k_arr y, k_in x, k_in gain, const k_norm *s, err *e)
+status k_gain_fwd_cpu(k_ctx *ctx, k_act y, k_cact x, k_in gain, const k_norm *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -46,7 +46,7 @@ status k_gain_fwd_cpu(k_ctx *ctx, k_arr y, k_in x, k_in gain, const k_norm *s, e
     return ST_OK;
 }
 
-status k_gain_bwd_cpu(k_ctx *ctx, k_arr dx, k_arr dgain, k_in dy, k_in x, k_in gain, const k_norm *s, err *e)
+status k_gain_bwd_cpu(k_ctx *ctx, k_act dx, k_arr dgain, k_cact dy, k_cact x, k_in gain, const k_norm *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)

@@ -7,6 +7,6 @@
 #define KERNELS_ROPE_H
 #include "kernels/kernels.h"
 void k_rope_table(real *table, size_t T, size_t head_dim, double theta);
-status k_rope_fwd_cpu(k_ctx *, k_arr x, k_in table, const k_heads *s, err *);
-status k_rope_bwd_cpu(k_ctx *, k_arr dx, k_in table, const k_heads *s, err *);
+status k_rope_fwd_cpu(k_ctx *, k_act x, k_in table, const k_heads *s, err *);
+status k_rope_bwd_cpu(k_ctx *, k_act dx, k_in table, const k_heads *s, err *);
 #endif

@@ -13,7 +13,7 @@ void k_rope_table(real *table, size_t T, size_t head_dim, double theta)
         }
 }
 
-static void rotate(k_arr x, k_in table, real sign, const k_heads *s)
+static void rotate(k_act x, k_in table, real sign, const k_heads *s)
 {
     const size_t half = s->head_dim / 2;
     for (size_t r = 0; r < s->R; r++)
@@ -29,14 +29,14 @@ static void rotate(k_arr x, k_in table, real sign, const k_heads *s)
             }
 }
 
-status k_rope_fwd_cpu(k_ctx *ctx, k_arr x, k_in table, const k_heads *s, err *e)
+status k_rope_fwd_cpu(k_ctx *ctx, k_act x, k_in table, const k_heads *s, err *e)
 {
     (void)ctx, (void)e;
     rotate(x, table, 1, s);
     return ST_OK;
 }
 
-status k_rope_bwd_cpu(k_ctx *ctx, k_arr dx, k_in table, const k_heads *s, err *e)
+status k_rope_bwd_cpu(k_ctx *ctx, k_act dx, k_in table, const k_heads *s, err *e)
 {
     (void)ctx, (void)e;
     rotate(dx, table, -1, s);

@@ -13,7 +13,7 @@ static sizes sizes_of(const model *m, const k_ops *ops, const bank_opts *o)
     z.packed = model_pack_len(m, ops);
     z.consts = model_const_len(m);
     z.rows = z.micro * (size_t)o->shape.seq_len;
-    z.scratch = model_scratch(m, ops, z.micro);
+    z.scratch = model_scratch(m, ops, 1, z.micro);
     return z;
 }
 
@@ -43,7 +43,7 @@ size_t bank_bytes_needed(const bank_opts *o)
 {
     model *m = NULL;
     const k_ops *ops = NULL;
-    if (check(o, NULL) || k_backend(&ops, o->backend, NULL) || model_new(&m, &o->shape, NULL)) return 0;
+    if (check(o, NULL) || k_backend(&ops, o->backend, NULL) || model_new(&m, &o->shape, ops, NULL)) return 0;
     const sizes z = sizes_of(m, ops, o);
     model_free(m);
     return bytes_of(&z, o);
@@ -109,7 +109,7 @@ status bank_new(bank **out, const bank_opts *o, err *e)
     if (!b) return err_set(e, ST_NOMEM, "bank: out of memory");
     b->o = *o;
     b->ops = ops;
-    s = model_new(&b->m, &o->shape, e);
+    s = model_new(&b->m, &o->shape, ops, e);
     if (s) goto fail;
     b->z = sizes_of(b->m, ops, o);
     if (!take_all(b, e)) {

@@ -39,7 +39,7 @@ static model_io io_of(const bank *b, const worker *w, size_t r)
                       .packed = {w->packed, b->z.packed},
                       .consts = {b->consts, 0},
                       .acts = {w->acts, b->z.acts},
-                      .mults = b->mults + r,
+                      .mults = {b->mults + r, b->mults + r},
                       .ld_mults = b->o.n_replicas,
                       .ids = {.stride = 0, .ld = T + 1, .T = T},
                       .row_loss = w->row_loss};

@@ -21,14 +21,26 @@ typedef struct run {
     err *e;
 } run;
 
-static k_arr act(const run *w, size_t offset) { return k_at(w->io->acts, offset); }
-static k_arr act_l(const run *w, size_t offset, int64_t l)
+/* The arena is counted in reals (model_plan.h); activations in it may be smaller. */
+static k_arr stat(const run *w, size_t offset) { return k_at(w->io->acts, offset); }
+static k_act act(const run *w, size_t offset)
 {
-    return k_at(w->io->acts, offset + (size_t)l * w->at.layer);
+    const k_arr a = stat(w, offset);
+    return (k_act){(act_real *)(void *)a.p, a.stride * sizeof(real) / w->m->act_bytes};
 }
-static k_in cact(const run *w, size_t offset) { return k_const(act(w, offset)); }
-static k_in cact_l(const run *w, size_t offset, int64_t l) { return k_const(act_l(w, offset, l)); }
-static const real *mult(const run *w, size_t i) { return w->io->mults + i * w->io->ld_mults; }
+static k_arr stat_l(const run *w, size_t offset, int64_t l) { return stat(w, offset + (size_t)l * w->at.layer); }
+static k_act act_l(const run *w, size_t offset, int64_t l) { return act(w, offset + (size_t)l * w->at.layer); }
+static k_in cstat(const run *w, size_t offset) { return k_const(stat(w, offset)); }
+static k_in cstat_l(const run *w, size_t offset, int64_t l) { return k_const(stat_l(w, offset, l)); }
+static k_cact cact(const run *w, size_t offset) { return k_cact_of(act(w, offset)); }
+static k_cact cact_l(const run *w, size_t offset, int64_t l) { return k_cact_of(act_l(w, offset, l)); }
+static k_act column(const run *w, k_act a, size_t i) { return k_act_at(a, i, w->m->act_bytes); }
+static k_cact ccolumn(const run *w, k_cact a, size_t i) { return k_cact_at(a, i, w->m->act_bytes); }
+static k_mult mult(const run *w, size_t i)
+{
+    const size_t at = i * w->io->ld_mults;
+    return (k_mult){w->io->mults.p + at, w->io->mults.host + at};
+}
 static k_in param(const run *w, size_t t) { return k_in_at(w->io->params, w->m->tensors[t].offset); }
 static k_arr grad(const run *w, size_t t) { return k_at(w->grads, w->m->tensors[t].offset); }
 
@@ -68,7 +80,7 @@ static k_attn attn(const run *w)
 }
 
 /* The input of a matrix after a norm: the normalised rows, times the gain where the shape has one. */
-static status normed(const run *w, k_in *out, k_in h, size_t gain)
+static status normed(const run *w, k_cact *out, k_cact h, size_t gain)
 {
     *out = h;
     if (!w->m->s.norm_gain) return ST_OK;
@@ -78,12 +90,12 @@ static status normed(const run *w, k_in *out, k_in h, size_t gain)
 }
 
 /* dx += gradient through norm and gain of dh. */
-static status normed_bwd(const run *w, k_arr dh, k_in h, k_in rstd, size_t gain, bool acc)
+static status normed_bwd(const run *w, k_act dh, k_cact h, k_in rstd, size_t gain, bool acc)
 {
     const k_norm s = norm(w);
     if (w->m->s.norm_gain)
-        TRY(w->ops->gain_bwd(w->ctx, dh, grad(w, gain), k_const(dh), h, param(w, gain), &s, w->e));
-    return w->ops->rmsnorm_bwd(w->ctx, act(w, w->at.dx), k_const(dh), h, rstd, acc, &s, w->e);
+        TRY(w->ops->gain_bwd(w->ctx, dh, grad(w, gain), k_cact_of(dh), h, param(w, gain), &s, w->e));
+    return w->ops->rmsnorm_bwd(w->ctx, act(w, w->at.dx), k_cact_of(dh), h, rstd, acc, &s, w->e);
 }
 
 /* q, k, v write the columns of one buffer; likewise the two halves of SwiGLU. */
@@ -108,23 +120,23 @@ static size_t ffn_parts(const run *w, part *out, int64_t l)
     return 2;
 }
 
-static status parts_fwd(const run *w, k_arr y, k_in x, const part *p, size_t n_parts, size_t ldy)
+static status parts_fwd(const run *w, k_act y, k_cact x, const part *p, size_t n_parts, size_t ldy)
 {
     for (size_t i = 0; i < n_parts; i++) {
         k_mm s = mm(w, w->m->d, p[i].width);
         s.ldy = ldy;
-        TRY(w->ops->matmul_fwd(w->ctx, k_at(y, p[i].column), x, weight(w, p[i].tensor), mult(w, p[i].tensor), false,
+        TRY(w->ops->matmul_fwd(w->ctx, column(w, y, p[i].column), x, weight(w, p[i].tensor), mult(w, p[i].tensor), false,
                                &s, w->e));
     }
     return ST_OK;
 }
 
-static status parts_bwd(const run *w, k_arr dx, k_in dy, k_in x, const part *p, size_t n_parts, size_t ldy)
+static status parts_bwd(const run *w, k_act dx, k_cact dy, k_cact x, const part *p, size_t n_parts, size_t ldy)
 {
     for (size_t i = 0; i < n_parts; i++) {
         k_mm s = mm(w, w->m->d, p[i].width);
         s.ldy = ldy;
-        const k_in d = k_in_at(dy, p[i].column);
+        const k_cact d = ccolumn(w, dy, p[i].column);
         TRY(w->ops->matmul_wgrad(w->ctx, grad(w, p[i].tensor), d, x, mult(w, p[i].tensor), &s, w->e));
         TRY(w->ops->matmul_dgrad(w->ctx, dx, d, weight(w, p[i].tensor), mult(w, p[i].tensor), i > 0, &s, w->e));
     }
@@ -138,17 +150,17 @@ static status attn_branch(const run *w, int64_t l)
     const k_norm ns = norm(w);
     const k_heads hs = heads(w);
     const k_attn as = attn(w);
-    k_in h;
+    k_cact h;
     part p[3];
-    TRY(w->ops->rmsnorm_fwd(w->ctx, act_l(w, at->h1, l), act_l(w, at->r1, l), cact(w, at->x), &ns, w->e));
+    TRY(w->ops->rmsnorm_fwd(w->ctx, act_l(w, at->h1, l), stat_l(w, at->r1, l), cact(w, at->x), &ns, w->e));
     TRY(normed(w, &h, cact_l(w, at->h1, l), m->layers[l].attn_norm));
-    const k_arr qkv = act_l(w, at->qkv, l);
+    const k_act qkv = act_l(w, at->qkv, l);
     TRY(parts_fwd(w, qkv, h, p, qkv_parts(w, p, l), m->ld_qkv));
-    if (m->s.qk_norm) TRY(w->ops->qknorm_fwd(w->ctx, qkv, act_l(w, at->rq, l), MODEL_NORM_EPS, &hs, w->e));
+    if (m->s.qk_norm) TRY(w->ops->qknorm_fwd(w->ctx, qkv, stat_l(w, at->rq, l), MODEL_NORM_EPS, &hs, w->e));
     TRY(w->ops->rope_fwd(w->ctx, qkv, w->io->consts, &hs, w->e));
-    const k_in q = k_const(qkv);
-    TRY(w->ops->attn_fwd(w->ctx, act_l(w, at->att, l), act_l(w, at->lse, l), q, k_in_at(q, m->q),
-                         k_in_at(q, m->q + m->kv), mult(w, m->n_tensors + 1), &as, w->e));
+    const k_cact q = k_cact_of(qkv);
+    TRY(w->ops->attn_fwd(w->ctx, act_l(w, at->att, l), stat_l(w, at->lse, l), q, ccolumn(w, q, m->q),
+                         ccolumn(w, q, m->q + m->kv), mult(w, m->n_tensors + 1), &as, w->e));
     const k_mm s = mm(w, m->q, m->d);
     const size_t t = m->layers[l].attn_out;
     return w->ops->matmul_fwd(w->ctx, act(w, at->x), cact_l(w, at->att, l), weight(w, t), mult(w, t), true, &s, w->e);
@@ -160,11 +172,11 @@ static status ffn_branch(const run *w, int64_t l)
     const layout *at = &w->at;
     const k_norm ns = norm(w);
     const k_rows rs = rows(w, m->f, m->ld_f);
-    const k_arr u = act_l(w, at->u, l), g = act_l(w, at->g, l);
+    const k_act u = act_l(w, at->u, l), g = act_l(w, at->g, l);
     const size_t t = m->layers[l].ffn_out, t1 = m->layers[l].ffn_in;
-    k_in h;
+    k_cact h;
     part p[2];
-    TRY(w->ops->rmsnorm_fwd(w->ctx, act_l(w, at->h2, l), act_l(w, at->r2, l), cact(w, at->x), &ns, w->e));
+    TRY(w->ops->rmsnorm_fwd(w->ctx, act_l(w, at->h2, l), stat_l(w, at->r2, l), cact(w, at->x), &ns, w->e));
     TRY(normed(w, &h, cact_l(w, at->h2, l), m->layers[l].ffn_norm));
     if (m->s.act == ACT_GELU && w->ops->matmul_gelu_fwd) {
         k_mm s1 = mm(w, m->d, m->f);
@@ -176,7 +188,7 @@ static status ffn_branch(const run *w, int64_t l)
     }
     k_mm s = mm(w, m->f, m->d);
     s.ldx = m->ld_f;
-    return w->ops->matmul_fwd(w->ctx, act(w, at->x), k_const(g), weight(w, t), mult(w, t), true, &s, w->e);
+    return w->ops->matmul_fwd(w->ctx, act(w, at->x), k_cact_of(g), weight(w, t), mult(w, t), true, &s, w->e);
 }
 
 static status forward(const run *w)
@@ -189,7 +201,7 @@ static status forward(const run *w)
         TRY(attn_branch(w, l));
         TRY(ffn_branch(w, l));
     }
-    return w->ops->rmsnorm_fwd(w->ctx, act(w, w->at.hf), act(w, w->at.rf), cact(w, w->at.x), &ns, w->e);
+    return w->ops->rmsnorm_fwd(w->ctx, act(w, w->at.hf), stat(w, w->at.rf), cact(w, w->at.x), &ns, w->e);
 }
 
 /* Logits, loss and (training) the gradient of the head and of hf, a block of rows at a time: all logits at once would
@@ -197,8 +209,8 @@ static status forward(const run *w)
 static status head(const run *w)
 {
     const model *m = w->m;
-    const real *alpha = mult(w, m->n_tensors);
-    k_in h;
+    const k_mult alpha = mult(w, m->n_tensors);
+    k_cact h;
     TRY(normed(w, &h, cact(w, w->at.hf), m->final_norm));
     for (size_t i = 0; i < w->n; i += m->head_rows) {
         k_mm s = mm(w, m->d, m->V);
@@ -208,26 +220,22 @@ static status head(const run *w)
         k_ids targets = w->io->ids;
         targets.p++;
         targets.first += i;
-        const k_arr logits = act(w, w->at.logits);
-        const k_in hi = k_in_at(h, i * m->d);
+        const k_act logits = act(w, w->at.logits);
+        const k_cact hi = ccolumn(w, h, i * m->d);
         TRY(w->ops->matmul_fwd(w->ctx, logits, hi, weight(w, m->head), alpha, false, &s, w->e));
         TRY(w->ops->xent(w->ctx, w->io->row_loss + i, w->n, logits, targets, w->dscale, &rs, w->e));
         if (w->dscale == 0) continue;
-        TRY(w->ops->matmul_wgrad(w->ctx, grad(w, m->head), k_const(logits), hi, alpha, &s, w->e));
-        TRY(w->ops->matmul_dgrad(w->ctx, k_at(act(w, w->at.dh), i * m->d), k_const(logits), weight(w, m->head), alpha,
+        TRY(w->ops->matmul_wgrad(w->ctx, grad(w, m->head), k_cact_of(logits), hi, alpha, &s, w->e));
+        TRY(w->ops->matmul_dgrad(w->ctx, column(w, act(w, w->at.dh), i * m->d), k_cact_of(logits), weight(w, m->head), alpha,
                                  false, &s, w->e));
     }
     return ST_OK;
 }
 
-static void sequence_losses(const run *w)
+static status sequence_losses(const run *w)
 {
-    for (size_t r = 0; r < w->R; r++)
-        for (size_t b = 0; b < w->io->n_seq; b++) {
-            double sum = 0;
-            for (size_t t = 0; t < w->m->T; t++) sum += w->io->row_loss[r * w->n + b * w->m->T + t];
-            w->io->seq_loss[r * w->io->ld_seq_loss + b] = sum / (double)w->m->T;
-        }
+    return w->ops->seq_loss(w->ctx, w->io->seq_loss, w->io->ld_seq_loss, w->io->row_loss, w->n, w->R, w->io->n_seq,
+                            w->m->T, w->e);
 }
 
 static status ffn_bwd(const run *w, int64_t l)
@@ -238,21 +246,21 @@ static status ffn_bwd(const run *w, int64_t l)
     k_mm s = mm(w, m->f, m->d);
     s.ldx = m->ld_f;
     const k_rows rs = rows(w, m->f, m->ld_f);
-    const k_in u = cact_l(w, at->u, l), dx = cact(w, at->dx);
-    const k_arr du = act(w, at->du), g = act_l(w, at->g, l);
+    const k_cact u = cact_l(w, at->u, l), dx = cact(w, at->dx);
+    const k_act du = act(w, at->du), g = act_l(w, at->g, l);
     part p[2];
-    k_in h;
-    TRY(w->ops->matmul_wgrad(w->ctx, grad(w, t), dx, k_const(g), mult(w, t), &s, w->e));
+    k_cact h;
+    TRY(w->ops->matmul_wgrad(w->ctx, grad(w, t), dx, k_cact_of(g), mult(w, t), &s, w->e));
     if (m->s.act == ACT_GELU && w->ops->matmul_dgrad_mul) {
         TRY(w->ops->matmul_dgrad_mul(w->ctx, du, dx, weight(w, t), u, mult(w, t), &s, w->e));
     } else { /* g has served: its gradient takes its place */
         TRY(w->ops->matmul_dgrad(w->ctx, g, dx, weight(w, t), mult(w, t), false, &s, w->e));
-        TRY((m->s.act == ACT_GELU ? w->ops->gelu_bwd : w->ops->swiglu_bwd)(w->ctx, du, k_const(g), u, &rs, w->e));
+        TRY((m->s.act == ACT_GELU ? w->ops->gelu_bwd : w->ops->swiglu_bwd)(w->ctx, du, k_cact_of(g), u, &rs, w->e));
     }
-    const k_in h2 = cact_l(w, at->h2, l);
+    const k_cact h2 = cact_l(w, at->h2, l);
     TRY(normed(w, &h, h2, m->layers[l].ffn_norm));
-    TRY(parts_bwd(w, act(w, at->dh), k_const(du), h, p, ffn_parts(w, p, l), m->ld_u));
-    return normed_bwd(w, act(w, at->dh), h2, cact_l(w, at->r2, l), m->layers[l].ffn_norm, true);
+    TRY(parts_bwd(w, act(w, at->dh), k_cact_of(du), h, p, ffn_parts(w, p, l), m->ld_u));
+    return normed_bwd(w, act(w, at->dh), h2, cstat_l(w, at->r2, l), m->layers[l].ffn_norm, true);
 }
 
 static status attn_bwd(const run *w, int64_t l)
@@ -263,28 +271,28 @@ static status attn_bwd(const run *w, int64_t l)
     const k_mm s = mm(w, m->q, m->d);
     const k_heads hs = heads(w);
     const k_attn as = attn(w);
-    const k_in q = cact_l(w, at->qkv, l), dx = cact(w, at->dx), att = cact_l(w, at->att, l);
-    const k_arr dqkv = act(w, at->dqkv), datt = act(w, at->datt);
+    const k_cact q = cact_l(w, at->qkv, l), dx = cact(w, at->dx), att = cact_l(w, at->att, l);
+    const k_act dqkv = act(w, at->dqkv), datt = act(w, at->datt);
     part p[3];
-    k_in h;
+    k_cact h;
     TRY(w->ops->matmul_wgrad(w->ctx, grad(w, t), dx, att, mult(w, t), &s, w->e));
     TRY(w->ops->matmul_dgrad(w->ctx, datt, dx, weight(w, t), mult(w, t), false, &s, w->e));
-    TRY(w->ops->attn_bwd(w->ctx, dqkv, k_at(dqkv, m->q), k_at(dqkv, m->q + m->kv), k_const(datt), q, k_in_at(q, m->q),
-                         k_in_at(q, m->q + m->kv), att, cact_l(w, at->lse, l), mult(w, m->n_tensors + 1), &as, w->e));
+    TRY(w->ops->attn_bwd(w->ctx, dqkv, column(w, dqkv, m->q), column(w, dqkv, m->q + m->kv), k_cact_of(datt), q, ccolumn(w, q, m->q),
+                         ccolumn(w, q, m->q + m->kv), att, cstat_l(w, at->lse, l), mult(w, m->n_tensors + 1), &as, w->e));
     if (m->s.qk_norm)
-        TRY(w->ops->qknorm_bwd(w->ctx, dqkv, q, cact_l(w, at->rq, l), &hs, w->e)); /* after RoPE: see qknorm.h */
+        TRY(w->ops->qknorm_bwd(w->ctx, dqkv, q, cstat_l(w, at->rq, l), &hs, w->e)); /* after RoPE: see qknorm.h */
     TRY(w->ops->rope_bwd(w->ctx, dqkv, w->io->consts, &hs, w->e));
-    const k_in h1 = cact_l(w, at->h1, l);
+    const k_cact h1 = cact_l(w, at->h1, l);
     TRY(normed(w, &h, h1, m->layers[l].attn_norm));
-    TRY(parts_bwd(w, act(w, at->dh), k_const(dqkv), h, p, qkv_parts(w, p, l), m->ld_qkv));
-    return normed_bwd(w, act(w, at->dh), h1, cact_l(w, at->r1, l), m->layers[l].attn_norm, true);
+    TRY(parts_bwd(w, act(w, at->dh), k_cact_of(dqkv), h, p, qkv_parts(w, p, l), m->ld_qkv));
+    return normed_bwd(w, act(w, at->dh), h1, cstat_l(w, at->r1, l), m->layers[l].attn_norm, true);
 }
 
 static status backward(const run *w)
 {
     const model *m = w->m;
     const k_rows rs = rows(w, m->d, m->d);
-    TRY(normed_bwd(w, act(w, w->at.dh), cact(w, w->at.hf), cact(w, w->at.rf), m->final_norm, false));
+    TRY(normed_bwd(w, act(w, w->at.dh), cact(w, w->at.hf), cstat(w, w->at.rf), m->final_norm, false));
     for (int64_t l = m->s.n_layer - 1; l >= 0; l--) {
         TRY(ffn_bwd(w, l));
         TRY(attn_bwd(w, l));
@@ -303,8 +311,7 @@ status model_eval(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *
     run w = begin(m, ops, ctx, io, false, e);
     TRY(forward(&w));
     TRY(head(&w));
-    sequence_losses(&w);
-    return ST_OK;
+    return sequence_losses(&w);
 }
 
 status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, k_arr grads, double dscale,
@@ -315,7 +322,7 @@ status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_
     w.dscale = dscale;
     TRY(forward(&w));
     TRY(head(&w));
-    sequence_losses(&w);
+    TRY(sequence_losses(&w));
     return backward(&w);
 }
 
@@ -345,15 +352,15 @@ status model_pack(const model *m, const k_ops *ops, k_ctx *ctx, k_arr packed, k_
     return ST_OK;
 }
 
-size_t model_scratch(const model *m, const k_ops *ops, size_t n_seq)
+size_t model_scratch(const model *m, const k_ops *ops, size_t R, size_t n_seq)
 {
     const shape *s = &m->s;
-    const k_attn a = {.R = 1, .B = n_seq, .T = m->T, .n_head = (size_t)s->n_head, .n_kv_head = (size_t)s->n_kv_head,
-                      .head_dim = (size_t)s->head_dim, .ld = m->qkv, .ldo = m->q};
+    const k_attn a = {.R = R, .B = n_seq, .T = m->T, .n_head = (size_t)s->n_head, .n_kv_head = (size_t)s->n_kv_head,
+                      .head_dim = (size_t)s->head_dim, .ld = m->ld_qkv, .ldo = m->q};
     size_t max = ops->attn_scratch(&a);
     for (size_t t = 0; t < m->n_tensors; t++) {
         if (!packs(m, t)) continue;
-        const k_mm x = {.R = 1, .n = n_seq * m->T, .in = (size_t)m->tensors[t].cols, .out = (size_t)m->tensors[t].rows};
+        const k_mm x = {.R = R, .n = n_seq * m->T, .in = (size_t)m->tensors[t].cols, .out = (size_t)m->tensors[t].rows};
         const size_t n = ops->mm_scratch(&x);
         max = n > max ? n : max;
     }

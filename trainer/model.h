@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 typedef struct model model; /* the plan of one shape: where tensors and activations lie */
-status model_new(model **out, const shape *s, err *e);
+status model_new(model **out, const shape *s, const k_ops *ops, err *e); /* ops: who will compute it; sizes depend on it */
 void model_free(model *m);
 
 /* Multipliers of one replica: [model_n_mults], entry i at out[i * ld]. From the parametrisation: embed_mult on the
@@ -26,7 +26,7 @@ size_t model_micro(const model *m, size_t seqs);
 size_t model_act_len(const model *m, size_t n_seq, bool train);  /* reals per replica */
 size_t model_const_len(const model *m);                          /* reals: rotary table */
 void model_consts(const model *m, real *out);
-size_t model_scratch(const model *m, const k_ops *ops, size_t n_seq); /* bytes of a context's scratch */
+size_t model_scratch(const model *m, const k_ops *ops, size_t R, size_t n_seq); /* bytes of a context's scratch */
 size_t model_pack_len(const model *m, const k_ops *ops);         /* reals per replica; 0: the backend packs nothing */
 status model_pack(const model *m, const k_ops *ops, k_ctx *ctx, k_arr packed, k_in params, size_t R, err *e);
 
@@ -36,7 +36,7 @@ typedef struct model_io {
     k_in params, packed;    /* packed.p NULL: none */
     k_in consts;            /* model_consts, stride 0 */
     k_arr acts;             /* model_act_len */
-    const real *mults;      /* model_n_mults rows of R, row stride ld_mults */
+    k_mult mults;           /* model_n_mults rows of R, row stride ld_mults */
     size_t ld_mults;
     k_ids ids;              /* inputs; targets are one place further */
     double *row_loss;       /* [R][n_seq * seq_len] work */

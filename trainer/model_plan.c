@@ -3,11 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/device_ops.h"
 #include "kernels/rope.h"
 
-enum { ALIGN_REALS = K_ALIGN / sizeof(real), LOGIT_BUDGET = 1 << 19 };
+/* Logits formed at once: on the CPU what stays in the cache; on a device as many as a matrix product likes, by shape
+ * alone, because the blocks decide the order of the head's sums. */
+enum { ALIGN_REALS = K_ALIGN / sizeof(real), LOGIT_BUDGET = 1 << 19, LOGIT_BUDGET_DEVICE = 1 << 28 };
 
-static size_t pad(size_t n) { return (n + ALIGN_REALS - 1) / ALIGN_REALS * ALIGN_REALS; }
+static size_t pad_to(size_t n, size_t to) { return (n + to - 1) / to * to; }
+static size_t pad(size_t n) { return pad_to(n, ALIGN_REALS); }
 static size_t min(size_t a, size_t b) { return a < b ? a : b; }
 
 static size_t find(const model *m, int64_t at, const char *suffix)
@@ -43,13 +47,15 @@ static void place(model *m)
     m->head = m->s.tied_head ? m->embed : find(m, -1, "head");
 }
 
-status model_new(model **out, const shape *s, err *e)
+status model_new(model **out, const shape *s, const k_ops *ops, err *e)
 {
     status st = shape_check(s, e);
     if (st) return st;
     model *m = calloc(1, sizeof *m);
     if (!m) return err_set(e, ST_NOMEM, "model: no memory for its plan");
     m->s = *s;
+    m->act_bytes = ops->act_bytes;
+    m->device = ops->device != NULL;
     m->n_tensors = shape_tensors(s, NULL, 0);
     m->tensors = calloc(m->n_tensors, sizeof *m->tensors);
     m->pack_at = calloc(m->n_tensors, sizeof *m->pack_at);
@@ -71,7 +77,8 @@ status model_new(model **out, const shape *s, err *e)
     m->ld_f = pad(m->f) + ALIGN_REALS;
     m->ld_u = s->act == ACT_SWIGLU ? 2 * m->ld_f : m->ld_f;
     m->ld_v = pad(m->V) + ALIGN_REALS;
-    m->head_rows = LOGIT_BUDGET / m->V < 64 ? 64 : LOGIT_BUDGET / m->V / 64 * 64;
+    const size_t budget = m->device ? LOGIT_BUDGET_DEVICE : LOGIT_BUDGET;
+    m->head_rows = budget / m->V < 64 ? 64 : budget / m->V / 64 * 64;
     place(m);
     *out = m;
     return ST_OK;
@@ -105,47 +112,53 @@ size_t model_micro(const model *m, size_t seqs)
     enum {
         ROWS = 256
     }; /* enough rows to use a packed weight well, few enough for a layer's activations to stay in the L2 */
-    const size_t n = ROWS / m->T;
+    const size_t n = m->device ? seqs : ROWS / m->T;
     return n < 1 ? 1 : min(n, seqs);
 }
 
-static size_t take(layout *l, size_t n)
+/* Room for n reals; on a device every buffer starts where a matrix product may be told it does. */
+static size_t take(const model *m, layout *l, size_t n)
 {
     const size_t at = l->total;
-    l->total += pad(n);
+    l->total += pad_to(n, (m->device ? K_ALIGN_DEVICE : K_ALIGN) / sizeof(real));
     return at;
+}
+
+static size_t take_act(const model *m, layout *l, size_t n)
+{
+    return take(m, l, pad_to(n * m->act_bytes, sizeof(real)) / sizeof(real));
 }
 
 layout model_layout(const model *m, size_t n_seq, bool train)
 {
     const size_t n = n_seq * m->T, heads = (size_t)(m->s.n_head + m->s.n_kv_head), rows = min(n, m->head_rows);
     layout l = {0};
-    l.x = take(&l, n * m->d);
+    l.x = take_act(m, &l, n * m->d);
     const size_t first = l.total;
-    l.h1 = take(&l, n * m->d);
-    l.r1 = take(&l, n);
-    l.qkv = take(&l, n * m->ld_qkv);
-    l.rq = take(&l, m->s.qk_norm ? n * heads : 0);
-    l.att = take(&l, n * m->q);
-    l.lse = take(&l, n * (size_t)m->s.n_head);
-    l.h2 = take(&l, n * m->d);
-    l.r2 = take(&l, n);
-    l.u = take(&l, n * m->ld_u);
-    l.g = take(&l, n * m->ld_f);
+    l.h1 = take_act(m, &l, n * m->d);
+    l.r1 = take(m, &l, n);
+    l.qkv = take_act(m, &l, n * m->ld_qkv);
+    l.rq = take(m, &l, m->s.qk_norm ? n * heads : 0);
+    l.att = take_act(m, &l, n * m->q);
+    l.lse = take(m, &l, n * (size_t)m->s.n_head);
+    l.h2 = take_act(m, &l, n * m->d);
+    l.r2 = take(m, &l, n);
+    l.u = take_act(m, &l, n * m->ld_u);
+    l.g = take_act(m, &l, n * m->ld_f);
     if (train) {
         l.layer = l.total - first;
         l.total = first + l.layer * (size_t)m->s.n_layer;
     }
-    l.hf = take(&l, n * m->d);
-    l.rf = take(&l, n);
-    l.hg = take(&l, m->s.norm_gain ? n * m->d : 0);
-    l.logits = take(&l, rows * m->ld_v);
+    l.hf = take_act(m, &l, n * m->d);
+    l.rf = take(m, &l, n);
+    l.hg = take_act(m, &l, m->s.norm_gain ? n * m->d : 0);
+    l.logits = take_act(m, &l, rows * m->ld_v);
     if (train) {
-        l.dx = take(&l, n * m->d);
-        l.dh = take(&l, n * m->d);
-        l.dqkv = take(&l, n * m->ld_qkv);
-        l.datt = take(&l, n * m->q);
-        l.du = take(&l, n * m->ld_u);
+        l.dx = take_act(m, &l, n * m->d);
+        l.dh = take_act(m, &l, n * m->d);
+        l.dqkv = take_act(m, &l, n * m->ld_qkv);
+        l.datt = take_act(m, &l, n * m->q);
+        l.du = take_act(m, &l, n * m->ld_u);
     }
     return l;
 }

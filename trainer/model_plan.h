@@ -9,6 +9,8 @@ typedef struct layer {
 
 struct model {
     shape s;
+    size_t act_bytes; /* of one activation */
+    bool device;      /* sizes of work are a device's: whole slices at once */
     size_t n_tensors;
     shape_tensor *tensors;
     layer *layers;
@@ -20,7 +22,7 @@ struct model {
     size_t *pack_at;                  /* place of each tensor in the packed weights */
 };
 
-/* Where activations lie in a replica's arena, in reals. Per-layer buffers repeat every `layer` reals. */
+/* Where activations lie in a replica's arena, in reals (also what takes fewer bytes: rounded up to whole lines). Per-layer buffers repeat every `layer` reals. */
 typedef struct layout {
     size_t x, h1, r1, qkv, rq, att, lse, h2, r2, u,
         g; /* h: normalised, r: 1/rms; u: after the activation its derivative */

@@ -148,7 +148,7 @@ static void head_fwd(float *o, size_t ldo, float *lse, const float *q, const flo
     }
 }
 
-static status attn_fwd(k_ctx *ctx, k_arr o, k_arr lse, k_in q, k_in k, k_in v, const real *scale, const k_attn *s,
+static status attn_fwd(k_ctx *ctx, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_mult scale, const k_attn *s,
                        err *e)
 {
     (void)e;
@@ -260,8 +260,8 @@ static void scatter(float *dst, size_t ld_dst, const float *rows, const dims *d)
     for (size_t t = 0; t < d->T; t++) memcpy(dst + t * ld_dst, rows + t * d->Dp, d->D * sizeof *dst);
 }
 
-static status attn_bwd(k_ctx *ctx, k_arr dq, k_arr dk, k_arr dv, k_in dout, k_in q, k_in k, k_in v, k_in o, k_in lse,
-                       const real *scale, const k_attn *s, err *e)
+static status attn_bwd(k_ctx *ctx, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v, k_cact o, k_in lse,
+                       k_mult scale, const k_attn *s, err *e)
 {
     (void)e;
     const dims d = dims_of(s);

@@ -27,7 +27,7 @@ static status pack(k_ctx *ctx, k_arr packed, k_in w, size_t R, size_t out, size_
 }
 
 /* y = alpha * x W^T of replica r. */
-static gemm_in fwd_of(float *y, k_in x, const k_weight *w, const real *alpha, const k_mm *s, size_t r)
+static gemm_in fwd_of(float *y, k_cact x, const k_weight *w, k_mult alpha, const k_mm *s, size_t r)
 {
     return (gemm_in){.c = y,
                      .ldc = s->ldy,
@@ -42,7 +42,7 @@ static gemm_in fwd_of(float *y, k_in x, const k_weight *w, const real *alpha, co
 }
 
 /* dx = alpha * dy W of replica r. */
-static gemm_in dgrad_of(const k_ctx *ctx, float *dx, k_in dy, const k_weight *w, const real *alpha, const k_mm *s,
+static gemm_in dgrad_of(const k_ctx *ctx, float *dx, k_cact dy, const k_weight *w, k_mult alpha, const k_mm *s,
                         size_t r)
 {
     return (gemm_in){.c = dx,
@@ -59,7 +59,7 @@ static gemm_in dgrad_of(const k_ctx *ctx, float *dx, k_in dy, const k_weight *w,
                      .alpha = k_scalar(alpha, r)};
 }
 
-static status matmul_fwd(k_ctx *ctx, k_arr y, k_in x, k_weight w, const real *alpha, bool acc, const k_mm *s, err *e)
+static status matmul_fwd(k_ctx *ctx, k_act y, k_cact x, k_weight w, k_mult alpha, bool acc, const k_mm *s, err *e)
 {
     if (!w.packed.p) return k_matmul_fwd_cpu(ctx, y, x, w, alpha, acc, s, e);
     for (size_t r = 0; r < s->R; r++) {
@@ -69,7 +69,7 @@ static status matmul_fwd(k_ctx *ctx, k_arr y, k_in x, k_weight w, const real *al
     return ST_OK;
 }
 
-static status matmul_dgrad(k_ctx *ctx, k_arr dx, k_in dy, k_weight w, const real *alpha, bool acc, const k_mm *s,
+static status matmul_dgrad(k_ctx *ctx, k_act dx, k_cact dy, k_weight w, k_mult alpha, bool acc, const k_mm *s,
                            err *e)
 {
     (void)e;
@@ -80,7 +80,7 @@ static status matmul_dgrad(k_ctx *ctx, k_arr dx, k_in dy, k_weight w, const real
     return ST_OK;
 }
 
-static status matmul_gelu_fwd(k_ctx *ctx, k_arr y, k_arr coef, k_in x, k_weight w, const real *alpha, const k_mm *s,
+static status matmul_gelu_fwd(k_ctx *ctx, k_act y, k_act coef, k_cact x, k_weight w, k_mult alpha, const k_mm *s,
                               err *e)
 {
     (void)ctx;
@@ -93,7 +93,7 @@ static status matmul_gelu_fwd(k_ctx *ctx, k_arr y, k_arr coef, k_in x, k_weight 
     return ST_OK;
 }
 
-static status matmul_dgrad_mul(k_ctx *ctx, k_arr dx, k_in dy, k_weight w, k_in coef, const real *alpha, const k_mm *s,
+static status matmul_dgrad_mul(k_ctx *ctx, k_act dx, k_cact dy, k_weight w, k_cact coef, k_mult alpha, const k_mm *s,
                                err *e)
 {
     (void)e;
@@ -155,7 +155,7 @@ static void wgrad_wide(float *dw, const float *dy, const float *x, size_t kc, co
     }
 }
 
-static status matmul_wgrad(k_ctx *ctx, k_arr dw, k_in dy, k_in x, const real *alpha, const k_mm *s, err *e)
+static status matmul_wgrad(k_ctx *ctx, k_arr dw, k_cact dy, k_cact x, k_mult alpha, const k_mm *s, err *e)
 {
     (void)e;
     for (size_t r = 0; r < s->R; r++)

@@ -24,7 +24,7 @@ INLINE float row_dot(const float *a, const float *b, size_t n)
         }                                             \
     } while (0)
 
-static status embed_fwd(k_ctx *ctx, k_arr y, k_in table, k_ids ids, const real *alpha, const k_rows *s, err *e)
+static status embed_fwd(k_ctx *ctx, k_act y, k_in table, k_ids ids, k_mult alpha, const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++) {
@@ -38,7 +38,7 @@ static status embed_fwd(k_ctx *ctx, k_arr y, k_in table, k_ids ids, const real *
     return ST_OK;
 }
 
-static status embed_bwd(k_ctx *ctx, k_arr dtable, k_in dy, k_ids ids, const real *alpha, const k_rows *s, err *e)
+static status embed_bwd(k_ctx *ctx, k_arr dtable, k_cact dy, k_ids ids, k_mult alpha, const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++) {
@@ -53,7 +53,7 @@ static status embed_bwd(k_ctx *ctx, k_arr dtable, k_in dy, k_ids ids, const real
     return ST_OK;
 }
 
-static status rmsnorm_fwd(k_ctx *ctx, k_arr y, k_arr rstd, k_in x, const k_norm *s, err *e)
+static status rmsnorm_fwd(k_ctx *ctx, k_act y, k_arr rstd, k_cact x, const k_norm *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -77,7 +77,7 @@ INLINE void norm_bwd_row(const bool acc, float *out, const float *g, const float
                  part));
 }
 
-static status rmsnorm_bwd(k_ctx *ctx, k_arr dx, k_in dy, k_in y, k_in rstd, bool acc, const k_norm *s, err *e)
+static status rmsnorm_bwd(k_ctx *ctx, k_act dx, k_cact dy, k_cact y, k_in rstd, bool acc, const k_norm *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -91,7 +91,7 @@ static status rmsnorm_bwd(k_ctx *ctx, k_arr dx, k_in dy, k_in y, k_in rstd, bool
     return ST_OK;
 }
 
-INLINE void rotate_heads(k_arr x, k_in table, float sign, const k_heads *s)
+INLINE void rotate_heads(k_act x, k_in table, float sign, const k_heads *s)
 {
     const size_t half = s->head_dim / 2;
     for (size_t r = 0; r < s->R; r++)
@@ -114,21 +114,21 @@ INLINE void rotate_heads(k_arr x, k_in table, float sign, const k_heads *s)
         }
 }
 
-static status rope_fwd(k_ctx *ctx, k_arr x, k_in table, const k_heads *s, err *e)
+static status rope_fwd(k_ctx *ctx, k_act x, k_in table, const k_heads *s, err *e)
 {
     (void)ctx, (void)e;
     rotate_heads(x, table, 1, s);
     return ST_OK;
 }
 
-static status rope_bwd(k_ctx *ctx, k_arr dx, k_in table, const k_heads *s, err *e)
+static status rope_bwd(k_ctx *ctx, k_act dx, k_in table, const k_heads *s, err *e)
 {
     (void)ctx, (void)e;
     rotate_heads(dx, table, -1, s);
     return ST_OK;
 }
 
-static status gelu_fwd(k_ctx *ctx, k_arr y, k_arr u, const k_rows *s, err *e)
+static status gelu_fwd(k_ctx *ctx, k_act y, k_act u, const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -141,7 +141,7 @@ static status gelu_fwd(k_ctx *ctx, k_arr y, k_arr u, const k_rows *s, err *e)
     return ST_OK;
 }
 
-static status gelu_bwd(k_ctx *ctx, k_arr du, k_in dy, k_in coef, const k_rows *s, err *e)
+static status gelu_bwd(k_ctx *ctx, k_act du, k_cact dy, k_cact coef, const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -162,7 +162,7 @@ INLINE vec vswiglu(vec up, vec gate, vec *dup, vec *dgate)
     return silu * up;
 }
 
-static status swiglu_fwd(k_ctx *ctx, k_arr y, k_arr u, const k_rows *s, err *e)
+static status swiglu_fwd(k_ctx *ctx, k_act y, k_act u, const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -177,7 +177,7 @@ static status swiglu_fwd(k_ctx *ctx, k_arr y, k_arr u, const k_rows *s, err *e)
     return ST_OK;
 }
 
-static status swiglu_bwd(k_ctx *ctx, k_arr du, k_in dy, k_in coef, const k_rows *s, err *e)
+static status swiglu_bwd(k_ctx *ctx, k_act du, k_cact dy, k_cact coef, const k_rows *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
@@ -214,7 +214,7 @@ static double xent_row(float *l, size_t V, size_t target, double dscale)
     return loss;
 }
 
-static status xent(k_ctx *ctx, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, double dscale,
+static status xent(k_ctx *ctx, double *row_loss, size_t loss_stride, k_act logits, k_ids targets, double dscale,
                    const k_rows *s, err *e)
 {
     (void)ctx, (void)e;

@@ -6,7 +6,7 @@
 #include "kernels/fast/attention.h"
 
 const k_ops K_OPS_NAME = {
-    .name = "cpu", .level = K_LEVEL_NAME,
+    .name = "cpu", .level = K_LEVEL_NAME, .act_bytes = sizeof(act_real),
     .ctx_new = k_ctx_new_cpu, .ctx_free = k_ctx_free_cpu,
     .attn_scratch = attn_scratch, .mm_scratch = mm_scratch,
     .embed_fwd = embed_fwd, .embed_bwd = embed_bwd,
@@ -18,7 +18,7 @@ const k_ops K_OPS_NAME = {
     .attn_fwd = attn_fwd, .attn_bwd = attn_bwd,
     .gelu_fwd = gelu_fwd, .gelu_bwd = gelu_bwd,
     .swiglu_fwd = swiglu_fwd, .swiglu_bwd = swiglu_bwd,
-    .xent = xent, .adamw = adamw,
+    .xent = xent, .seq_loss = k_seq_loss_cpu, .adamw = adamw,
     .sumsq = k_sumsq_cpu, .add = add, .zero = k_zero_cpu,
     .pack_len = pack_len, .pack = pack,
     .matmul_gelu_fwd = matmul_gelu_fwd, .matmul_dgrad_mul = matmul_dgrad_mul,

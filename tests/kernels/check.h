@@ -23,6 +23,11 @@ bool buf_intact(const buf *b);          /* guards, padding between replicas */
 buf buf_copy(const buf *b);
 static inline k_arr arr(const buf *b) { return (k_arr){b->p, b->stride}; }
 static inline k_in in(const buf *b) { return (k_in){b->p, b->stride}; }
+static inline k_act act(const buf *b) { return (k_act){b->p, b->stride}; }
+static inline k_cact cact(const buf *b) { return (k_cact){b->p, b->stride}; }
+static inline k_act at(k_act a, size_t i) { return k_act_at(a, i, sizeof(act_real)); }
+static inline k_cact cat(k_cact a, size_t i) { return k_cact_at(a, i, sizeof(act_real)); }
+static inline k_mult both(const real *a) { return (k_mult){a, a}; } /* the host is the device */
 double weighted(const buf *y, const buf *w); /* sum of y * w over all replicas: a scalar whose gradient is w */
 double worst(const buf *a, const buf *b);    /* largest |a - b| / rms(b) */
 

@@ -55,31 +55,31 @@ static void matmuls(const k_ops *ops)
             for (int acc = 0; acc < 2; acc++) {
                 buf y = buf_new(R, n * ldy, 1, 4), y0 = buf_copy(&y), dx = buf_new(R, n * ldx, 1, 5),
                     dx0 = buf_copy(&dx);
-                OK(ops->matmul_fwd(c, arr(&y), in(&x), packed, alpha, acc, &s, NULL));
-                OK(def()->matmul_fwd(c, arr(&y0), in(&x), raw, alpha, acc, &s, NULL));
+                OK(ops->matmul_fwd(c, act(&y), cact(&x), packed, both(alpha), acc, &s, NULL));
+                OK(def()->matmul_fwd(c, act(&y0), cact(&x), raw, both(alpha), acc, &s, NULL));
                 CLOSE(y, y0, "fwd n%zu in%zu out%zu", n, i, o);
-                OK(ops->matmul_dgrad(c, arr(&dx), in(&dy), packed, alpha, acc, &s, NULL));
-                OK(def()->matmul_dgrad(c, arr(&dx0), in(&dy), raw, alpha, acc, &s, NULL));
+                OK(ops->matmul_dgrad(c, act(&dx), cact(&dy), packed, both(alpha), acc, &s, NULL));
+                OK(def()->matmul_dgrad(c, act(&dx0), cact(&dy), raw, both(alpha), acc, &s, NULL));
                 CLOSE(dx, dx0, "dgrad n%zu in%zu out%zu", n, i, o);
                 buf_free(&y), buf_free(&y0), buf_free(&dx), buf_free(&dx0);
             }
             buf dw = buf_new(R, o * i, 1, 6), dw0 = buf_copy(&dw);
-            OK(ops->matmul_wgrad(c, arr(&dw), in(&dy), in(&x), alpha, &s, NULL));
-            OK(def()->matmul_wgrad(c, arr(&dw0), in(&dy), in(&x), alpha, &s, NULL));
+            OK(ops->matmul_wgrad(c, arr(&dw), cact(&dy), cact(&x), both(alpha), &s, NULL));
+            OK(def()->matmul_wgrad(c, arr(&dw0), cact(&dy), cact(&x), both(alpha), &s, NULL));
             CLOSE(dw, dw0, "wgrad n%zu in%zu out%zu", n, i, o);
             /* gaps between the columns must stay: rows of y beyond `out` belong to others */
             buf g = buf_new(R, n * ldy, 1, 7), k = buf_copy(&g), g0 = buf_copy(&g), k0 = buf_copy(&g);
-            OK(ops->matmul_gelu_fwd(c, arr(&g), arr(&k), in(&x), packed, alpha, &s, NULL));
-            OK(def()->matmul_fwd(c, arr(&k0), in(&x), raw, alpha, false, &s, NULL));
+            OK(ops->matmul_gelu_fwd(c, act(&g), act(&k), cact(&x), packed, both(alpha), &s, NULL));
+            OK(def()->matmul_fwd(c, act(&k0), cact(&x), raw, both(alpha), false, &s, NULL));
             const k_rows rows = {R, n, o, ldy};
-            OK(def()->gelu_fwd(c, arr(&g0), arr(&k0), &rows, NULL));
+            OK(def()->gelu_fwd(c, act(&g0), act(&k0), &rows, NULL));
             CLOSE(g, g0, "gelu_fwd n%zu in%zu out%zu", n, i, o);
             CLOSE(k, k0, "gelu_fwd slope n%zu in%zu out%zu", n, i, o);
             buf f = buf_new(R, n * ldx, 1, 8), m = buf_new(R, n * ldx, 1, 9), m0 = buf_copy(&m), m1 = buf_copy(&m);
-            OK(ops->matmul_dgrad_mul(c, arr(&m), in(&dy), packed, in(&f), alpha, &s, NULL));
-            OK(def()->matmul_dgrad(c, arr(&m0), in(&dy), raw, alpha, false, &s, NULL));
+            OK(ops->matmul_dgrad_mul(c, act(&m), cact(&dy), packed, cact(&f), both(alpha), &s, NULL));
+            OK(def()->matmul_dgrad(c, act(&m0), cact(&dy), raw, both(alpha), false, &s, NULL));
             const k_rows irows = {R, n, i, ldx};
-            OK(def()->gelu_bwd(c, arr(&m1), in(&m0), in(&f), &irows, NULL));
+            OK(def()->gelu_bwd(c, act(&m1), cact(&m0), cact(&f), &irows, NULL));
             CLOSE(m, m1, "dgrad_mul n%zu in%zu out%zu", n, i, o);
             buf_free(&x), buf_free(&w), buf_free(&dy), buf_free(&pk), buf_free(&dw), buf_free(&dw0), buf_free(&g),
                 buf_free(&k);
@@ -97,7 +97,7 @@ static void residual(const k_ops *ops)
     buf x = buf_new(1, N * I, 1, 1), w = buf_new(1, O * I, 1, 2), y = buf_new(1, N * O, 1, 3), t = buf_new(1, O, 1, 4);
     buf pk = buf_new(1, ops->pack_len(O, I), 0, 0);
     OK(ops->pack(c, arr(&pk), in(&w), 1, O, I, NULL));
-    OK(ops->matmul_fwd(c, arr(&y), in(&x), (k_weight){in(&w), in(&pk)}, NULL, false, &s, NULL));
+    OK(ops->matmul_fwd(c, act(&y), cact(&x), (k_weight){in(&w), in(&pk)}, (k_mult){0}, false, &s, NULL));
     double bad = 0;
     for (size_t i = 0; i < N; i++) {
         double a = 0, b = 0;
@@ -137,20 +137,20 @@ static void attentions(const k_ops *ops)
         buf x = buf_new(R, n * LD, 1, 1), g = buf_new(R, n * LDO, 1, 2);
         buf o = buf_new(R, n * LDO, 1, 3), o0 = buf_copy(&o), l = buf_new(R, n * H, 1, 4), l0 = buf_copy(&l),
             d = buf_new(R, n * LD, 1, 5), d0 = buf_copy(&d);
-        const k_in q = in(&x), k = k_in_at(q, K), v = k_in_at(q, W);
-        OK(ops->attn_fwd(c, arr(&o), arr(&l), q, k, v, scale, &s, NULL));
-        OK(ops->attn_bwd(c, arr(&d), k_at(arr(&d), K), k_at(arr(&d), W), in(&g), q, k, v, in(&o), in(&l), scale, &s,
+        const k_cact q = cact(&x), k = cat(q, K), v = cat(q, W);
+        OK(ops->attn_fwd(c, act(&o), arr(&l), q, k, v, both(scale), &s, NULL));
+        OK(ops->attn_bwd(c, act(&d), at(act(&d), K), at(act(&d), W), cact(&g), q, k, v, cact(&o), in(&l), both(scale), &s,
                          NULL));
         k_ctx *c0 = context(def());
-        OK(def()->attn_fwd(c0, arr(&o0), arr(&l0), q, k, v, scale, &s, NULL));
-        OK(def()->attn_bwd(c0, arr(&d0), k_at(arr(&d0), K), k_at(arr(&d0), W), in(&g), q, k, v, in(&o0), in(&l0),
-                           scale, &s, NULL));
+        OK(def()->attn_fwd(c0, act(&o0), arr(&l0), q, k, v, both(scale), &s, NULL));
+        OK(def()->attn_bwd(c0, act(&d0), at(act(&d0), K), at(act(&d0), W), cact(&g), q, k, v, cact(&o0), in(&l0),
+                           both(scale), &s, NULL));
         CLOSE(o, o0, "attention T%zu D%zu", T, D);
         CLOSE(l, l0, "attention lse T%zu D%zu", T, D);
         CLOSE(d, d0, "attention backward T%zu D%zu", T, D);
         if (T > 2) { /* a NaN in key 1 reaches row 1 and later rows, never row 0 */
             x.p[LD + K] = NAN;
-            OK(ops->attn_fwd(c, arr(&o), arr(&l), q, k, v, scale, &s, NULL));
+            OK(ops->attn_fwd(c, act(&o), arr(&l), q, k, v, both(scale), &s, NULL));
             cr_expect(isfinite(o.p[0]) && isnan(o.p[LDO]) && isnan(o.p[(T - 1) * LDO]),
                       "%s: NaN is lost or spreads back", ops->level);
         }
@@ -170,32 +170,32 @@ static void rowwise(const k_ops *ops)
         const k_norm s = {R, N, C, 1e-6};
         buf x = buf_new(R, N * C, 2, 1), g = buf_new(R, N * C, 1, 2), y = buf_new(R, N * C, 1, 3), y0 = buf_copy(&y),
             k = buf_new(R, N, 1, 4), k0 = buf_copy(&k);
-        OK(ops->rmsnorm_fwd(c, arr(&y), arr(&k), in(&x), &s, NULL));
-        OK(def()->rmsnorm_fwd(c, arr(&y0), arr(&k0), in(&x), &s, NULL));
+        OK(ops->rmsnorm_fwd(c, act(&y), arr(&k), cact(&x), &s, NULL));
+        OK(def()->rmsnorm_fwd(c, act(&y0), arr(&k0), cact(&x), &s, NULL));
         CLOSE(y, y0, "rmsnorm %zu", C);
         CLOSE(k, k0, "rstd %zu", C);
         for (int acc = 0; acc < 2; acc++) {
             buf d = buf_new(R, N * C, 1, 5), d0 = buf_copy(&d);
-            OK(ops->rmsnorm_bwd(c, arr(&d), in(&g), in(&y0), in(&k0), acc, &s, NULL));
-            OK(def()->rmsnorm_bwd(c, arr(&d0), in(&g), in(&y0), in(&k0), acc, &s, NULL));
+            OK(ops->rmsnorm_bwd(c, act(&d), cact(&g), cact(&y0), in(&k0), acc, &s, NULL));
+            OK(def()->rmsnorm_bwd(c, act(&d0), cact(&g), cact(&y0), in(&k0), acc, &s, NULL));
             if (C > 1) CLOSE(d, d0, "rmsnorm backward %zu", C); /* C = 1: the gradient is rounding noise */
             buf_free(&d), buf_free(&d0);
         }
         const k_rows rows = {R, N, C, C};
         buf u = buf_new(R, N * C, 3, 6), u0 = buf_copy(&u), v = buf_new(R, N * 2 * C, 3, 7), v0 = buf_copy(&v);
-        OK(ops->gelu_fwd(c, arr(&y), arr(&u), &rows, NULL));
-        OK(def()->gelu_fwd(c, arr(&y0), arr(&u0), &rows, NULL));
+        OK(ops->gelu_fwd(c, act(&y), act(&u), &rows, NULL));
+        OK(def()->gelu_fwd(c, act(&y0), act(&u0), &rows, NULL));
         CLOSE(y, y0, "gelu %zu", C);
         CLOSE(u, u0, "gelu slope %zu", C);
-        OK(ops->gelu_bwd(c, arr(&u), in(&g), in(&u0), &rows, NULL));
-        OK(def()->gelu_bwd(c, arr(&u0), in(&g), in(&u0), &rows, NULL));
+        OK(ops->gelu_bwd(c, act(&u), cact(&g), cact(&u0), &rows, NULL));
+        OK(def()->gelu_bwd(c, act(&u0), cact(&g), cact(&u0), &rows, NULL));
         CLOSE(u, u0, "gelu backward %zu", C);
-        OK(ops->swiglu_fwd(c, arr(&y), arr(&v), &rows, NULL));
-        OK(def()->swiglu_fwd(c, arr(&y0), arr(&v0), &rows, NULL));
+        OK(ops->swiglu_fwd(c, act(&y), act(&v), &rows, NULL));
+        OK(def()->swiglu_fwd(c, act(&y0), act(&v0), &rows, NULL));
         CLOSE(y, y0, "swiglu %zu", C);
         CLOSE(v, v0, "swiglu slopes %zu", C);
-        OK(ops->swiglu_bwd(c, arr(&v), in(&g), in(&v0), &rows, NULL));
-        OK(def()->swiglu_bwd(c, arr(&v0), in(&g), in(&v0), &rows, NULL));
+        OK(ops->swiglu_bwd(c, act(&v), cact(&g), cact(&v0), &rows, NULL));
+        OK(def()->swiglu_bwd(c, act(&v0), cact(&g), cact(&v0), &rows, NULL));
         CLOSE(v, v0, "swiglu backward %zu", C);
         buf_free(&x), buf_free(&g), buf_free(&y), buf_free(&y0), buf_free(&k), buf_free(&k0), buf_free(&u),
             buf_free(&u0), buf_free(&v), buf_free(&v0);
@@ -216,14 +216,14 @@ static void losses(const k_ops *ops)
         for (int grad = 0; grad < 2; grad++) {
             buf x = buf_new(R, N * LD, 4, 1), x0 = buf_copy(&x);
             double loss[R * N], loss0[R * N];
-            OK(ops->xent(c, loss, N, arr(&x), ids, grad ? 0.25 : 0, &s, NULL));
-            OK(def()->xent(c, loss0, N, arr(&x0), ids, grad ? 0.25 : 0, &s, NULL));
+            OK(ops->xent(c, loss, N, act(&x), ids, grad ? 0.25 : 0, &s, NULL));
+            OK(def()->xent(c, loss0, N, act(&x0), ids, grad ? 0.25 : 0, &s, NULL));
             CLOSE(x, x0, "xent %zu", V);
             for (size_t i = 0; i < R * N; i++)
                 cr_expect_float_eq(loss[i], loss0[i], 1e-5 * (1 + fabs(loss0[i])), "%s: loss %zu", ops->level, i);
             x.p[1] = NAN;
             x.p[LD + 1] = INFINITY;
-            OK(ops->xent(c, loss, N, arr(&x), ids, 0, &s, NULL));
+            OK(ops->xent(c, loss, N, act(&x), ids, 0, &s, NULL));
             cr_expect_not(isfinite(loss[0]), "%s: NaN logit is lost", ops->level);
             cr_expect_not(isfinite(loss[1]), "%s: inf logit is lost", ops->level);
             cr_expect(isfinite(loss[2]));
@@ -231,11 +231,11 @@ static void losses(const k_ops *ops)
         }
         buf t = buf_new(R, V * 5, 1, 3), y = buf_new(R, N * 7, 1, 4), y0 = buf_copy(&y), t0 = buf_copy(&t);
         const k_rows es = {R, N, 5, 7};
-        OK(ops->embed_fwd(c, arr(&y), in(&t), ids, alpha, &es, NULL));
-        OK(def()->embed_fwd(c, arr(&y0), in(&t), ids, alpha, &es, NULL));
+        OK(ops->embed_fwd(c, act(&y), in(&t), ids, both(alpha), &es, NULL));
+        OK(def()->embed_fwd(c, act(&y0), in(&t), ids, both(alpha), &es, NULL));
         CLOSE(y, y0, "embed %zu", V);
-        OK(ops->embed_bwd(c, arr(&t), in(&y0), ids, alpha, &es, NULL));
-        OK(def()->embed_bwd(c, arr(&t0), in(&y0), ids, alpha, &es, NULL));
+        OK(ops->embed_bwd(c, arr(&t), cact(&y0), ids, both(alpha), &es, NULL));
+        OK(def()->embed_bwd(c, arr(&t0), cact(&y0), ids, both(alpha), &es, NULL));
         CLOSE(t, t0, "embed backward %zu", V);
     }
 }
@@ -283,18 +283,18 @@ static void flats(const k_ops *ops)
         buf table = buf_new(1, T * D, 1, 1), x = buf_new(R, B * T * LD, 1, 2), x0 = buf_copy(&x),
             k = buf_new(R, B * T * H, 1, 3), k0 = buf_copy(&k);
         k_rope_table(table.p, T, D, 100);
-        OK(ops->rope_fwd(c, arr(&x), (k_in){table.p, 0}, &s, NULL));
-        OK(def()->rope_fwd(c, arr(&x0), (k_in){table.p, 0}, &s, NULL));
+        OK(ops->rope_fwd(c, act(&x), (k_in){table.p, 0}, &s, NULL));
+        OK(def()->rope_fwd(c, act(&x0), (k_in){table.p, 0}, &s, NULL));
         CLOSE(x, x0, "rope %zu", D);
-        OK(ops->rope_bwd(c, arr(&x), (k_in){table.p, 0}, &s, NULL));
-        OK(def()->rope_bwd(c, arr(&x0), (k_in){table.p, 0}, &s, NULL));
+        OK(ops->rope_bwd(c, act(&x), (k_in){table.p, 0}, &s, NULL));
+        OK(def()->rope_bwd(c, act(&x0), (k_in){table.p, 0}, &s, NULL));
         CLOSE(x, x0, "rope backward %zu", D);
-        OK(ops->qknorm_fwd(c, arr(&x), arr(&k), 1e-6, &s, NULL));
-        OK(def()->qknorm_fwd(c, arr(&x0), arr(&k0), 1e-6, &s, NULL));
+        OK(ops->qknorm_fwd(c, act(&x), arr(&k), 1e-6, &s, NULL));
+        OK(def()->qknorm_fwd(c, act(&x0), arr(&k0), 1e-6, &s, NULL));
         CLOSE(x, x0, "qknorm %zu", D);
         buf d = buf_new(R, B * T * LD, 1, 4), d0 = buf_copy(&d);
-        OK(ops->qknorm_bwd(c, arr(&d), in(&x0), in(&k0), &s, NULL));
-        OK(def()->qknorm_bwd(c, arr(&d0), in(&x0), in(&k0), &s, NULL));
+        OK(ops->qknorm_bwd(c, act(&d), cact(&x0), in(&k0), &s, NULL));
+        OK(def()->qknorm_bwd(c, act(&d0), cact(&x0), in(&k0), &s, NULL));
         if (D > 2) CLOSE(d, d0, "qknorm backward %zu", D);
     }
 }

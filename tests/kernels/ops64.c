@@ -21,7 +21,7 @@ typedef struct embed { k_ctx *c; buf y, table, w; k_ids ids; k_rows s; } embed;
 static double embed_loss(void *self)
 {
     embed *t = self;
-    OK(OPS->embed_fwd(t->c, arr(&t->y), in(&t->table), t->ids, alpha, &t->s, NULL));
+    OK(OPS->embed_fwd(t->c, act(&t->y), in(&t->table), t->ids, both(alpha), &t->s, NULL));
     return weighted(&t->y, &t->w);
 }
 
@@ -39,7 +39,7 @@ Test(embed, values_and_gradient)
                 cr_assert_eq(t.y.p[r * t.y.stride + i * C + c],
                              alpha[r] * t.table.p[r * t.table.stride + (size_t)id[i / T * (T + 1) + i % T] * C + c]);
     buf g = buf_new(R, V * C, 0, 0);
-    OK(OPS->embed_bwd(t.c, arr(&g), in(&t.w), t.ids, alpha, &t.s, NULL));
+    OK(OPS->embed_bwd(t.c, arr(&g), cact(&t.w), t.ids, both(alpha), &t.s, NULL));
     INTACT(g);
     cr_expect_lt(grad_error(embed_loss, &t, &t.table, &g), TOL);
     for (size_t c = 0; c < C; c++) g.p[(size_t)id[0] * C + c] += (real)0.01; /* negative twin */
@@ -51,7 +51,7 @@ typedef struct mat { k_ctx *c; buf y, x, w, dy; k_mm s; } mat;
 static double mat_loss(void *self)
 {
     mat *t = self;
-    OK(OPS->matmul_fwd(t->c, arr(&t->y), in(&t->x), (k_weight){.w = in(&t->w)}, alpha, false, &t->s, NULL));
+    OK(OPS->matmul_fwd(t->c, act(&t->y), cact(&t->x), (k_weight){.w = in(&t->w)}, both(alpha), false, &t->s, NULL));
     return weighted(&t->y, &t->dy);
 }
 
@@ -75,10 +75,10 @@ Test(matmul, values_and_gradients)
                 cr_assert_float_eq(t.y.p[r * t.y.stride + i * O + o], alpha[r] * sum, 1e-12);
             }
     buf dx = buf_new(R, N * I, 1, 5), dw = buf_new(R, O * I, 0, 0), before = buf_copy(&dx);
-    OK(OPS->matmul_dgrad(t.c, arr(&dx), in(&t.dy), (k_weight){.w = in(&t.w)}, alpha, true, &t.s, NULL));
+    OK(OPS->matmul_dgrad(t.c, act(&dx), cact(&t.dy), (k_weight){.w = in(&t.w)}, both(alpha), true, &t.s, NULL));
     for (size_t i = 0; i < R * dx.stride; i++) dx.p[i] -= before.p[i]; /* `acc` adds to what was there */
     cr_expect_lt(grad_error(mat_loss, &t, &t.x, &dx), TOL);
-    OK(OPS->matmul_wgrad(t.c, arr(&dw), in(&t.dy), in(&t.x), alpha, &t.s, NULL));
+    OK(OPS->matmul_wgrad(t.c, arr(&dw), cact(&t.dy), cact(&t.x), both(alpha), &t.s, NULL));
     INTACT(dw);
     cr_expect_lt(grad_error(mat_loss, &t, &t.w, &dw), TOL);
     dw.p[0] += (real)0.01; /* negative twin */
@@ -90,9 +90,9 @@ typedef struct nrm { k_ctx *c; buf y, rstd, x, gain, dy; k_norm s; bool gained; 
 static double nrm_loss(void *self)
 {
     nrm *t = self;
-    OK(OPS->rmsnorm_fwd(t->c, arr(&t->y), arr(&t->rstd), in(&t->x), &t->s, NULL));
+    OK(OPS->rmsnorm_fwd(t->c, act(&t->y), arr(&t->rstd), cact(&t->x), &t->s, NULL));
     if (!t->gained) return weighted(&t->y, &t->dy);
-    OK(OPS->gain_fwd(t->c, arr(&t->z), in(&t->y), in(&t->gain), &t->s, NULL));
+    OK(OPS->gain_fwd(t->c, act(&t->z), cact(&t->y), in(&t->gain), &t->s, NULL));
     return weighted(&t->z, &t->dy);
 }
 
@@ -111,17 +111,17 @@ Test(rmsnorm, values_and_gradients)
         cr_expect_float_eq(ms, 1 - 1e-3 * k * k, 1e-12);
     }
     buf dx = buf_new(R, N * C, 1, 7), before = buf_copy(&dx), dgain = buf_new(R, C, 0, 0), dz = buf_new(R, N * C, 0, 0);
-    OK(OPS->rmsnorm_bwd(t.c, arr(&dx), in(&t.dy), in(&t.y), in(&t.rstd), true, &t.s, NULL));
+    OK(OPS->rmsnorm_bwd(t.c, act(&dx), cact(&t.dy), cact(&t.y), in(&t.rstd), true, &t.s, NULL));
     for (size_t i = 0; i < R * dx.stride; i++) dx.p[i] -= before.p[i];
     cr_expect_lt(grad_error(nrm_loss, &t, &t.x, &dx), TOL);
     t.gained = true;
     cr_expect_gt(grad_error(nrm_loss, &t, &t.x, &dx), TOL, "negative twin: without the gain it is another function");
     nrm_loss(&t);
-    OK(OPS->gain_bwd(t.c, arr(&dz), arr(&dgain), in(&t.dy), in(&t.y), in(&t.gain), &t.s, NULL));
+    OK(OPS->gain_bwd(t.c, act(&dz), arr(&dgain), cact(&t.dy), cact(&t.y), in(&t.gain), &t.s, NULL));
     INTACT(dgain);
     cr_expect_lt(grad_error(nrm_loss, &t, &t.gain, &dgain), TOL);
     nrm_loss(&t);
-    OK(OPS->rmsnorm_bwd(t.c, arr(&dx), in(&dz), in(&t.y), in(&t.rstd), false, &t.s, NULL));
+    OK(OPS->rmsnorm_bwd(t.c, act(&dx), cact(&dz), cact(&t.y), in(&t.rstd), false, &t.s, NULL));
     cr_expect_lt(grad_error(nrm_loss, &t, &t.x, &dx), TOL);
 }
 
@@ -131,8 +131,8 @@ static double rot_loss(void *self)
 {
     rot *t = self;
     memcpy(t->y.p, t->x.p, R * t->x.stride * sizeof(real));
-    if (t->norm) OK(OPS->qknorm_fwd(t->c, arr(&t->y), arr(&t->rstd), 1e-4, &t->s, NULL));
-    OK(OPS->rope_fwd(t->c, arr(&t->y), (k_in){t->table.p, 0}, &t->s, NULL));
+    if (t->norm) OK(OPS->qknorm_fwd(t->c, act(&t->y), arr(&t->rstd), 1e-4, &t->s, NULL));
+    OK(OPS->rope_fwd(t->c, act(&t->y), (k_in){t->table.p, 0}, &t->s, NULL));
     return weighted(&t->y, &t->dy);
 }
 
@@ -163,11 +163,11 @@ Test(rope, qknorm_values_and_gradients)
             cr_expect_float_eq(t.y.p[at + D / 2], b * cos(w) + a * sin(w), 1e-12);
         }
         buf dx = buf_copy(&t.dy);
-        if (norm) OK(OPS->qknorm_bwd(t.c, arr(&dx), in(&t.y), in(&t.rstd), &t.s, NULL));
-        OK(OPS->rope_bwd(t.c, arr(&dx), (k_in){t.table.p, 0}, &t.s, NULL));
+        if (norm) OK(OPS->qknorm_bwd(t.c, act(&dx), cact(&t.y), in(&t.rstd), &t.s, NULL));
+        OK(OPS->rope_bwd(t.c, act(&dx), (k_in){t.table.p, 0}, &t.s, NULL));
         INTACT(dx);
         cr_expect_lt(grad_error(rot_loss, &t, &t.x, &dx), TOL);
-        OK(OPS->rope_fwd(t.c, arr(&dx), (k_in){t.table.p, 0}, &t.s, NULL));
+        OK(OPS->rope_fwd(t.c, act(&dx), (k_in){t.table.p, 0}, &t.s, NULL));
         cr_expect_gt(grad_error(rot_loss, &t, &t.x, &dx), TOL, "negative twin: rotated the wrong way");
     }
 }
@@ -177,8 +177,8 @@ typedef struct att { k_ctx *c; buf qkv, o, lse, dout; k_attn s; size_t K, W; rea
 static double att_loss(void *self)
 {
     att *t = self;
-    const k_in q = in(&t->qkv);
-    OK(OPS->attn_fwd(t->c, arr(&t->o), arr(&t->lse), q, k_in_at(q, t->K), k_in_at(q, t->W), t->scale, &t->s, NULL));
+    const k_cact q = cact(&t->qkv);
+    OK(OPS->attn_fwd(t->c, act(&t->o), arr(&t->lse), q, cat(q, t->K), cat(q, t->W), both(t->scale), &t->s, NULL));
     return weighted(&t->o, &t->dout);
 }
 
@@ -215,10 +215,10 @@ Test(attention, values_and_gradients)
                     cr_assert_float_eq(t.o.p[r * t.o.stride + i * LDO + h * D + c], o[c] / z, 1e-12);
             }
     buf d = buf_new(R, N * LD, 1, 5);
-    const k_arr g = arr(&d);
-    const k_in q = in(&t.qkv);
-    OK(OPS->attn_bwd(t.c, g, k_at(g, t.K), k_at(g, t.W), in(&t.dout), q, k_in_at(q, t.K), k_in_at(q, t.W), in(&t.o),
-                     in(&t.lse), t.scale, &t.s, NULL));
+    const k_act g = act(&d);
+    const k_cact q = cact(&t.qkv);
+    OK(OPS->attn_bwd(t.c, g, at(g, t.K), at(g, t.W), cact(&t.dout), q, cat(q, t.K), cat(q, t.W), cact(&t.o),
+                     in(&t.lse), both(t.scale), &t.s, NULL));
     INTACT(d);
     cr_expect_lt(grad_error(att_loss, &t, &t.qkv, &d), TOL);
     d.p[t.K] += (real)0.01;
@@ -233,7 +233,7 @@ static double actv_loss(void *self)
 {
     actv *t = self;
     memcpy(t->coef.p, t->u.p, R * t->u.stride * sizeof(real));
-    OK((t->swiglu ? OPS->swiglu_fwd : OPS->gelu_fwd)(t->c, arr(&t->y), arr(&t->coef), &t->s, NULL));
+    OK((t->swiglu ? OPS->swiglu_fwd : OPS->gelu_fwd)(t->c, act(&t->y), act(&t->coef), &t->s, NULL));
     return weighted(&t->y, &t->dy);
 }
 
@@ -260,7 +260,7 @@ Test(activation, gelu_and_swiglu)
             cr_assert_float_eq(t.y.p[i], want, 1e-12);
         }
         buf du = buf_new(R, N * wide, 1, 5);
-        OK((sw ? OPS->swiglu_bwd : OPS->gelu_bwd)(t.c, arr(&du), in(&t.dy), in(&t.coef), &t.s, NULL));
+        OK((sw ? OPS->swiglu_bwd : OPS->gelu_bwd)(t.c, act(&du), cact(&t.dy), cact(&t.coef), &t.s, NULL));
         INTACT(du);
         cr_expect_lt(grad_error(actv_loss, &t, &t.u, &du), TOL);
         du.p[0] += (real)0.01;
@@ -274,7 +274,7 @@ static double xen_loss(void *self)
 {
     xen *t = self;
     memcpy(t->work.p, t->logits.p, R * t->logits.stride * sizeof(real));
-    OK(OPS->xent(t->c, t->loss, 16, arr(&t->work), t->ids, 0, &t->s, NULL));
+    OK(OPS->xent(t->c, t->loss, 16, act(&t->work), t->ids, 0, &t->s, NULL));
     double sum = 0;
     for (size_t r = 0; r < R; r++)
         for (size_t i = 0; i < t->s.n; i++) sum += 0.3 * t->loss[r * 16 + i];
@@ -298,7 +298,7 @@ Test(xent, values_and_gradient)
     }
     buf g = buf_copy(&t.logits);
     double loss[R * 16];
-    OK(OPS->xent(t.c, loss, 16, arr(&g), t.ids, 0.3, &t.s, NULL));
+    OK(OPS->xent(t.c, loss, 16, act(&g), t.ids, 0.3, &t.s, NULL));
     INTACT(g);
     for (size_t r = 0; r < R; r++)
         for (size_t i = 0; i < N; i++)

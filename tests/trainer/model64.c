@@ -21,8 +21,8 @@ static void make(world *w, shape s)
     err e = {0};
     const k_ops *ops = k_ops_cpu(CPU_GENERIC);
     *w = (world){.s = s};
-    cr_assert_eq(model_new(&w->m, &s, &e), ST_OK, "%s", e.msg);
-    cr_assert_eq(ops->ctx_new(&w->c, model_scratch(w->m, ops, B), &e), ST_OK);
+    cr_assert_eq(model_new(&w->m, &s, ops, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(ops->ctx_new(&w->c, model_scratch(w->m, ops, R, B), &e), ST_OK);
     const size_t n = B * (size_t)s.seq_len;
     w->params = buf_new(R, shape_param_stride(&s), 0.4, 1);
     w->grads = buf_new(R, shape_param_stride(&s), 0, 0);
@@ -43,7 +43,7 @@ static void make(world *w, shape s)
                        .params = in(&w->params),
                        .consts = {w->consts.p, 0},
                        .acts = arr(&w->acts),
-                       .mults = w->mults.p,
+                       .mults = {w->mults.p, w->mults.p},
                        .ld_mults = R,
                        .row_loss = w->row_loss,
                        .seq_loss = w->seq_loss,
