@@ -65,7 +65,7 @@ __device__ __forceinline__ void update(float *__restrict__ p, float *__restrict_
 }
 
 template <int C>
-__global__ void __launch_bounds__(K_THREADS)
+static __global__ void __launch_bounds__(K_THREADS)
     adamw(k_t<float> p, k_t<float> m, k_t<float> v, k_t<const float> g, const k_adam *h, size_t n, unsigned blocks)
 {
     __shared__ adam_terms t;
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(K_THREADS)
     update<C>(p.row(r) + from, m.row(r) + from, v.row(r) + from, g.row(r) + from, nullptr, t, to - from);
 }
 
-__global__ void outcome(k_bank_end b)
+static __global__ void outcome(k_bank_end b)
 {
     const unsigned r = blockIdx.x, lane = threadIdx.x;
     double loss = 0;
@@ -91,7 +91,7 @@ __global__ void outcome(k_bank_end b)
     b.out[r] = o;
 }
 
-__global__ void __launch_bounds__(K_THREADS) adamw_of_bank(k_bank_end b, unsigned blocks)
+static __global__ void __launch_bounds__(K_THREADS) adamw_of_bank(k_bank_end b, unsigned blocks)
 {
     __shared__ adam_terms t;
     const unsigned r = blockIdx.x / blocks;

@@ -5,8 +5,8 @@
  * bwd adds rows to the table in the rows' order, as the CPU does, without atomics. Blocks share out the ids, not the rows:
  * a block owns the ids equal to its number in their low bits, reads all ids of the step, keeps the rows that carry its
  * own, sorts them by (id, row), and a group of threads then adds one id's rows to the table, a chunk of channels per
- * thread, BATCH loads in flight. Reading all ids in every block costs blocks * n * 4 bytes of L2: with 4 blocks a
- * multiprocessor 17 MB for n = 8192, against n c (a + 8) = 63 MB that must move from memory at c = 768 when all ids
+ * thread, BATCH loads in flight. Reading all ids in every block costs blocks * n * 4 bytes of L2: with 2 blocks a
+ * multiprocessor 8 MB for n = 8192, against n c (a + 8) = 63 MB that must move from memory at c = 768 when all ids
  * differ. More blocks would make the scan the larger part, fewer would leave too few loads in flight. The sort in shared memory
  * (bitonic, 28 stages for the 128 rows that are typical) needs no size of the vocabulary: V = 256 and V = 50304 take
  * the same path, and an id that fills a whole step (sorted in rounds of at most ROOM) only makes its own block late.
@@ -19,13 +19,13 @@ enum {
     STEP = K_THREADS * SCAN, /* ids a block reads at once */
     ROOM = 2 * STEP,         /* rows a block sorts at once */
     BATCH = 8,               /* rows of dy on their way to a thread */
-    BLOCKS_OF_A_MULTIPROCESSOR = 4,
+    BLOCKS_OF_A_MULTIPROCESSOR = 2, /* what registers allow without spilling */
     ROWS_OF_A_BLOCK = 16     /* on average at least: below, blocks only repeat the scan */
 };
 #define NOBODY 0xffffffffffffffffull /* behind every (id, row) */
 
 template <class A, int W>
-__global__ void embed_fwd(k_t<A> y, k_t<const float> table, k_tokens ids, const float *alpha, unsigned n, unsigned c,
+static __global__ void embed_fwd(k_t<A> y, k_t<const float> table, k_tokens ids, const float *alpha, unsigned n, unsigned c,
                           unsigned ld, unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
@@ -50,29 +50,30 @@ __device__ __forceinline__ void add_rows(float *out, const A *dy, const unsigned
     const unsigned id = (unsigned)(keys[p] >> 32);
     float sum[W];
     k_read(sum, out, W);
-    bool more = true;
-    for (; more; p += BATCH) {
+    unsigned same;
+    do {
         k_chunk<A, W> x[BATCH];
-        bool same[BATCH];
+        same = 0;
 #pragma unroll
         for (int b = 0; b < BATCH; b++) {
             const unsigned long long key = keys[p + b];
-            same[b] = (unsigned)(key >> 32) == id;
-            if (same[b]) x[b] = *reinterpret_cast<const k_chunk<A, W> *>(dy + (size_t)(unsigned)key * ld);
+            if ((unsigned)(key >> 32) != id) continue;
+            x[b] = *reinterpret_cast<const k_chunk<A, W> *>(dy + (size_t)(unsigned)key * ld);
+            same++;
         }
 #pragma unroll
         for (int b = 0; b < BATCH; b++)
-            if (same[b]) {
+            if (b < (int)same) { /* sorted: the same come first */
 #pragma unroll
                 for (int k = 0; k < W; k++) sum[k] += a * k_get(x[b].v[k]);
             }
-        more = same[BATCH - 1];
-    }
+        p += BATCH;
+    } while (same == BATCH);
     k_write(out, sum, W);
 }
 
 template <class A, int W>
-__global__ void __launch_bounds__(K_THREADS, BLOCKS_OF_A_MULTIPROCESSOR)
+static __global__ void __launch_bounds__(K_THREADS, BLOCKS_OF_A_MULTIPROCESSOR)
     embed_bwd(k_t<float> dtable, k_t<const A> dy, k_tokens ids, const float *alpha, unsigned n, unsigned c, unsigned ld,
               unsigned blocks)
 {

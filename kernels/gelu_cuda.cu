@@ -14,7 +14,7 @@
 
 __device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + exp2f(-LOG2_E * x)); }
 
-template <class A, int W> __global__ void gelu_fwd(k_t<A> y, k_t<A> u, unsigned n, unsigned c, unsigned ld, unsigned blocks)
+template <class A, int W> static __global__ void gelu_fwd(k_t<A> y, k_t<A> u, unsigned n, unsigned c, unsigned ld, unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     if (at.i >= n) return;
@@ -34,7 +34,7 @@ template <class A, int W> __global__ void gelu_fwd(k_t<A> y, k_t<A> u, unsigned 
 }
 
 template <class A, int W>
-__global__ void gelu_bwd(k_t<A> du, k_t<const A> dy, k_t<const A> coef, unsigned n, unsigned c, unsigned ld, unsigned blocks)
+static __global__ void gelu_bwd(k_t<A> du, k_t<const A> dy, k_t<const A> coef, unsigned n, unsigned c, unsigned ld, unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     if (at.i >= n) return;
@@ -50,7 +50,7 @@ __global__ void gelu_bwd(k_t<A> du, k_t<const A> dy, k_t<const A> coef, unsigned
 }
 
 template <class A, int W>
-__global__ void swiglu_fwd(k_t<A> y, k_t<A> u, unsigned n, unsigned c, unsigned ld, unsigned blocks)
+static __global__ void swiglu_fwd(k_t<A> y, k_t<A> u, unsigned n, unsigned c, unsigned ld, unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     if (at.i >= n) return;
@@ -73,7 +73,7 @@ __global__ void swiglu_fwd(k_t<A> y, k_t<A> u, unsigned n, unsigned c, unsigned 
 }
 
 template <class A, int W>
-__global__ void swiglu_bwd(k_t<A> du, k_t<const A> dy, k_t<const A> coef, unsigned n, unsigned c, unsigned ld,
+static __global__ void swiglu_bwd(k_t<A> du, k_t<const A> dy, k_t<const A> coef, unsigned n, unsigned c, unsigned ld,
                            unsigned blocks)
 {
     const k_place at = k_place_of(blocks);

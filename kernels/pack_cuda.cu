@@ -5,7 +5,7 @@
 
 enum { FLAT = 4 * 8 * K_THREADS }; /* weights of a block */
 
-template <int W> __global__ void pack(k_t<float> packed, k_t<const float> w, size_t n, unsigned blocks)
+template <int W> static __global__ void pack(k_t<float> packed, k_t<const float> w, size_t n, unsigned blocks)
 {
     const unsigned r = blockIdx.x / blocks;
     const size_t from = (size_t)(blockIdx.x % blocks) * FLAT, to = from + FLAT < n ? from + FLAT : n;

@@ -14,7 +14,7 @@ struct heads_of {
     }
 };
 
-template <class A, int W> __global__ void qknorm_fwd(k_t<A> x, k_t<float> rstd, float eps, heads_of s)
+template <class A, int W> static __global__ void qknorm_fwd(k_t<A> x, k_t<float> rstd, float eps, heads_of s)
 {
     const k_place at = k_place_of(s.blocks);
     const bool live = at.i < s.n; /* all lanes of a warp take part in its shuffles */
@@ -40,7 +40,7 @@ template <class A, int W> __global__ void qknorm_fwd(k_t<A> x, k_t<float> rstd, 
 }
 
 template <class A, int W>
-__global__ void qknorm_bwd(k_t<A> dx, k_t<const A> y, k_t<const float> rstd, heads_of s)
+static __global__ void qknorm_bwd(k_t<A> dx, k_t<const A> y, k_t<const float> rstd, heads_of s)
 {
     const k_place at = k_place_of(s.blocks);
     const bool live = at.i < s.n;

@@ -13,7 +13,7 @@
 enum { DEPTH = K_THREADS / K_WARP, STRETCHES = 128, ROWS_OF_A_STRETCH = 16 /* at least */ };
 
 template <class A, int W>
-__global__ void rmsnorm_fwd(k_t<A> y, k_t<float> rstd, k_t<const A> x, unsigned n, unsigned c, float eps, unsigned blocks)
+static __global__ void rmsnorm_fwd(k_t<A> y, k_t<float> rstd, k_t<const A> x, unsigned n, unsigned c, float eps, unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     const bool live = at.i < n; /* all lanes of a warp take part in its shuffles */
@@ -40,7 +40,7 @@ __global__ void rmsnorm_fwd(k_t<A> y, k_t<float> rstd, k_t<const A> x, unsigned 
 }
 
 template <class A, int W>
-__global__ void rmsnorm_bwd(k_t<A> dx, k_t<const A> dy, k_t<const A> y, k_t<const float> rstd, bool acc, unsigned n,
+static __global__ void rmsnorm_bwd(k_t<A> dx, k_t<const A> dy, k_t<const A> y, k_t<const float> rstd, bool acc, unsigned n,
                             unsigned c, unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
@@ -74,7 +74,7 @@ __global__ void rmsnorm_bwd(k_t<A> dx, k_t<const A> dy, k_t<const A> y, k_t<cons
 }
 
 template <class A, int W>
-__global__ void gain_fwd(k_t<A> y, k_t<const A> x, k_t<const float> gain, unsigned n, unsigned c, unsigned blocks)
+static __global__ void gain_fwd(k_t<A> y, k_t<const A> x, k_t<const float> gain, unsigned n, unsigned c, unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     if (at.i >= n) return;
@@ -91,7 +91,7 @@ __global__ void gain_fwd(k_t<A> y, k_t<const A> x, k_t<const float> gain, unsign
 
 /* dx, and the sum of dy * x over one stretch of rows. Block (K_WARP, DEPTH): a warp's width of chunks, DEPTH rows. */
 template <class A, int W>
-__global__ void gain_bwd(k_t<A> dx, float *partial, k_t<const A> dy, k_t<const A> x, k_t<const float> gain, unsigned n,
+static __global__ void gain_bwd(k_t<A> dx, float *partial, k_t<const A> dy, k_t<const A> x, k_t<const float> gain, unsigned n,
                          unsigned c, unsigned rows, unsigned stretches, unsigned slices)
 {
     __shared__ float tile[DEPTH][W][K_WARP];
@@ -127,7 +127,7 @@ __global__ void gain_bwd(k_t<A> dx, float *partial, k_t<const A> dy, k_t<const A
         if (j + k < c) out[k] = sum[k];
 }
 
-__global__ void gain_sum(k_t<float> dgain, const float *partial, unsigned c, unsigned stretches, unsigned blocks)
+static __global__ void gain_sum(k_t<float> dgain, const float *partial, unsigned c, unsigned stretches, unsigned blocks)
 {
     const unsigned r = blockIdx.x / blocks, j = blockIdx.x % blocks * K_THREADS + threadIdx.x;
     if (j >= c) return;

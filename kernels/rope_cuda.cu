@@ -7,7 +7,7 @@
 #include "kernels/rows.cuh"
 
 template <class A, int W>
-__global__ void rotate(k_t<A> x, k_t<const float> table, float sign, unsigned n, unsigned T, unsigned heads, unsigned head_dim,
+static __global__ void rotate(k_t<A> x, k_t<const float> table, float sign, unsigned n, unsigned T, unsigned heads, unsigned head_dim,
                        unsigned ld, unsigned blocks)
 {
     const k_place at = k_place_of(blocks);

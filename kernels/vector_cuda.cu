@@ -11,7 +11,7 @@
 enum { FLAT = 4 * 4 * K_THREADS }; /* numbers of a block of add and zero */
 
 template <int W>
-__global__ void __launch_bounds__(K_THREADS) norm_parts(double *parts, k_t<const float> x, size_t n, size_t slice)
+static __global__ void __launch_bounds__(K_THREADS) norm_parts(double *parts, k_t<const float> x, size_t n, size_t slice)
 {
     __shared__ double warp_sum[K_THREADS / K_WARP];
     const unsigned r = blockIdx.x / K_NORM_PARTS, part = blockIdx.x % K_NORM_PARTS;
@@ -37,13 +37,13 @@ __global__ void __launch_bounds__(K_THREADS) norm_parts(double *parts, k_t<const
     parts[blockIdx.x] = all;
 }
 
-__global__ void sum_parts(double *out, const double *parts)
+static __global__ void sum_parts(double *out, const double *parts)
 {
     const double sum = k_sum_parts(parts + (size_t)blockIdx.x * K_NORM_PARTS);
     if (threadIdx.x == 0) out[blockIdx.x] = sum;
 }
 
-template <int W> __global__ void add(k_t<float> y, k_t<const float> x, size_t n, unsigned blocks)
+template <int W> static __global__ void add(k_t<float> y, k_t<const float> x, size_t n, unsigned blocks)
 {
     const unsigned r = blockIdx.x / blocks;
     const size_t from = (size_t)(blockIdx.x % blocks) * FLAT, to = from + FLAT < n ? from + FLAT : n;
@@ -58,7 +58,7 @@ template <int W> __global__ void add(k_t<float> y, k_t<const float> x, size_t n,
     }
 }
 
-template <int W> __global__ void zero(k_t<float> y, size_t n, unsigned blocks)
+template <int W> static __global__ void zero(k_t<float> y, size_t n, unsigned blocks)
 {
     const unsigned r = blockIdx.x / blocks;
     const size_t from = (size_t)(blockIdx.x % blocks) * FLAT, to = from + FLAT < n ? from + FLAT : n;

@@ -45,7 +45,7 @@ template <int LANES, class T, class OP> __device__ __forceinline__ T over_row(T 
 }
 
 template <class A, int W, int LANES>
-__global__ void __launch_bounds__(LANES > BLOCK ? LANES : BLOCK)
+static __global__ void __launch_bounds__(LANES > BLOCK ? LANES : BLOCK)
     xent(double *row_loss, size_t loss_stride, k_t<A> logits, k_tokens targets, double dscale, unsigned n, unsigned V,
          unsigned ld, unsigned blocks)
 {
@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(LANES > BLOCK ? LANES : BLOCK)
 
 /* A warp per sequence. Its lanes take every 32nd row and are then added in a fixed tree: in double the difference from the
  * CPU's order is below 1e-14. */
-__global__ void seq_mean(double *seq_loss, size_t ld, const double *row_loss, size_t loss_stride, unsigned n_seq, unsigned T,
+static __global__ void seq_mean(double *seq_loss, size_t ld, const double *row_loss, size_t loss_stride, unsigned n_seq, unsigned T,
                          unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
