@@ -33,16 +33,6 @@ static size_t memory_limit(const sweep_plan_opts *o)
     return pages > 0 && page > 0 ? (size_t)pages * (size_t)page / 2 : (size_t)1 << 31;
 }
 
-bank_opts sweep_bank_opts(const trainer_config *c, size_t replicas, int threads)
-{
-    return (bank_opts){.shape = c->shape,
-                       .n_replicas = replicas,
-                       .batch = (size_t)(c->batch_tokens / (c->shape.seq_len * c->grad_accum)),
-                       .shards = (size_t)c->shards,
-                       .threads = threads,
-                       .backend = c->backend};
-}
-
 /* ---- cells ---------------------------------------------------------------------------------------------------- */
 
 static status open_source(planner *w, data_set **out, const trainer_config *c, err *e)
@@ -159,7 +149,7 @@ static size_t bank_limit(const trainer_config *c, const sweep_plan_opts *o, size
 {
     size_t n = o->max_bank ? o->max_bank : 1;
     for (; n > 1; n--) {
-        bank_opts b = sweep_bank_opts(c, n, o->workers);
+        bank_opts b = train_bank_opts(c, n, o->workers);
         if (bank_bytes_needed(&b) <= bytes) break;
     }
     return n;
@@ -216,7 +206,7 @@ static void cut_banks(sweep_plan *p, size_t class, size_t first, int workers)
     size_t size = p->classes[class].bank_size = bank_size(&p->classes[class], workers);
     for (size_t left = p->classes[class].n_runs; left;) {
         size_t n = left < size ? left : size;
-        bank_opts o = sweep_bank_opts(&p->runs[p->classes[class].example].config, n, workers);
+        bank_opts o = train_bank_opts(&p->runs[p->classes[class].example].config, n, workers);
         sweep_bank *b = &p->banks[p->n_banks++];
         *b = (sweep_bank){.first = first, .n = n, .bytes = bank_bytes_needed(&o)};
         for (size_t i = 0; i < n; i++) b->flops += p->runs[p->order[first + i]].flops;

@@ -64,9 +64,6 @@ void sweep_plan_free(sweep_plan *p); /* accepts a zeroed plan */
 void sweep_plan_rate(sweep_plan *p, double flops_per_s);
 status sweep_plan_calibrate(sweep_plan *p, err *e);
 
-/* Bank options of a run, for `replicas` of its kind. */
-bank_opts sweep_bank_opts(const trainer_config *c, size_t replicas, int threads);
-
 /* muscale.plan/1; `runs` lists every run. NULL = no memory. What stands in CAMPAIGN/plan.json leaves the machine's rate
  * out. */
 json_t *sweep_plan_json(const sweep_plan *p, const sweep_spec *s, bool with_rate);

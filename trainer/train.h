@@ -3,6 +3,7 @@
 #ifndef TRAINER_TRAIN_H
 #define TRAINER_TRAIN_H
 #include <signal.h>
+#include "trainer/bank.h"
 #include "trainer/config.h"
 #include "trainer/data.h"
 
@@ -67,6 +68,7 @@ typedef struct train_opts {
 status train_bank(train_job *jobs, size_t n, const train_opts *o, err *e);
 
 int train_threads(const trainer_config *c, int wanted); /* wanted, else the config's, else one per processor */
+bank_opts train_bank_opts(const trainer_config *c, size_t n, int threads); /* of the bank that trains n such runs */
 size_t train_bytes_needed(const trainer_config *c, size_t n, int threads); /* of a bank of n such runs, by its shapes */
 
 /* Step of the newest valid checkpoint in dir, 0 when none; *note says what was damaged. ST_CORRUPT: files, none valid.
