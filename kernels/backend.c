@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "kernels/backend.h"
+#include "kernels/device_ops.h"
 
 status k_backend(const k_ops **out, const char *name, err *e)
 {
@@ -13,4 +14,11 @@ status k_backend(const k_ops **out, const char *name, err *e)
     while (!(ops = k_ops_cpu(l)) && l > CPU_GENERIC) l = (cpu_level)(l - 1);
     *out = ops;
     return ST_OK;
+}
+
+status k_backend_ready(const char *name, err *e)
+{
+    const k_ops *ops = NULL;
+    status s = k_backend(&ops, name, e);
+    return s || !ops->device ? s : ops->device->ready(e);
 }

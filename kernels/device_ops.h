@@ -61,6 +61,7 @@ struct k_device_ops {
     status (*bank_outcome)(k_ctx *, const k_bank_end *, err *);
     status (*bank_adamw)(k_ctx *, const k_bank_end *, err *);
 
+    status (*ready)(err *e);             /* k_backend_ready's answer */
     const char *(*device_name)(k_ctx *); /* of the device this context uses; lives as long as the context */
     /* After ST_DEVICE, when every context of the process is freed: makes the device usable again where that is
      * possible. Anything else still on the device is lost. */

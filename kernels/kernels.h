@@ -127,9 +127,11 @@ struct k_ops {
 };
 
 /* "cpu" (the level of this machine, or MUSCALE_CPU), "cuda" (bf16 products and activations; master weights, moments
- * and sums in fp32) or "cuda-fp32". ST_DEVICE: unknown, not in this build, no driver, no device (the message says
- * which). */
+ * and sums in fp32) or "cuda-fp32". ST_DEVICE: unknown, or not in this build. */
 status k_backend(const k_ops **out, const char *name, err *e);
+/* Whether that backend can compute here and now. k_backend needs no device: sizes can be planned without one.
+ * ST_DEVICE: no driver, no device, a device too old; the message says what to do. */
+status k_backend_ready(const char *name, err *e);
 
 #ifdef __cplusplus
 }

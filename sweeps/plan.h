@@ -50,8 +50,9 @@ typedef struct sweep_plan {
 
 typedef struct sweep_plan_opts {
     int workers;         /* threads the runs will have; bank sizes are multiples of it where possible */
-    size_t max_bank;     /* replicas per bank at most */
-    size_t memory_limit; /* bytes a bank may need; 0 = half of the machine's memory */
+    size_t max_bank;     /* replicas per bank at most; 0 = 16, on a device 64 */
+    size_t streams;      /* banks at a time on a device, which share its memory; 0 = 1 */
+    size_t memory_limit; /* bytes a bank may need; 0 = half of the machine's memory, of a device nine tenths */
     const char *backend; /* NULL = as the spec says; else launch setting for every run */
 } sweep_plan_opts;
 sweep_plan_opts sweep_plan_opts_default(void);

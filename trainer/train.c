@@ -252,7 +252,8 @@ static status loop_run(loop *l, err *e)
     if (!s) s = end_finished(l, e);
     while (!s && any_active(l)) {
         if ((s = step_all(l, e)) || (s = validate(l, replica_val_due, e))) break;
-        l->stop = l->opts->stop && *l->opts->stop; /* asked once: a checkpoint and `stopped` go together */
+        l->stop = (l->opts->stop && *l->opts->stop) || (l->opts->halt && atomic_load(l->opts->halt));
+        /* asked once: a checkpoint and `stopped` go together */
         if ((s = checkpoint_all(l, e)) || (s = end_finished(l, e))) break;
         report_progress(l, false);
     }

@@ -3,6 +3,7 @@
 #ifndef TRAINER_TRAIN_H
 #define TRAINER_TRAIN_H
 #include <signal.h>
+#include <stdatomic.h>
 #include "trainer/bank.h"
 #include "trainer/config.h"
 #include "trainer/data.h"
@@ -55,6 +56,7 @@ typedef struct train_opts {
     int threads;                        /* 0 = jobs[0].config.threads */
     bool resume;                        /* false: a ckpt_dir that already holds checkpoints is refused. true: pick up the newest valid checkpoint of each job */
     const volatile sig_atomic_t *stop;  /* set by a signal handler: checkpoint at step end, status stopped */
+    const atomic_bool *halt;            /* the same, set by another thread; either may be NULL */
     /* called about once a second with FLOPs done since the start; may be NULL */
     void (*progress)(void *self, double flops_done, double flops_total);
     void *progress_self;
