@@ -14,7 +14,7 @@
 #include "sweeps/store.h"
 
 enum { MAX_WORKERS = 1024, MAX_STREAMS = 64, BANKS_SHOWN = 24 };
-#define NEVER INT64_MIN /* --fail-fast was not given */
+#define NEVER INT64_MIN /* --fail-fast, --max-bank: was not given */
 
 typedef struct settings {
     const char *out, *device;
@@ -42,7 +42,7 @@ static status plan_settings(sweep_plan_opts *o, const settings *x, err *e)
     int64_t workers = x->workers ? x->workers : here > 0 ? here : 1;
     if (x->workers < 0 || workers > MAX_WORKERS)
         return err_set(e, ST_USAGE, "-j: %lld: between 1 and %d workers", (long long)x->workers, (int)MAX_WORKERS);
-    if (x->max_bank < 0 || x->max_bank > 4096)
+    if (x->max_bank != NEVER && (x->max_bank < 1 || x->max_bank > 4096))
         return err_set(e, ST_USAGE, "--max-bank: %lld: between 1 and 4096 runs", (long long)x->max_bank);
     if (x->streams < 1 || x->streams > MAX_STREAMS)
         return err_set(e, ST_USAGE, "--streams: %lld: between 1 and %d banks at a time", (long long)x->streams,
@@ -59,7 +59,7 @@ static status plan_settings(sweep_plan_opts *o, const settings *x, err *e)
     }
     *o = sweep_plan_opts_default();
     o->workers = (int)workers;
-    o->max_bank = (size_t)x->max_bank;
+    o->max_bank = x->max_bank == NEVER ? 0 : (size_t)x->max_bank;
     o->streams = (size_t)x->streams;
     o->memory_limit = (size_t)(x->memory_gib * 0x1p30);
     o->backend = x->device;
@@ -411,7 +411,7 @@ static status unknown_sub(const char *name, err *e)
 
 int cmd_sweep(cli *c, int argc, char **argv)
 {
-    settings x = {.streams = 1, .fail_fast = NEVER};
+    settings x = {.max_bank = NEVER, .streams = 1, .fail_fast = NEVER};
     cli_opt opts[N_OPTS];
     err e = {0};
     const char *word = NULL;
