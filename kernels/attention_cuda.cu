@@ -71,7 +71,7 @@ template <class L> static status by_head_dim(size_t head_dim, L launch)
     } while (0)
 
 /* ---- forward -------------------------------------------------------------------------------------- */
-constexpr size_t LONG_T = 512; /* from here on a warp has 32 queries: half the traffic from shared memory per product */
+constexpr size_t LONG_T = 256; /* from here on a warp has 32 queries: half the traffic from shared memory per product */
 
 static size_t fwd_rows(const k_attn *s, bf16) { return s->T > LONG_T ? 128 : 64; }
 static size_t fwd_rows(const k_attn *, float) { return PLAIN_ROWS; }
