@@ -52,6 +52,7 @@ static void embeddings(gpu *g)
     static const embed_case cases[] = {
         {1, 11, 1, 0, 3, 2, 0, false},     {2, 300, 40, 8, 7, 9, 3, true}, {3, 5, 33, 0, 16, 3, 0, false},
         {7, 97, 24, 0, 31, 4, 5, true},    {2, 40, 264, 0, 20, 2, 0, true},
+        {2, 60, 20, 4, 25, 3, 2, true},    /* chunks of 8, and half of one at the end */
         {1, 2, 8, 0, 50, 100, 0, false},   /* two ids fill a round of the sort and more */
         {2, 256, 16, 0, 129, 33, 1, true}, /* the usual: every id many times */
     };
@@ -238,6 +239,7 @@ static void activations(gpu *g)
         activation_of(g, 2, 3, widths[i], 3, 1 + i % 3);
     }
     activation_of(g, 7, 37, 48, 16, 0);
+    activation_of(g, 2, 5, 33, 7, 0), activation_of(g, 3, 4, 603, 5, 0); /* whole chunks and a piece of one */
 }
 Test(cuda_pointwise, activations) { gpu_each(activations, SCRATCH); }
 
@@ -303,6 +305,7 @@ static void losses(gpu *g)
     for (size_t i = 0; i < COUNT(vocabs); i++)
         for (int grad = 0; grad < 2; grad++) loss_of(g, 1 + i % 3, 6, vocabs[i], i % 2 ? 8 : 3, grad);
     loss_of(g, 7, 29, 48, 16, true);
+    loss_of(g, 2, 5, 1003, 5, true), loss_of(g, 1, 4, 2055, 1, true), loss_of(g, 1, 3, 16411, 5, true); /* and a piece */
     bad_logits(g, 33), bad_logits(g, 2500), bad_logits(g, 17000);
 
     static const size_t seqs[][3] = {{1, 1, 1}, {2, 3, 33}, {7, 9, 129}};
