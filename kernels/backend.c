@@ -5,8 +5,9 @@
 
 status k_backend(const k_ops **out, const char *name, err *e)
 {
-    if (!strcmp(name, "cuda")) return k_backend_cuda(out, e);
-    if (strcmp(name, "cpu")) return err_set(e, ST_DEVICE, "backend '%s' is unknown; use cpu or cuda", name);
+    if (!strcmp(name, "cuda") || !strcmp(name, "cuda-fp32")) return k_backend_cuda(out, name, e);
+    if (strcmp(name, "cpu"))
+        return err_set(e, ST_DEVICE, "backend '%s' is unknown; use cpu, cuda or cuda-fp32", name);
     cpu_level l = CPU_GENERIC;
     status s = cpu_level_chosen(&l, e);
     if (s) return s;

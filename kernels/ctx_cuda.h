@@ -29,5 +29,13 @@ status k_cuda_launched(k_ctx *, const char *kernel, err *e);    /* after every l
 
 status k_cuda_ctx_new(k_ctx **out, size_t scratch_bytes, err *e);
 void k_cuda_ctx_free(k_ctx *c);
-extern const k_device_ops k_cuda_device_ops; /* ctx_cuda.cu, graph_cuda.cu */
+extern const k_device_ops k_cuda_device_ops;
+
+/* graph_cuda.cu */
+status k_record_begin_cuda(k_ctx *, err *e);
+status k_record_end_cuda(k_ctx *, k_graph **out, err *e);
+void k_record_drop_cuda(k_ctx *);
+status k_replay_cuda(k_ctx *, k_graph *, err *e);
+void k_graph_free_cuda(k_graph *g);
+status k_recover_cuda(err *e);
 #endif

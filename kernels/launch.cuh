@@ -20,14 +20,13 @@
 #define K_SHARED(type, name)                                    \
     extern __shared__ __align__(128) unsigned char k_shared_[]; \
     type *const name = reinterpret_cast<type *>(k_shared_)
+#else
+#define K_LAUNCH(ctx, e, kernel, grid, block, shared_bytes, ...)                                          \
+    (emu::launch(#kernel, (grid), (block), (shared_bytes), k_cuda_of(ctx)->stream, kernel, __VA_ARGS__), \
+     k_cuda_launched((ctx), #kernel, (e)))
+#define K_SHARED(type, name) type *const name = reinterpret_cast<type *>(emu::dynamic_shared())
+#endif
 #define K_SHARED_MAX(ctx, e, kernel, bytes)                                                                            \
     k_cuda_status(cudaFuncSetAttribute((const void *)(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes)), \
                   #kernel, (e))
-#else
-#define K_LAUNCH(ctx, e, kernel, grid, block, shared_bytes, ...)                                                    \
-    (emu::launch((grid), (block), (shared_bytes), k_cuda_of(ctx)->stream, [=] { kernel(__VA_ARGS__); }), \
-     k_cuda_launched((ctx), #kernel, (e)))
-#define K_SHARED(type, name) type *const name = reinterpret_cast<type *>(emu::dynamic_shared())
-#define K_SHARED_MAX(ctx, e, kernel, bytes) ((void)(ctx), (void)(e), (void)(bytes), ST_OK)
-#endif
 #endif

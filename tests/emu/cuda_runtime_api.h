@@ -1,0 +1,1 @@
+#include "tests/emu/cuda_runtime.h"

@@ -1,0 +1,32 @@
+/* What a test may ask of the CUDA-on-CPU layer beside CUDA's own API. C and C++. Environment: EMU_ORDER (as emu_order's
+ * text), EMU_STREAMS=eager, EMU_LOG=FILE (every launch's kernel is added to it once; see coverage.sh). */
+#ifndef TESTS_EMU_EMU_H
+#define TESTS_EMU_EMU_H
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+void emu_devices(int n);         /* how many there are; 0: none; -1: no driver either. 1 at the start */
+void emu_memory(size_t bytes);   /* of the device; 4 GiB at the start */
+void emu_capability(int major, int minor); /* 9, 0 at the start */
+
+/* The n-th call from now that can fail (launches count, the questions after the last error do not) fails with CUDA's
+ * `error`; n 0: none. A launch that is given an error of execution (an illegal address, ...) fails as a kernel does:
+ * the launch is accepted, whatever waits for it gets the error, and so does every later call until cudaDeviceReset. */
+void emu_fail_at(long n, int error);
+long emu_calls(void);            /* such calls so far */
+long emu_launches(void);         /* kernels that have run */
+
+/* The order of blocks in a grid and of threads in a block: "ascending", "descending", "shuffled:SEED", or "mixed": it
+ * changes with every launch, block and barrier, so that a missing barrier is likely to show. */
+void emu_order(const char *order);
+
+typedef struct emu_live { size_t device, device_bytes, host, streams, events, graphs; } emu_live;
+emu_live emu_live_now(void);     /* what was made and not destroyed */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
