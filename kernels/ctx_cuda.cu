@@ -139,6 +139,7 @@ void k_cuda_ctx_free(k_ctx *ctx)
 {
     if (!ctx) return;
     k_cuda *c = k_cuda_of(ctx);
+    k_record_drop_cuda(ctx);
     if (c->stream) (void)cudaStreamSynchronize(c->stream);
     k_dnn_free(c->dnn);
     k_lt_free(c->lt);

@@ -343,6 +343,11 @@ size_t model_pack_len(const model *m, const k_ops *ops)
     return n;
 }
 
+size_t model_packed_at(const model *m, const k_ops *ops, size_t tensor)
+{
+    return ops->pack_len && packs(m, tensor) ? m->pack_at[tensor] : SIZE_MAX;
+}
+
 status model_pack(const model *m, const k_ops *ops, k_ctx *ctx, k_arr packed, k_in params, size_t R, err *e)
 {
     for (size_t t = 0; t < m->n_tensors; t++)

@@ -16,6 +16,8 @@
  * by gpu_get (and so by GPU_CLOSE). */
 #ifndef TESTS_KERNELS_GPU_H
 #define TESTS_KERNELS_GPU_H
+#include <stdio.h>
+
 #include "kernels/device_ops.h"
 #include "tests/kernels/check.h"
 
