@@ -26,7 +26,7 @@ static status geometry(attn_geometry *out, const k_attn *s, size_t heads_each, s
         s->B * s->n_head > INT_MAX)
         return err_set(e, ST_DOMAIN, "attention: R %zu, B %zu, T %zu, %zu heads, row strides %zu and %zu: too large",
                        s->R, s->B, s->T, s->n_head, s->ld, s->ldo);
-    const size_t section = shared < ATTN_L2 ? ATTN_L2 / shared : 1;
+    const size_t section = shared < ATTN_L2 ? ATTN_L2 / (shared ? shared : 1) : 1;
     out->B = (int)s->B;
     out->T = (int)s->T;
     out->head_dim = (int)s->head_dim;
@@ -63,6 +63,7 @@ template <class L> static status by_head_dim(size_t head_dim, L launch)
 /* More shared memory than a block has by default must be asked for. */
 #define ATTN_LAUNCH(ctx, e, kernel, g, threads, bytes, args)                             \
     do {                                                                                 \
+        if (!blocks_of(g)) return ST_OK;                                                 \
         if ((bytes) > 48 << 10) {                                                        \
             status rc_ = K_SHARED_MAX(ctx, e, kernel, bytes);                            \
             if (rc_ != ST_OK) return rc_;                                                \
@@ -191,6 +192,7 @@ status k_attn_bwd_cuda(k_ctx *ctx, k_act dq, k_act dk, k_act dv, k_cact dout, k_
     if (rc != ST_OK) return rc;
     const size_t sums = s->R * s->B * s->T * s->n_head, per = DELTA_THREADS / DELTA_LANES;
     if ((sums + per - 1) / per > INT_MAX) return err_set(e, ST_DOMAIN, "attention: %zu rows of heads: too many", sums);
+    if (!sums) return ST_OK;
     rc = K_LAUNCH(ctx, e, attn_delta<A>, dim3((unsigned)((sums + per - 1) / per)), dim3(DELTA_THREADS), 0, a);
     if (rc != ST_OK) return rc;
     rc = by_head_dim(s->head_dim, [&](auto hd) { return dq_launch<decltype(hd)::value>(ctx, a, e); });
