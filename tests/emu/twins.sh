@@ -17,7 +17,7 @@ users() { # HEADER: the .cu files that include it, through others too
     while [ -n "$todo" ]; do
         next=
         for h in $todo; do
-            for f in $(cd "$src" && grep -lF "#include \"$h\"" kernels/*.cu kernels/*.cuh kernels/*.h 2>/dev/null || true); do
+            for f in $(cd "$src" && grep -lF "#include \"$h\"" kernels/*.cu kernels/*.cuh kernels/*.h tests/kernels/*.cu 2>/dev/null || true); do
                 case $seen in *" $f "*) continue ;; esac
                 seen="$seen$f "
                 case $f in *.cu) echo "$f" ;; *) next="$next $f" ;; esac
@@ -45,7 +45,7 @@ twin() { # NUMBER FILE SED PROGRAM WORDS: prints a line when the twin is not cau
             return 0
         }
     done
-    ${MAKE:-make} -s twin-program TWIN_OBJECTS="$objects" TWIN_TEST="$4" TWIN_PROGRAM="$dir/twin" >"$dir/log" 2>&1 || {
+    ${MAKE:-make} -s twin-program TWIN_OBJECTS="${objects# }" TWIN_DIR="$dir" TWIN_TEST="$4" TWIN_PROGRAM="$dir/twin" >"$dir/log" 2>&1 || {
         echo "$2: '$3': the twin does not link; see $dir/log"
         return 0
     }
