@@ -23,7 +23,7 @@ typedef struct k_device_library {
     char version[32], why[256];
 } k_device_library;
 enum { K_DEVICE_LIBRARIES = 3 };
-size_t k_device_libraries(k_device_library out[K_DEVICE_LIBRARIES]); /* their number; 0: no CUDA in this build */
+size_t k_device_libraries(k_device_library *out); /* room for K_DEVICE_LIBRARIES; their number, 0: no CUDA here */
 
 #ifdef __cplusplus
 }

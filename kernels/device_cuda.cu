@@ -7,7 +7,11 @@
 
 size_t k_devices(k_device *out, size_t max, char *why)
 {
-    int n = 0;
+    int n = 0, driver = 0;
+    if (cudaDriverGetVersion(&driver) == cudaSuccess && !driver) {
+        snprintf(why, 256, "no NVIDIA driver");
+        return 0;
+    }
     cudaError_t rc = cudaGetDeviceCount(&n);
     if (rc != cudaSuccess || n == 0) {
         snprintf(why, 256, "%s", rc == cudaSuccess ? "no CUDA device" : cudaGetErrorString(rc));
