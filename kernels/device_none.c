@@ -10,7 +10,7 @@ size_t k_devices(k_device *out, size_t max, char *why)
     return 0;
 }
 
-size_t k_device_libraries(k_device_library out[K_DEVICE_LIBRARIES])
+size_t k_device_libraries(k_device_library *out)
 {
     (void)out;
     return 0;
