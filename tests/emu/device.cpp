@@ -113,9 +113,12 @@ void log_launch(const geometry &g)
     static const char *const folder = getenv("EMU_LOG");
     static std::set<const void *> *const seen = new std::set<const void *>;
     if (!folder || !*folder || !seen->insert(g.kernel).second) return;
-    struct stat st;
-    if (stat("/proc/self/exe", &st)) die("EMU_LOG: the program does not know when it was built");
-    std::string path = std::string(folder) + "/" + program_invocation_short_name + "." + std::to_string(st.st_mtim.tv_sec);
+    struct stat st; /* argv[0] is Criterion's: its workers have another */
+    char exe[4096];
+    ssize_t length = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    if (length < 0 || stat("/proc/self/exe", &st)) die("EMU_LOG: the program does not know its name");
+    exe[length] = 0;
+    std::string path = std::string(folder) + strrchr(exe, '/') + "." + std::to_string(st.st_mtim.tv_sec);
     if (mkdir(folder, 0777) && errno != EEXIST) die("EMU_LOG=%s: cannot make it", folder);
     int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     char line[64];

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Negative twins: each line of twins.list breaks one kernel, and the test it names must then fail.
-#   FILE<TAB>sed expression<TAB>test program[<TAB>words]
+#   FILE<TAB>sed expression<TAB>test program[<TAB>words]        (program: of tests/kernels/, if it names no folder)
 # FILE is a .cu, or a header of kernels/: then every .cu that includes it is built anew. Words: `quick`: also in `make check`
 # (the others in check-long); `filter=PATTERN`: Criterion's --filter, to run only the tests that look. A twin is compiled
 # and linked in front of the sound kernels. Run in the build folder; EMU_TWINS=all, or a pattern of FILE.
@@ -80,6 +80,7 @@ while IFS=$tab read -r file expression program words; do
     quick) case " $words " in *" quick "*) ;; *) continue ;; esac ;;
     *) case $file in $which) ;; *) continue ;; esac ;;
     esac
+    case $program in */*) ;; *) program=tests/kernels/$program ;; esac
     [ -x "$program" ] || { echo "$program is not built" >>"$out/bad"; continue; }
     ran=$((ran + 1))
     printf '%s\0%s\0%s\0%s\0%s\0' "$n" "$file" "$expression" "$program" "$words"
