@@ -22,7 +22,7 @@ static status geometry(attn_geometry *out, const k_attn *s, size_t heads_each, s
     if (!s->n_kv_head || s->n_head % s->n_kv_head)
         return err_set(e, ST_DOMAIN, "attention: %zu heads on %zu key-value heads", s->n_head, s->n_kv_head);
     const size_t per_head = (s->T + rows - 1) / rows, heads = s->R * s->B * heads_each;
-    if (s->T > INT_MAX / 4 || s->ld > UINT_MAX || s->ldo > UINT_MAX || heads * per_head > INT_MAX ||
+    if (s->T > INT_MAX / 4 || s->ld > UINT_MAX || s->ldo > UINT_MAX || heads * per_head > INT_MAX / (1 + s->n_head) ||
         s->B * s->n_head > INT_MAX)
         return err_set(e, ST_DOMAIN, "attention: R %zu, B %zu, T %zu, %zu heads, row strides %zu and %zu: too large",
                        s->R, s->B, s->T, s->n_head, s->ld, s->ldo);
@@ -61,14 +61,14 @@ template <class L> static status by_head_dim(size_t head_dim, L launch)
 }
 
 /* More shared memory than a block has by default must be asked for. */
-#define ATTN_LAUNCH(ctx, e, kernel, g, threads, bytes, args)                             \
+#define ATTN_LAUNCH(ctx, e, kernel, blocks, threads, bytes, args)                        \
     do {                                                                                 \
-        if (!blocks_of(g)) return ST_OK;                                                 \
+        if (!(blocks)) return ST_OK;                                                     \
         if ((bytes) > 48 << 10) {                                                        \
             status rc_ = K_SHARED_MAX(ctx, e, kernel, bytes);                            \
             if (rc_ != ST_OK) return rc_;                                                \
         }                                                                                \
-        return K_LAUNCH(ctx, e, kernel, dim3(blocks_of(g)), dim3(threads), bytes, args); \
+        return K_LAUNCH(ctx, e, kernel, dim3(blocks), dim3(threads), bytes, args);       \
     } while (0)
 
 /* ---- forward -------------------------------------------------------------------------------------- */
@@ -81,13 +81,13 @@ template <int HD> static status fwd_launch(k_ctx *ctx, const attn_fwd_args<bf16>
 {
     constexpr int BN = 64, LONG_BN = HD <= 64 ? 64 : 32;
     constexpr size_t bytes = attn_fwd_shared<HD, 1, BN>(), long_bytes = attn_fwd_shared<HD, 2, LONG_BN>();
-    if (rows == 128) ATTN_LAUNCH(ctx, e, (attn_fwd_bf16<HD, 2, LONG_BN>), a.g, ATTN_THREADS, long_bytes, a);
-    ATTN_LAUNCH(ctx, e, (attn_fwd_bf16<HD, 1, BN>), a.g, ATTN_THREADS, bytes, a);
+    if (rows == 128) ATTN_LAUNCH(ctx, e, (attn_fwd_bf16<HD, 2, LONG_BN>), blocks_of(a.g), ATTN_THREADS, long_bytes, a);
+    ATTN_LAUNCH(ctx, e, (attn_fwd_bf16<HD, 1, BN>), blocks_of(a.g), ATTN_THREADS, bytes, a);
 }
 template <int HD> static status fwd_launch(k_ctx *ctx, const attn_fwd_args<float> &a, size_t, err *e)
 {
     constexpr size_t bytes = plain_shared<HD>(3, 1, 0);
-    ATTN_LAUNCH(ctx, e, (attn_fwd_fp32<HD>), a.g, PLAIN_THREADS, bytes, a);
+    ATTN_LAUNCH(ctx, e, (attn_fwd_fp32<HD>), blocks_of(a.g), PLAIN_THREADS, bytes, a);
 }
 
 template <class A>
@@ -148,30 +148,29 @@ template <class A> __global__ void __launch_bounds__(DELTA_THREADS) attn_delta(a
     if (in && threadIdx.x % DELTA_LANES == 0) a.delta[(r * (size_t)g.B + row / T) * heads * T + h * T + row % T] = sum;
 }
 
-static size_t bwd_rows(bf16) { return 64; }
-static size_t bwd_rows(float) { return PLAIN_ROWS; }
-
-template <int HD> static status dkv_launch(k_ctx *ctx, const attn_bwd_args<bf16> &a, err *e)
+template <int HD> static status bwd_launch(k_ctx *ctx, attn_bwd_args<bf16> &a, const k_attn *s, err *e)
 {
     constexpr int BQ = HD <= 64 ? 64 : 32;
-    constexpr size_t bytes = attn_dkv_shared<HD, BQ>();
-    ATTN_LAUNCH(ctx, e, (attn_dkv_bf16<HD, BQ>), a.g, ATTN_THREADS, bytes, a);
+    constexpr size_t bytes = attn_bwd_shared<HD, BQ>();
+    const size_t shared = 2 * s->T * s->head_dim * sizeof(bf16) * (1 + s->n_head / s->n_kv_head);
+    const status rc = geometry(&a.g, s, s->n_kv_head, 64, shared, false, a.g.vec, e);
+    if (rc != ST_OK) return rc;
+    ATTN_LAUNCH(ctx, e, (attn_bwd_bf16<HD, BQ>), blocks_of(a.g) * (1 + (unsigned)a.g.group), ATTN_THREADS, bytes, a);
 }
-template <int HD> static status dkv_launch(k_ctx *ctx, const attn_bwd_args<float> &a, err *e)
+template <int HD> static status plain_dkv_launch(k_ctx *ctx, const attn_bwd_args<float> &a, err *e)
 {
     constexpr size_t bytes = plain_shared<HD>(4, 2, 2);
-    ATTN_LAUNCH(ctx, e, (attn_dkv_fp32<HD>), a.g, PLAIN_THREADS, bytes, a);
+    ATTN_LAUNCH(ctx, e, (attn_dkv_fp32<HD>), blocks_of(a.g), PLAIN_THREADS, bytes, a);
 }
-template <int HD> static status dq_launch(k_ctx *ctx, const attn_bwd_args<bf16> &a, err *e)
-{
-    constexpr int BN = HD <= 64 ? 64 : 32;
-    constexpr size_t bytes = attn_dq_shared<HD, BN>();
-    ATTN_LAUNCH(ctx, e, (attn_dq_bf16<HD, BN>), a.g, ATTN_THREADS, bytes, a);
-}
-template <int HD> static status dq_launch(k_ctx *ctx, const attn_bwd_args<float> &a, err *e)
+template <int HD> static status bwd_launch(k_ctx *ctx, attn_bwd_args<float> &a, const k_attn *s, err *e)
 {
     constexpr size_t bytes = plain_shared<HD>(4, 1, 0);
-    ATTN_LAUNCH(ctx, e, (attn_dq_fp32<HD>), a.g, PLAIN_THREADS, bytes, a);
+    const size_t shared = 2 * s->T * s->head_dim * sizeof(float), group = s->n_head / s->n_kv_head;
+    status rc = geometry(&a.g, s, s->n_kv_head, PLAIN_ROWS, shared * group, false, a.g.vec, e);
+    if (rc == ST_OK) rc = plain_dkv_launch<HD>(ctx, a, e);
+    if (rc == ST_OK) rc = geometry(&a.g, s, s->n_head, PLAIN_ROWS, shared, true, a.g.vec, e);
+    if (rc != ST_OK) return rc;
+    ATTN_LAUNCH(ctx, e, (attn_dq_fp32<HD>), blocks_of(a.g), PLAIN_THREADS, bytes, a);
 }
 
 template <class A>
@@ -187,19 +186,13 @@ status k_attn_bwd_cuda(k_ctx *ctx, k_act dq, k_act dk, k_act dv, k_cact dout, k_
                        c->scratch_bytes, k_attn_scratch_cuda<A>(s));
     attn_bwd_args<A> a = {k_ty<A>(dq), k_ty<A>(dk), k_ty<A>(dv), k_ty<A>(dout), k_ty<A>(q), k_ty<A>(k), k_ty<A>(v),
                           k_ty<A>(o), k_ty(lse), (float *)(void *)c->scratch, scale.p, {}};
-    const size_t rows = bwd_rows(A()), head = 2 * s->T * s->head_dim * sizeof(A);
-    status rc = geometry(&a.g, s, s->n_head, rows, head, true, vec, e);
+    status rc = geometry(&a.g, s, s->n_head, 1, 1, false, vec, e);
     if (rc != ST_OK) return rc;
     const size_t sums = s->R * s->B * s->T * s->n_head, per = DELTA_THREADS / DELTA_LANES;
-    if ((sums + per - 1) / per > INT_MAX) return err_set(e, ST_DOMAIN, "attention: %zu rows of heads: too many", sums);
     if (!sums) return ST_OK;
     rc = K_LAUNCH(ctx, e, attn_delta<A>, dim3((unsigned)((sums + per - 1) / per)), dim3(DELTA_THREADS), 0, a);
     if (rc != ST_OK) return rc;
-    rc = by_head_dim(s->head_dim, [&](auto hd) { return dq_launch<decltype(hd)::value>(ctx, a, e); });
-    if (rc != ST_OK) return rc;
-    rc = geometry(&a.g, s, s->n_kv_head, rows, head * (s->n_head / s->n_kv_head), false, vec, e);
-    if (rc != ST_OK) return rc;
-    return by_head_dim(s->head_dim, [&](auto hd) { return dkv_launch<decltype(hd)::value>(ctx, a, e); });
+    return by_head_dim(s->head_dim, [&](auto hd) { return bwd_launch<decltype(hd)::value>(ctx, a, s, e); });
 }
 
 /* ---- instantiations ------------------------------------------------------------------------------- */
