@@ -20,10 +20,10 @@
 
 enum { MAX_DEVICES = 16, MAX_HINTS = 4 };
 
-typedef struct library { const char *name; char version[64]; } library;
+typedef struct library { const char *name; char version[64]; } library; /* version "": not found */
 
 typedef struct findings {
-    library libs[9];
+    library libs[9 + K_DEVICE_LIBRARIES];
     size_t n_libs;
     char gnuplot[96], blas_core[48];
     char cpu[128];
@@ -87,6 +87,16 @@ static void hint(findings *f, const char *fmt, ...)
     va_end(ap);
 }
 
+static void find_device_libraries(findings *f)
+{
+    k_device_library l[K_DEVICE_LIBRARIES];
+    const size_t n = k_device_libraries(l);
+    for (size_t i = 0; i < n; i++) {
+        lib(f, l[i].name, l[i].version);
+        if (*l[i].why && strcmp(l[i].name, "cudnn")) hint(f, "%s", l[i].why); /* cuDNN is nobody's duty */
+    }
+}
+
 static void find_machine(findings *f)
 {
     cpu_set_t set;
@@ -113,6 +123,7 @@ static status examine(findings *f, err *e)
     const char *gnuplot = getenv("GNUPLOT");
     find_libraries(f);
     find_blas(f);
+    find_device_libraries(f);
     find_machine(f);
     doctor_version_of(f->gnuplot, sizeof f->gnuplot, gnuplot && *gnuplot ? gnuplot : "gnuplot");
     if (!strncmp(f->gnuplot, "gnuplot ", 8)) memmove(f->gnuplot, f->gnuplot + 8, strlen(f->gnuplot + 8) + 1);
@@ -128,7 +139,7 @@ static json_t *text_or_null(const char *x) { return x && *x ? json_string(x) : j
 static int print_json(const findings *f)
 {
     json_t *libs = json_object(), *devices = json_array(), *hints = json_array();
-    for (size_t i = 0; i < f->n_libs; i++) json_object_set_new(libs, f->libs[i].name, json_string(f->libs[i].version));
+    for (size_t i = 0; i < f->n_libs; i++) json_object_set_new(libs, f->libs[i].name, text_or_null(f->libs[i].version));
     for (size_t i = 0; i < f->n_devices; i++) {
         const k_device *d = &f->device[i];
         json_array_append_new(devices, json_pack("{s:s, s:[i,i], s:i, s:f}", "name", d->name, "compute_capability",
@@ -149,7 +160,7 @@ static int print_json(const findings *f)
 static int print_text(const findings *f)
 {
     printf("muscale %s\n\ninstalled\n", PACKAGE_VERSION);
-    for (size_t i = 0; i < f->n_libs; i++) printf("  %-10s %s\n", f->libs[i].name, f->libs[i].version);
+    for (size_t i = 0; i < f->n_libs; i++) printf("  %-10s %s\n", f->libs[i].name, *f->libs[i].version ? f->libs[i].version : "not found");
     printf("  %-10s %s\n", "gnuplot", *f->gnuplot ? f->gnuplot : "not found");
     printf("\nprocessor\n  %s\n  level %s%s%s; %d core%s", f->cpu, f->level, f->forced ? ", MUSCALE_CPU=" : "",
            f->forced ? f->forced : "", f->cores, f->cores == 1 ? "" : "s");

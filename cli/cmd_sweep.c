@@ -13,12 +13,12 @@
 #include "sweeps/status.h"
 #include "sweeps/store.h"
 
-enum { MAX_WORKERS = 1024, BANKS_SHOWN = 24 };
-#define NEVER INT64_MIN /* --fail-fast was not given */
+enum { MAX_WORKERS = 1024, MAX_STREAMS = 64, BANKS_SHOWN = 24 };
+#define NEVER INT64_MIN /* --fail-fast, --max-bank: was not given */
 
 typedef struct settings {
     const char *out, *device;
-    int64_t workers, max_bank, fail_fast;
+    int64_t workers, max_bank, streams, fail_fast;
     double flops_rate, memory_gib;
     bool no_calibrate, amend;
     cli_list rest;
@@ -42,8 +42,14 @@ static status plan_settings(sweep_plan_opts *o, const settings *x, err *e)
     int64_t workers = x->workers ? x->workers : here > 0 ? here : 1;
     if (x->workers < 0 || workers > MAX_WORKERS)
         return err_set(e, ST_USAGE, "-j: %lld: between 1 and %d workers", (long long)x->workers, (int)MAX_WORKERS);
-    if (x->max_bank < 1 || x->max_bank > 4096)
+    if (x->max_bank != NEVER && (x->max_bank < 1 || x->max_bank > 4096))
         return err_set(e, ST_USAGE, "--max-bank: %lld: between 1 and 4096 runs", (long long)x->max_bank);
+    if (x->streams < 1 || x->streams > MAX_STREAMS)
+        return err_set(e, ST_USAGE, "--streams: %lld: between 1 and %d banks at a time", (long long)x->streams,
+                       (int)MAX_STREAMS);
+    if (x->streams > 1 && (!x->device || !strcmp(x->device, "cpu")))
+        return err_set(e, ST_USAGE, "--streams is for a device, as in --device cuda --streams 4; on the CPU, -j workers "
+                       "share one bank");
     if (!(x->memory_gib >= 0)) return err_set(e, ST_USAGE, "--memory: a number of GiB, as in --memory 8");
     if (x->flops_rate < 0) return err_set(e, ST_USAGE, "--flops-rate: FLOP/s of this machine, as in --flops-rate 5e10");
     config_default(&scratch);
@@ -53,7 +59,8 @@ static status plan_settings(sweep_plan_opts *o, const settings *x, err *e)
     }
     *o = sweep_plan_opts_default();
     o->workers = (int)workers;
-    o->max_bank = (size_t)x->max_bank;
+    o->max_bank = x->max_bank == NEVER ? 0 : (size_t)x->max_bank;
+    o->streams = (size_t)x->streams;
     o->memory_limit = (size_t)(x->memory_gib * 0x1p30);
     o->backend = x->device;
     return ST_OK;
@@ -224,10 +231,10 @@ static void print_result(const cli *c, const char *campaign, const sweep_progres
 /* Said once, before anything is made on disk; a plan for another machine may name any backend. */
 static status check_backends(const sweep_plan *p, err *e)
 {
-    const k_ops *there;
     status st = ST_OK;
     for (size_t i = 0; i < p->n_runs && !st; i++)
-        if (!i || strcmp(p->runs[i].config.backend, p->runs[i - 1].config.backend)) st = k_backend(&there, p->runs[i].config.backend, e);
+        if (!i || strcmp(p->runs[i].config.backend, p->runs[i - 1].config.backend))
+            st = k_backend_ready(p->runs[i].config.backend, e);
     return st;
 }
 
@@ -243,6 +250,7 @@ static status launch(cli *c, const settings *x, const sweep_spec *s, const sweep
     view.every = view.tty ? 0.9 : 60;
     sweep_launch_opts o = {.campaign = x->out,
                            .threads = p->workers,
+                           .streams = (size_t)x->streams,
                            .fail_fast = x->fail_fast == NEVER ? 0 : (size_t)x->fail_fast,
                            .stop = cli_catch_signals(),
                            .argv = c->argv0,
@@ -349,7 +357,7 @@ static const struct sub {
     {"status", STATUS, sweep_status_cmd},
     {"collect", COLLECT, sweep_collect_cmd},
 };
-enum { N_SUBS = sizeof subs / sizeof *subs, N_OPTS = 9 };
+enum { N_SUBS = sizeof subs / sizeof *subs, N_OPTS = 10 };
 
 static const struct sub *find_sub(const char *name)
 {
@@ -368,10 +376,12 @@ static size_t options(cli_opt out[N_OPTS], settings *x, unsigned mask)
         {RUN, {"output", 'o', OPT_TEXT, &x->out, "CAMPAIGN", "run: folder of the campaign, made when absent"}},
         {PLAN | RUN, {"jobs", 'j', OPT_I64, &x->workers, "N", "plan, run: worker threads (default: processors)"}},
         {PLAN | RUN,
-         {"max-bank", 0, OPT_I64, &x->max_bank, "R", "plan, run: at most R runs train in lock-step (default 16)"}},
+         {"max-bank", 0, OPT_I64, &x->max_bank, "R", "plan, run: at most R runs train in lock-step (default 16, on a device 64)"}},
         {PLAN | RUN,
          {"memory", 0, OPT_F64, &x->memory_gib, "GIB", "plan, run: memory a bank may need (default: half)"}},
-        {PLAN | RUN, {"device", 0, OPT_TEXT, &x->device, "cpu", "plan, run: backend of every run"}},
+        {PLAN | RUN,
+         {"device", 0, OPT_TEXT, &x->device, "D", "plan, run: backend of every run: cpu, cuda (bf16) or cuda-fp32"}},
+        {PLAN | RUN, {"streams", 0, OPT_I64, &x->streams, "K", "plan, run: banks at a time on a device (default 1)"}},
         {PLAN,
          {"flops-rate", 0, OPT_F64, &x->flops_rate, "F", "plan: FLOP/s to reckon time with, instead of measuring"}},
         {PLAN,
@@ -401,7 +411,7 @@ static status unknown_sub(const char *name, err *e)
 
 int cmd_sweep(cli *c, int argc, char **argv)
 {
-    settings x = {.max_bank = 16, .fail_fast = NEVER};
+    settings x = {.max_bank = NEVER, .streams = 1, .fail_fast = NEVER};
     cli_opt opts[N_OPTS];
     err e = {0};
     const char *word = NULL;

@@ -59,8 +59,7 @@ static status load_config(trainer_config *k, const request *q, err *e)
     }
     if (s) return s;
     if ((s = config_resolve(k, e))) return err_prefix(e, "%s", path);
-    const k_ops *there;
-    if ((s = k_backend(&there, k->backend, e))) return s; /* before anything is made on disk */
+    if ((s = k_backend_ready(k->backend, e))) return s; /* before anything is made on disk */
     return *k->data ? ST_OK : err_set(e, ST_INPUT, "%s: data is missing: a directory made by `muscale data pack`", path);
 }
 

@@ -20,7 +20,7 @@ const cli_command cli_commands[] = {
      "  muscale sweep status campaign -v\n"
      "  muscale sweep collect campaign\n",
      "sweep plan SPEC.yaml [-j N] [--max-bank R] [--memory GIB] [--flops-rate F | --no-calibrate]\n"
-     "sweep run SPEC.yaml -o CAMPAIGN [-j N] [--max-bank R] [--device cpu] [--fail-fast[=k]] [--amend]\n"
+     "sweep run SPEC.yaml -o CAMPAIGN [-j N] [--max-bank R] [--device cpu|cuda] [--streams K] [--fail-fast[=k]] [--amend]\n"
      "sweep status CAMPAIGN [-v]\n"
      "sweep collect CAMPAIGN"},
     {"fit", cmd_fit, "fit a scaling law, with intervals and a verdict",

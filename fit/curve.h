@@ -124,6 +124,9 @@ void fit_curves_h(double *h, const fit_curves *c, size_t row, double v, double b
  * doubles: levels differ in the last digits. */
 void fit_curve_sum(double *h, const double *weight, const double *t, const double *s, size_t n, double v, double beta,
                    double gamma, bool all, cpu_level level);
+typedef void fit_curve_sum_fn(double *h, const double *weight, const double *t, const double *s, size_t n, double v,
+                              double beta, double gamma, bool all);
+fit_curve_sum_fn fit_curve_sum_v1, fit_curve_sum_v3, fit_curve_sum_v4; /* of each level */
 
 /* --- laws ------------------------------------------------------------------------------------------------------ */
 

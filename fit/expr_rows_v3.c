@@ -4,7 +4,7 @@
 
 #ifdef CPU_HAVE_LEVELS
 #pragma GCC target("arch=x86-64-v3")
-#define EXPR_VB 32
+#define VEC_BYTES 32
 #define EXPR_RUN expr_run_v3
 #include "fit/expr_rows.h"
 #endif

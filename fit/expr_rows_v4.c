@@ -4,7 +4,7 @@
 
 #ifdef CPU_HAVE_LEVELS
 #pragma GCC target("arch=x86-64-v4")
-#define EXPR_VB 64
+#define VEC_BYTES 64
 #define EXPR_RUN expr_run_v4
 #include "fit/expr_rows.h"
 #endif

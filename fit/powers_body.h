@@ -16,7 +16,7 @@ typedef struct totals { vec f, g[COORDS], h[HESS]; } totals;
 /* exp(a - p z), through the clamp: below it only terms that vanish beside others. */
 INLINE void exp_term(vec *out, double a, double p, const double *z, size_t nv)
 {
-    for (size_t v = 0; v < nv; v++) out[v] = vexp(vmax(a - p * ld(z + v * VL), splat(EXP_LOW)));
+    for (size_t v = 0; v < nv; v++) out[v] = vexp_normal(vmax(a - p * ld(z + v * VL), splat(EXP_LOW)));
 }
 
 /* nv whole vectors of rows. shift was taken off every exponent. */
@@ -31,7 +31,7 @@ INLINE vec look(block *b, const fit_powers *k, const int nt, const bool floor, c
 #pragma GCC unroll 4
         for (int j = floor ? 0 : 1; j < nt; j++) sum += b->w[j][v];
         const vec inverse = 1.0 / sum, weight = k->weight ? ld(k->weight + i) : splat(1);
-        const vec predicted = natural ? sum : (vec)(vlog(sum) + shift);
+        const vec predicted = natural ? sum : (vec)(vlog_normal(sum) + shift);
         const vec r = ld(k->target + i) - predicted, size = vabs(r);
         const vec scale = weight * if_less(r, splat(0), splat(k->below), splat(k->scale));
         const vec inside = vmin(size, splat(k->delta));
@@ -256,7 +256,7 @@ INLINE void gram_fill(gram_block *b, const fit_gram *k, size_t at, size_t nv, si
         b->weight[v] = whole ? (w ? ld(w) : one) : ld_part(w ? w : (const double *)&one, n, 0);
         for (size_t j = 0; j < k->m; j++) {
             const vec z = !k->z[j] ? splat(0) : whole ? ld(k->z[j] + i) : ld_part(k->z[j] + i, n, 0);
-            b->u[j][v] = k->z[j] ? (vec)(vexp(vmax(-k->p[j] * z, splat(EXP_LOW))) * inverse) : inverse;
+            b->u[j][v] = k->z[j] ? (vec)(vexp_normal(vmax(-k->p[j] * z, splat(EXP_LOW))) * inverse) : inverse;
         }
         b->u[k->m][v] = one;
         for (size_t j = k->m + 1; j < (k->m + 4) / 4 * 4; j++) b->u[j][v] = splat(0);
@@ -289,8 +289,8 @@ INLINE vec exp_anywhere(vec x)
 {
     const vec most = splat(709.782712893384); /* the last x with a finite exp */
     const vec inside = vmin(vmax(x, splat(-708)), most);
-    const vec half = vexp(0.5 * inside), big = half * half; /* above 709 2^n alone would overflow */
-    vec y = if_less(splat(709), inside, big, vexp(vmin(inside, splat(709))));
+    const vec half = vexp_normal(0.5 * inside), big = half * half; /* above 709 2^n alone would overflow */
+    vec y = if_less(splat(709), inside, big, vexp_normal(vmin(inside, splat(709))));
     y = if_less(x, splat(-708), splat(0), y);
     y = if_less(most, x, splat(INFINITY), y);
     return (vec)(((veci)y & (x == x)) | ((veci)x & (x != x)));
@@ -306,8 +306,8 @@ static void powers_exp(double *y, const double *x, size_t n)
 static void powers_log(double *y, const double *x, size_t n)
 {
     size_t i = 0;
-    for (; i + VL <= n; i += VL) st(y + i, vlog(ld(x + i)));
-    if (i < n) st_part(y + i, vlog(ld_part(x + i, n - i, 1)), n - i);
+    for (; i + VL <= n; i += VL) st(y + i, vlog_normal(ld(x + i)));
+    if (i < n) st_part(y + i, vlog_normal(ld_part(x + i, n - i, 1)), n - i);
 }
 
 const fit_powers_ops POWERS_OPS = {POWERS_LEVEL, powers_sum, powers_gram, powers_exp, powers_log};

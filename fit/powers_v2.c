@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #pragma GCC optimize("O3")
 #pragma GCC target("arch=x86-64-v2")
-#define POWERS_BYTES 16
+#define VEC_BYTES 16
 #define POWERS_OPS fit_powers_v2
 #define POWERS_LEVEL "x86-64-v2"
 #include "fit/powers_vec.h"

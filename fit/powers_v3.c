@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #pragma GCC optimize("O3")
 #pragma GCC target("arch=x86-64-v3")
-#define POWERS_BYTES 32
+#define VEC_BYTES 32
 #define POWERS_OPS fit_powers_v3
 #define POWERS_LEVEL "x86-64-v3"
 #include "fit/powers_vec.h"

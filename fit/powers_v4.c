@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #pragma GCC optimize("O3")
 #pragma GCC target("arch=x86-64-v4,prefer-vector-width=512")
-#define POWERS_BYTES 64
+#define VEC_BYTES 64
 #define POWERS_OPS fit_powers_v4
 #define POWERS_LEVEL "x86-64-v4"
 #include "fit/powers_vec.h"

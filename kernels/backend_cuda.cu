@@ -13,6 +13,7 @@ template <class A> static constexpr k_ops table(const char *name, const char *le
     t.name = name, t.level = level, t.act_bytes = sizeof(A), t.device = &k_cuda_device_ops;
     t.ctx_new = k_cuda_ctx_new, t.ctx_free = k_cuda_ctx_free;
     t.attn_scratch = k_attn_scratch_cuda<A>, t.mm_scratch = k_mm_scratch_cuda;
+    t.norm_scratch = k_norm_scratch_cuda;
     t.embed_fwd = k_embed_fwd_cuda<A>, t.embed_bwd = k_embed_bwd_cuda<A>;
     t.matmul_fwd = k_matmul_fwd_cuda<A>;
     t.matmul_dgrad = k_matmul_dgrad_cuda<A>;

@@ -139,6 +139,7 @@ void k_cuda_ctx_free(k_ctx *ctx)
 {
     if (!ctx) return;
     k_cuda *c = k_cuda_of(ctx);
+    k_record_drop_cuda(ctx);
     if (c->stream) (void)cudaStreamSynchronize(c->stream);
     k_dnn_free(c->dnn);
     k_lt_free(c->lt);
@@ -147,6 +148,8 @@ void k_cuda_ctx_free(k_ctx *ctx)
     (void)cudaGetLastError(); /* of a context that failed: nobody is left to be told */
     free(c);
 }
+
+static size_t ctx_bytes(size_t scratch_bytes) { return scratch_bytes + K_LT_WORKSPACE; }
 
 static const char *device_name(k_ctx *c) { return k_cuda_of(c)->name; }
 
@@ -225,6 +228,7 @@ static status sync(k_ctx *ctx, err *e)
 static constexpr k_device_ops table()
 {
     k_device_ops t = {};
+    t.ctx_bytes = ctx_bytes;
     t.mem_new = mem_new, t.mem_free = mem_free, t.mem_info = mem_info;
     t.host_new = host_new, t.host_free = host_free;
     t.upload = upload, t.download = download, t.sync = sync;

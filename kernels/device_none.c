@@ -9,3 +9,9 @@ size_t k_devices(k_device *out, size_t max, char *why)
     snprintf(why, 256, "this muscale was built without CUDA");
     return 0;
 }
+
+size_t k_device_libraries(k_device_library *out)
+{
+    (void)out;
+    return 0;
+}

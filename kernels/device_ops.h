@@ -36,6 +36,8 @@ typedef struct k_bank_end { /* all pointers are the device's */
 enum { K_NORM_PARTS = 256 };    /* slices of a replica's gradient whose sums of squares are added in order */
 
 struct k_device_ops {
+    size_t (*ctx_bytes)(size_t scratch_bytes); /* of the device's memory that a context takes: scratch, workspaces */
+
     /* `bytes` of memory, zeroed, K_ALIGN_DEVICE-aligned. ST_NOMEM says how much was asked for and how much is free. */
     status (*mem_new)(k_ctx *, void **, size_t bytes, err *);
     void (*mem_free)(k_ctx *, void *);

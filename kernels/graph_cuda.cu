@@ -19,6 +19,21 @@ status k_record_begin_cuda(k_ctx *ctx, err *e)
     return s;
 }
 
+static void destroy(cudaGraph_t graph)
+{
+    if (graph && cudaGraphDestroy(graph) != cudaSuccess) (void)cudaGetLastError();
+}
+
+/* A capture that goes on after its end has failed would forbid all that comes after it: it is ended once more. */
+static cudaError_t end_capture(k_cuda *c, cudaGraph_t *graph)
+{
+    const cudaError_t rc = cudaStreamEndCapture(c->stream, graph);
+    cudaGraph_t none = NULL;
+    c->recording = false;
+    if (rc != cudaSuccess && cudaStreamEndCapture(c->stream, &none) == cudaSuccess) destroy(none);
+    return rc;
+}
+
 static status instantiate(k_graph **out, cudaGraph_t graph, cudaStream_t stream, err *e)
 {
     k_graph *g = (k_graph *)calloc(1, sizeof *g);
@@ -35,10 +50,9 @@ status k_record_end_cuda(k_ctx *ctx, k_graph **out, err *e)
     k_cuda *c = k_cuda_of(ctx);
     cudaGraph_t graph = NULL;
     if (!c->recording) return err_set(e, ST_DEVICE, "CUDA: no graph is being recorded");
-    c->recording = false;
-    status s = k_cuda_status(cudaStreamEndCapture(c->stream, &graph), "recording a graph", e);
+    status s = k_cuda_status(end_capture(c, &graph), "recording a graph", e);
     if (!s) s = instantiate(out, graph, c->stream, e);
-    if (graph) (void)cudaGraphDestroy(graph);
+    destroy(graph);
     return s;
 }
 
@@ -47,9 +61,8 @@ void k_record_drop_cuda(k_ctx *ctx)
     k_cuda *c = k_cuda_of(ctx);
     cudaGraph_t graph = NULL;
     if (!c->recording) return;
-    c->recording = false;
-    if (cudaStreamEndCapture(c->stream, &graph) != cudaSuccess) (void)cudaGetLastError();
-    if (graph) (void)cudaGraphDestroy(graph);
+    if (end_capture(c, &graph) != cudaSuccess) (void)cudaGetLastError();
+    destroy(graph);
 }
 
 status k_replay_cuda(k_ctx *ctx, k_graph *g, err *e)
@@ -66,4 +79,9 @@ void k_graph_free_cuda(k_graph *g)
     free(g);
 }
 
-status k_recover_cuda(err *e) { return k_cuda_status(cudaDeviceReset(), "resetting the device for this process", e); }
+/* CUDA promises no life after a failed kernel, only that it may be tried: the second call finds out. */
+status k_recover_cuda(err *e)
+{
+    const status s = k_cuda_status(cudaDeviceReset(), "resetting the device for this process", e);
+    return s ? s : k_cuda_status(cudaFree(NULL), "using the device after a reset", e);
+}

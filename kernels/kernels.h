@@ -87,6 +87,7 @@ struct k_ops {
     void (*ctx_free)(k_ctx *);
     size_t (*attn_scratch)(const k_attn *);
     size_t (*mm_scratch)(const k_mm *);
+    size_t (*norm_scratch)(const k_norm *); /* of gain_bwd and of sumsq; NULL: none */
 
     /* required */
     status (*embed_fwd)(k_ctx *, k_act y, k_in table, k_ids ids, k_mult alpha, const k_rows *, err *);

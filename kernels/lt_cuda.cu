@@ -10,11 +10,7 @@
 #include "kernels/dynamic.h"
 #include "kernels/lt.h"
 
-enum {
-    WORKSPACE = 32 << 20, /* bytes; what cuBLAS's documentation (cublasSetWorkspace) recommends for Hopper. Fixed: the
-                             heuristic's answer may depend on it */
-    ANSWERS = 16          /* of the heuristic, best first: the first one that splits nothing is taken */
-};
+enum { ANSWERS = 16 }; /* of the heuristic, best first: the first one that splits nothing is taken */
 
 #define LT_SYMBOLS(X)                                                                                     \
     X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtGetVersion) X(cublasLtGetStatusString)                  \
@@ -89,7 +85,7 @@ static status fill(k_lt *lt, err *e)
 {
     TRY(open_library(&lt->f, e));
     LT(lt->f.cublasLtCreate(&lt->handle), "making a handle");
-    return k_cuda_status(cudaMalloc(&lt->workspace, WORKSPACE), "asking for 32 MiB, cuBLASLt's workspace", e);
+    return k_cuda_status(cudaMalloc(&lt->workspace, K_LT_WORKSPACE), "asking for 32 MiB, cuBLASLt's workspace", e);
 }
 
 status k_lt_new(k_lt **out, int device, err *e)
@@ -158,7 +154,7 @@ static key key_of(const k_lt_product *x, size_t R)
 
 static status prefer(const k_lt *lt, cublasLtMatmulPreferenceOpaque_t *pref, const key *k, err *e)
 {
-    const uint64_t room = WORKSPACE;
+    const uint64_t room = K_LT_WORKSPACE;
     const uint32_t none = CUBLASLT_REDUCTION_SCHEME_NONE, a = (uint32_t)k->align_a, b = (uint32_t)k->align_b,
                    d = (uint32_t)k->align_d;
     const struct { cublasLtMatmulPreferenceAttributes_t attr; const void *p; size_t bytes; } set[] = {
@@ -199,7 +195,7 @@ static status ask(k_lt *lt, plan *out, const k_lt_product *x, err *e)
                                                                    &pref, ANSWERS, found, &n);
     if (rc != CUBLAS_STATUS_SUCCESS && rc != CUBLAS_STATUS_NOT_SUPPORTED) LT(rc, "choosing an algorithm");
     for (int i = 0; i < n; i++)
-        if (found[i].state == CUBLAS_STATUS_SUCCESS && found[i].workspaceSize <= WORKSPACE && whole(lt, &found[i].algo)) {
+        if (found[i].state == CUBLAS_STATUS_SUCCESS && found[i].workspaceSize <= K_LT_WORKSPACE && whole(lt, &found[i].algo)) {
             out->algo = found[i].algo;
             return ST_OK;
         }
@@ -217,7 +213,7 @@ static status fits(k_lt *lt, bool *yes, const cublasLtMatmulAlgo_t *algo, const 
     TRY(describe(lt, &p, x, x->R, e));
     *yes = lt->f.cublasLtMatmulAlgoCheck(lt->handle, &p.op, &p.first, &p.second, &p.out, &p.out, algo, &r) ==
                CUBLAS_STATUS_SUCCESS &&
-           r.workspaceSize <= WORKSPACE;
+           r.workspaceSize <= K_LT_WORKSPACE;
     return ST_OK;
 }
 
@@ -273,7 +269,7 @@ static status launch(k_lt *lt, cudaStream_t stream, const k_lt_product *x, const
     const float beta = x->acc ? 1.0f : 0.0f;
     TRY(describe(lt, &d, x, R, e));
     LT(lt->f.cublasLtMatmul(lt->handle, &d.op, &x->alpha, x->b.p, &d.first, x->a.p, &d.second, &beta, x->d, &d.out, x->d,
-                            &d.out, &p->algo, lt->workspace, WORKSPACE, stream),
+                            &d.out, &p->algo, lt->workspace, K_LT_WORKSPACE, stream),
        "a matrix product");
     return ST_OK;
 }

@@ -26,6 +26,7 @@ status k_rmsnorm_bwd_cuda(k_ctx *, k_act dx, k_cact dy, k_cact y, k_in rstd, boo
 template <class A> status k_gain_fwd_cuda(k_ctx *, k_act y, k_cact x, k_in gain, const k_norm *, err *);
 template <class A>
 status k_gain_bwd_cuda(k_ctx *, k_act dx, k_arr dgain, k_cact dy, k_cact x, k_in gain, const k_norm *, err *);
+size_t k_norm_scratch_cuda(const k_norm *);
 
 /* qknorm_cuda.cu, rope_cuda.cu */
 template <class A> status k_qknorm_fwd_cuda(k_ctx *, k_act x, k_arr rstd, double eps, const k_heads *, err *);

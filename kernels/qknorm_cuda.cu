@@ -91,7 +91,7 @@ template <class A, int W> static status fwd(k_ctx *ctx, k_act x, k_arr rstd, dou
 
 template <class A> status k_qknorm_fwd_cuda(k_ctx *ctx, k_act x, k_arr rstd, double eps, const k_heads *s, err *e)
 {
-    if (!(s->R * s->B * s->T * s->heads)) return ST_OK;
+    if (!s->R || !s->B || !s->T || !s->heads) return ST_OK;
     return K_CHUNKED(A, even_heads(k_ty<A>(x), s), fwd, ctx, x, rstd, eps, s, e);
 }
 
@@ -105,7 +105,7 @@ template <class A, int W> static status bwd(k_ctx *ctx, k_act dx, k_cact y, k_in
 
 template <class A> status k_qknorm_bwd_cuda(k_ctx *ctx, k_act dx, k_cact y, k_in rstd, const k_heads *s, err *e)
 {
-    if (!(s->R * s->B * s->T * s->heads)) return ST_OK;
+    if (!s->R || !s->B || !s->T || !s->heads) return ST_OK;
     return K_CHUNKED(A, even_heads(k_ty<A>(dx), s) && even_heads(k_ty<A>(y), s), bwd, ctx, dx, y, rstd, s, e);
 }
 

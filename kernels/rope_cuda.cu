@@ -43,7 +43,7 @@ template <class A, int W> static status turn(k_ctx *ctx, k_act x, k_in table, fl
 
 template <class A> static status rotate_rows(k_ctx *ctx, k_act x, k_in table, float sign, const k_heads *s, err *e)
 {
-    if (!(s->R * s->B * s->T * s->heads) || s->head_dim < 2) return ST_OK;
+    if (!s->R || !s->B || !s->T || !s->heads || s->head_dim < 2) return ST_OK;
     const size_t half = s->head_dim / 2, W = k_wide<A>::W;
     const bool even = s->head_dim % 2 == 0 && half % W == 0 && k_even(k_ty<A>(x), s->ld) && k_even(k_ty(table), half);
     return K_CHUNKED(A, even, turn, ctx, x, table, sign, s, e);

@@ -10,6 +10,8 @@
  * block moves a kilobyte or more, so that 2^31 blocks do not fit a device's memory.) */
 #ifndef KERNELS_ROWS_CUH
 #define KERNELS_ROWS_CUH
+#include <string.h>
+
 #include "kernels/act.cuh"
 #include "kernels/launch.cuh"
 
@@ -33,13 +35,31 @@ __device__ __forceinline__ void k_read(float (&x)[W], const A *p, size_t left, f
     }
 }
 
+/* In as few stores as there can be. The compiler merges plain ones only where nothing stands between them. */
+template <class A, int W> __device__ __forceinline__ void k_store(A *p, const k_chunk<A, W> &t)
+{
+    constexpr size_t bytes = sizeof t;
+    if constexpr (bytes % 16 == 0) {
+        uint4 raw[bytes / 16];
+        memcpy(raw, &t, bytes);
+#pragma unroll
+        for (size_t k = 0; k < bytes / 16; k++) __stwb(reinterpret_cast<uint4 *>(p) + k, raw[k]);
+    } else if constexpr (bytes == 8) {
+        uint2 raw;
+        memcpy(&raw, &t, bytes);
+        __stwb(reinterpret_cast<uint2 *>(p), raw);
+    } else {
+        *reinterpret_cast<k_chunk<A, W> *>(p) = t;
+    }
+}
+
 template <int W, class A> __device__ __forceinline__ void k_write(A *p, const float (&x)[W], size_t left)
 {
     if (left >= W) {
         k_chunk<A, W> t;
 #pragma unroll
         for (int k = 0; k < W; k++) t.v[k] = k_put<A>(x[k]);
-        *reinterpret_cast<k_chunk<A, W> *>(p) = t;
+        k_store(p, t);
     } else {
 #pragma unroll
         for (int k = 0; k < W; k++)

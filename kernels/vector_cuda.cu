@@ -1,14 +1,15 @@
 /* Passes over flat vectors (vector.h).
  *
- * sumsq: a replica's vector is cut into K_NORM_PARTS slices, a block sums each in double, and a second launch adds a
- * replica's slices in a fixed tree. Slices depend on n alone, so the bits do too. Squares in double from the start: in float they
+ * sumsq: a replica's vector is cut into at most K_NORM_PARTS slices of at least MIN_SLICE numbers, a block sums each in
+ * double, and a second launch adds a replica's slices in a fixed tree. Slices depend on n alone, so the bits do too. Squares in double from the start: in float they
  * would overflow where the CPU's do not. Bound: 4 bytes a number; 256 blocks with four loads of 16 bytes in flight a
  * thread. add: 12 bytes a number, zero: 4. */
 #include "kernels/bank_cuda.cuh"
 #include "kernels/ops_cuda.h"
 #include "kernels/rows.cuh"
 
-enum { FLAT = 4 * 4 * K_THREADS }; /* numbers of a block of add and zero */
+enum { FLAT = 4 * 4 * K_THREADS, /* numbers of a block of add and zero */
+       MIN_SLICE = 4 * K_THREADS };
 
 template <int W>
 static __global__ void __launch_bounds__(K_THREADS) norm_parts(double *parts, k_t<const float> x, size_t n, size_t slice)
@@ -16,6 +17,10 @@ static __global__ void __launch_bounds__(K_THREADS) norm_parts(double *parts, k_
     __shared__ double warp_sum[K_THREADS / K_WARP];
     const unsigned r = blockIdx.x / K_NORM_PARTS, part = blockIdx.x % K_NORM_PARTS;
     const size_t from = part * slice, to = from + slice < n ? from + slice : n;
+    if (from >= n) { /* a slice that a short vector does not reach */
+        if (threadIdx.x == 0) parts[blockIdx.x] = 0;
+        return;
+    }
     double sum[W];
 #pragma unroll
     for (int k = 0; k < W; k++) sum[k] = 0;
@@ -70,7 +75,8 @@ template <int W> static __global__ void zero(k_t<float> y, size_t n, unsigned bl
 
 status k_norm_parts_cuda(k_ctx *ctx, double *parts, k_in x, size_t R, size_t n, err *e)
 {
-    const size_t slice = ((n + K_NORM_PARTS - 1) / K_NORM_PARTS + 3) / 4 * 4;
+    const size_t even = ((n + K_NORM_PARTS - 1) / K_NORM_PARTS + 3) / 4 * 4;
+    const size_t slice = even < (size_t)MIN_SLICE ? (size_t)MIN_SLICE : even;
     const dim3 grid = k_grid(R, K_NORM_PARTS), block(K_THREADS);
     return k_even(k_ty(x), 0) ? K_LAUNCH(ctx, e, norm_parts<4>, grid, block, 0, parts, k_ty(x), n, slice)
                               : K_LAUNCH(ctx, e, norm_parts<1>, grid, block, 0, parts, k_ty(x), n, slice);

@@ -5,7 +5,7 @@
 
 #include "base/rng.h"
 #include "sweeps/plan.h"
-#include "trainer/bank.h"
+#include "trainer/train.h"
 
 enum { CALIBRATE_SHAPES = 4, MAX_STEPS = 64 };
 static const double budget_s = 1.0;         /* for all shapes together; a step that takes longer is run once */
@@ -40,7 +40,9 @@ static status trial_new(trial *t, const trainer_config *c, size_t replicas, int 
 {
     memset(t, 0, sizeof *t);
     t->config = *c;
-    t->o = sweep_bank_opts(c, replicas, workers);
+    t->o = train_bank_opts(c, replicas, workers);
+    t->o.batch /= t->o.grad_accum; /* slices one after another take as long each */
+    t->o.grad_accum = 1;
     double per_seq = shape_flops_per_token(&c->shape, FLOPS_EXACT) * (double)c->shape.seq_len;
     while (t->o.batch > t->o.shards && t->o.batch % (2 * t->o.shards) == 0 &&
            (double)t->o.batch * per_seq > small_step_flops)

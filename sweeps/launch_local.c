@@ -1,11 +1,16 @@
+/* Streams that take banks from the plan and train them. One lock guards everything but the training itself: the cells,
+ * the stores' opening and closing (HDF5 is not for two threads at once) and the listener. */
 #include "sweeps/launch_local.h"
 
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "kernels/device_ops.h"
 #include "sweeps/campaign.h"
 #include "sweeps/seat.h"
 #include "sweeps/store.h"
@@ -29,19 +34,35 @@ typedef struct cell {
     double left;      /* FLOPs */
 } cell;
 
-typedef struct launch {
+typedef struct launch launch;
+
+/* One bank at a time. A sweep has one stream, on a device as many as were asked for. */
+typedef struct stream {
+    launch *l;
+    train_job *jobs; /* [n] of the bank being filled or trained */
+    seat *seats;
+    size_t n;
+    double bank_done; /* FLOPs of the bank at work */
+    bool at_work;
+    pthread_t thread;
+} stream;
+
+struct launch {
     const sweep_plan *p;
     const sweep_spec *s;
     const sweep_launch_opts *o;
+    pthread_mutex_t lock;
+    pthread_cond_t idle; /* a bank has ended */
     cell *cells;
     size_t *bank_size; /* per class; halved when memory runs out */
-    size_t n_failed;
-    double trained_s, flops_done; /* of finished banks */
-    double bank_done, bank_start; /* of the bank at work */
-    train_job *jobs;              /* [n] of the bank being filled */
-    seat *seats;
-    size_t n;
-} launch;
+    size_t n_failed, n_streams, n_at_work;
+    double trained_s, at_work_since, flops_done; /* wall time with any bank at work; FLOPs of finished banks */
+    stream *streams;
+    bool device_lost;  /* a bank ended in ST_DEVICE: recover when no bank is left on it */
+    atomic_bool halt;  /* the sweep ends: banks at work checkpoint and stop */
+    status st;         /* why it ends */
+    err *e;
+};
 
 /* ---- talk ----------------------------------------------------------------------------------------------------- */
 
@@ -81,9 +102,10 @@ static void count(const launch *l, sweep_progress *out)
         if (c->state == CELL_WAITING || c->state == CELL_RUNNING || c->state == CELL_STOPPED)
             out->flops_left += c->left;
     }
-    double seconds = l->trained_s + (l->bank_start > 0 ? io_now() - l->bank_start : 0);
-    out->flops_done = l->flops_done + l->bank_done;
-    out->flops_left -= l->bank_done < out->flops_left ? l->bank_done : out->flops_left;
+    double seconds = l->trained_s + (l->n_at_work ? io_now() - l->at_work_since : 0), now = 0;
+    for (size_t i = 0; i < l->n_streams; i++) now += l->streams[i].bank_done;
+    out->flops_done = l->flops_done + now;
+    out->flops_left -= now < out->flops_left ? now : out->flops_left;
     out->flops_per_s = seconds > 0 ? out->flops_done / seconds : 0;
     out->seconds_left = out->flops_per_s > 0 ? out->flops_left / out->flops_per_s : -1;
 }
@@ -98,10 +120,12 @@ static void report(const launch *l)
 
 static void bank_progress(void *self, double flops_done, double flops_total)
 {
-    launch *l = self;
+    stream *x = self;
     (void)flops_total;
-    l->bank_done = flops_done;
-    report(l);
+    pthread_mutex_lock(&x->l->lock);
+    x->bank_done = flops_done;
+    report(x->l);
+    pthread_mutex_unlock(&x->l->lock);
 }
 
 /* ---- failures ------------------------------------------------------------------------------------------------- */
@@ -171,14 +195,15 @@ static void survey(launch *l)
 
 /* Takes a run for the bank. It may turn out finished or another's: then it is no longer waiting and takes no seat.
  * Not ST_OK: the sweep must end. */
-static status take(launch *l, size_t run, err *e)
+static status take(stream *w, size_t run, err *e)
 {
+    launch *l = w->l;
     const sweep_run *r = &l->p->runs[run];
     char dir[IO_PATH_MAX], note[256] = "", name[600], campaign_id[SWEEP_ID_SIZE];
     err why = {0};
     int64_t step = 0;
-    seat *x = &l->seats[l->n];
-    train_job *job = &l->jobs[l->n];
+    seat *x = &w->seats[w->n];
+    train_job *job = &w->jobs[w->n];
     memset(x, 0, sizeof *x);
     memset(job, 0, sizeof *job);
     snprintf(campaign_id, sizeof campaign_id, "%.16s", l->s->sha256);
@@ -218,25 +243,26 @@ static status take(launch *l, size_t run, err *e)
     job->wall_before = look->wall_s;
     l->cells[run].state = CELL_RUNNING;
     l->cells[run].left = flops_left(r, step);
-    l->n++;
+    w->n++;
     return ST_OK;
 }
 
-/* Next waiting run in the plan's order and what fits beside it. l->n == 0: nothing is left. */
-static status fill(launch *l, err *e)
+/* Next waiting run in the plan's order and what fits beside it. w->n == 0: nothing is left. */
+static status fill(stream *w, err *e)
 {
+    const launch *l = w->l;
     const sweep_plan *p = l->p;
     status st = ST_OK;
     size_t class = 0, limit = 1;
-    l->n = 0;
-    for (size_t b = 0; b < p->n_banks && !st && l->n < limit; b++) {
-        if (l->n && p->runs[p->order[p->banks[b].first]].class != class) continue;
-        for (size_t i = 0; i < p->banks[b].n && !st && l->n < limit; i++) {
+    w->n = 0;
+    for (size_t b = 0; b < p->n_banks && !st && w->n < limit; b++) {
+        if (w->n && p->runs[p->order[p->banks[b].first]].class != class) continue;
+        for (size_t i = 0; i < p->banks[b].n && !st && w->n < limit; i++) {
             size_t run = p->order[p->banks[b].first + i];
-            if (l->cells[run].state != CELL_WAITING || (l->n && l->cells[run].alone)) continue;
+            if (l->cells[run].state != CELL_WAITING || (w->n && l->cells[run].alone)) continue;
             class = p->runs[run].class;
             limit = l->cells[run].alone ? 1 : l->bank_size[class];
-            st = take(l, run, e);
+            st = take(w, run, e);
         }
     }
     return st;
@@ -268,25 +294,26 @@ static cell_state outcome(const train_job *job)
 }
 
 /* After a failed bank: who is to blame fails, who has ended stays ended, the others wait for the next bank. */
-static status sort_out(launch *l, const err *why, err *e)
+static status sort_out(stream *w, const err *why, err *e)
 {
+    launch *l = w->l;
     size_t blamed = 0;
     status st = ST_OK;
-    for (size_t i = 0; i < l->n; i++) {
-        seat *x = &l->seats[i];
-        const char *dir = l->jobs[i].ckpt_dir;
-        if (!x->failed && (l->n == 1 || l->cells[x->run].alone || strstr(why->msg, dir)))
+    for (size_t i = 0; i < w->n; i++) {
+        seat *x = &w->seats[i];
+        const char *dir = w->jobs[i].ckpt_dir;
+        if (!x->failed && (w->n == 1 || l->cells[x->run].alone || strstr(why->msg, dir)))
             x->failed = true, x->why = *why;
         blamed += x->failed;
     }
-    size_t class = l->p->runs[l->seats[0].run].class;
+    size_t class = l->p->runs[w->seats[0].run].class;
     if (!blamed && why->code == ST_NOMEM) {
-        l->bank_size[class] = (l->n + 1) / 2;
+        l->bank_size[class] = (w->n + 1) / 2;
         say(l, SWEEP_WARN, "%s; going on with banks of %zu", why->msg, l->bank_size[class]);
     }
-    for (size_t i = 0; i < l->n; i++) {
-        seat *x = &l->seats[i];
-        cell_state state = x->failed ? CELL_FAILED : outcome(&l->jobs[i]);
+    for (size_t i = 0; i < w->n; i++) {
+        seat *x = &w->seats[i];
+        cell_state state = x->failed ? CELL_FAILED : outcome(&w->jobs[i]);
         err ignored = {0};
         if (state == CELL_WAITING && !blamed && why->code != ST_NOMEM) l->cells[x->run].alone = true;
         l->cells[x->run].begun = true;
@@ -296,32 +323,47 @@ static status sort_out(launch *l, const err *why, err *e)
     return st;
 }
 
-static status train(launch *l, err *e)
+static void clock_in(launch *l)
 {
+    if (!l->n_at_work++) l->at_work_since = io_now();
+}
+
+static void clock_out(launch *l)
+{
+    if (!--l->n_at_work) l->trained_s += io_now() - l->at_work_since;
+    pthread_cond_broadcast(&l->idle);
+}
+
+/* Trains the bank in the seats, without the lock. Not ST_OK: the sweep must end. */
+static status train(stream *w, err *e)
+{
+    launch *l = w->l;
     char name[600];
     err why = {0};
-    train_opts t = {
-        .threads = l->o->threads, .resume = true, .stop = l->o->stop, .progress = bank_progress, .progress_self = l};
-    l->bank_done = 0;
-    l->bank_start = io_now();
-    report(l);
+    train_opts t = {.threads = l->o->threads, .resume = true, .stop = l->o->stop, .halt = &l->halt,
+                    .progress = bank_progress, .progress_self = w};
     double before = 0, after = 0;
-    for (size_t i = 0; i < l->n; i++) before += l->cells[l->seats[i].run].left;
-    status st = train_bank(l->jobs, l->n, &t, &why);
-    l->trained_s += io_now() - l->bank_start;
-    l->bank_start = 0;
-    for (size_t i = 0; i < l->n; i++) {
-        cell *c = &l->cells[l->seats[i].run];
-        if (*l->jobs[i].note) say(l, SWEEP_WARN, "run %s: %s", run_name(l, l->seats[i].run, name), l->jobs[i].note);
-        c->left = flops_left(&l->p->runs[l->seats[i].run], l->jobs[i].result.step);
+    for (size_t i = 0; i < w->n; i++) before += l->cells[w->seats[i].run].left;
+    w->bank_done = 0;
+    clock_in(l);
+    report(l);
+    pthread_mutex_unlock(&l->lock);
+    status st = train_bank(w->jobs, w->n, &t, &why);
+    pthread_mutex_lock(&l->lock);
+    for (size_t i = 0; i < w->n; i++) {
+        cell *c = &l->cells[w->seats[i].run];
+        if (*w->jobs[i].note) say(l, SWEEP_WARN, "run %s: %s", run_name(l, w->seats[i].run, name), w->jobs[i].note);
+        c->left = flops_left(&l->p->runs[w->seats[i].run], w->jobs[i].result.step);
         after += c->left;
     }
-    l->bank_done = 0;
+    w->bank_done = 0;
     l->flops_done += before > after ? before - after : 0;
-    if (st) return sort_out(l, &why, e);
-    for (size_t i = 0; i < l->n; i++) {
+    l->device_lost |= st == ST_DEVICE;
+    clock_out(l);
+    if (st) return sort_out(w, &why, e);
+    for (size_t i = 0; i < w->n; i++) {
         err ignored = {0};
-        status one = leave(l, &l->seats[i], outcome(&l->jobs[i]), NULL, st ? &ignored : e);
+        status one = leave(l, &w->seats[i], outcome(&w->jobs[i]), NULL, st ? &ignored : e);
         if (!st) st = one;
     }
     return st;
@@ -347,57 +389,115 @@ static bool look_again(launch *l)
     return more;
 }
 
-static status go(launch *l, err *e)
+/* A device error spoils everything that this process has on the device: the streams come home, then it starts anew.
+ * When it cannot, the next banks fail by themselves and say so. */
+static void heal(launch *l)
 {
-    status st;
-    do {
-        for (;;) {
-            if (l->o->stop && *l->o->stop)
-                return err_set(e, ST_INTERRUPTED, "%s: interrupted; everything is checkpointed, run again to go on",
-                               l->o->campaign);
-            st = fill(l, e);
-            if (st) {
-                for (size_t i = 0; i < l->n; i++)
-                    store_run_close(l->seats[i].store, NULL, NULL), l->cells[l->seats[i].run].state = CELL_WAITING;
-                return st;
-            }
-            if (!l->n) break;
-            if ((st = train(l, e))) return st;
-        }
-    } while (look_again(l));
+    const k_ops *ops = NULL;
+    err why = {0};
+    while (l->device_lost && l->n_at_work) pthread_cond_wait(&l->idle, &l->lock);
+    if (!l->device_lost) return;
+    l->device_lost = false;
+    const sweep_run *any = &l->p->runs[0];
+    if (k_backend(&ops, any->config.backend, NULL) || !ops->device) return;
+    if (ops->device->recover(&why)) say(l, SWEEP_WARN, "the device could not be started anew: %s", why.msg);
+}
+
+/* One step of a stream: a bank. Not ST_OK: the sweep must end; *more: whether there was anything to do. */
+static status next_bank(stream *w, bool *more, err *e)
+{
+    launch *l = w->l;
+    if (l->o->stop && *l->o->stop)
+        return err_set(e, ST_INTERRUPTED, "%s: interrupted; everything is checkpointed, run again to go on",
+                       l->o->campaign);
+    heal(l);
+    status st = fill(w, e);
+    if (st) {
+        for (size_t i = 0; i < w->n; i++)
+            store_run_close(w->seats[i].store, NULL, NULL), l->cells[w->seats[i].run].state = CELL_WAITING;
+        return st;
+    }
+    if (w->n) return train(w, e);
+    *more = look_again(l);
     return ST_OK;
+}
+
+static void *go(void *self)
+{
+    stream *w = self;
+    launch *l = w->l;
+    bool more = true;
+    pthread_mutex_lock(&l->lock);
+    while (more && !l->st) {
+        err why = {0};
+        status st = next_bank(w, &more, &why);
+        if (!st || l->st) continue;
+        l->st = st; /* the first reason is the sweep's */
+        if (l->e) *l->e = why;
+        l->halt = true;
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+/* The first stream is the caller's thread. A thread that cannot be had is a stream less. */
+static void run_streams(launch *l)
+{
+    size_t started = 1;
+    while (started < l->n_streams &&
+           !pthread_create(&l->streams[started].thread, NULL, go, &l->streams[started])) started++;
+    if (started < l->n_streams) say(l, SWEEP_WARN, "only %zu of %zu streams could be started", started, l->n_streams);
+    go(&l->streams[0]);
+    for (size_t i = 1; i < started; i++) pthread_join(l->streams[i].thread, NULL);
+}
+
+static bool make_streams(launch *l)
+{
+    size_t widest = 1;
+    for (size_t k = 0; k < l->p->n_classes; k++) {
+        l->bank_size[k] = l->p->classes[k].bank_size;
+        if (l->bank_size[k] > widest) widest = l->bank_size[k];
+    }
+    l->n_streams = l->o->streams ? l->o->streams : 1;
+    l->streams = calloc(l->n_streams, sizeof *l->streams);
+    for (size_t i = 0; l->streams && i < l->n_streams; i++) {
+        stream *w = &l->streams[i];
+        *w = (stream){.l = l, .jobs = calloc(widest, sizeof *w->jobs), .seats = calloc(widest, sizeof *w->seats)};
+        if (!w->jobs || !w->seats) return false;
+    }
+    return l->streams != NULL;
+}
+
+static void launch_free(launch *l)
+{
+    for (size_t i = 0; l->streams && i < l->n_streams; i++) {
+        free(l->streams[i].jobs);
+        free(l->streams[i].seats);
+    }
+    free(l->streams);
+    free(l->bank_size);
+    free(l->cells);
+    pthread_cond_destroy(&l->idle);
+    pthread_mutex_destroy(&l->lock);
 }
 
 status sweep_launch_local(sweep_progress *out, const sweep_plan *p, const sweep_spec *s, const sweep_launch_opts *o,
                           err *e)
 {
-    launch l = {.p = p, .s = s, .o = o};
-    size_t widest = 1;
+    launch l = {.p = p, .s = s, .o = o, .e = e, .lock = PTHREAD_MUTEX_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER};
     memset(out, 0, sizeof *out);
     l.cells = calloc(p->n_runs + 1, sizeof *l.cells);
     l.bank_size = calloc(p->n_classes + 1, sizeof *l.bank_size);
-    status st = l.cells && l.bank_size ? ST_OK : ST_NOMEM;
-    for (size_t k = 0; k < p->n_classes && !st; k++) {
-        l.bank_size[k] = p->classes[k].bank_size;
-        if (l.bank_size[k] > widest) widest = l.bank_size[k];
-    }
-    if (!st) {
-        l.jobs = calloc(widest, sizeof *l.jobs);
-        l.seats = calloc(widest, sizeof *l.seats);
-        if (!l.jobs || !l.seats) st = ST_NOMEM;
-    }
-    if (st) err_set(e, ST_NOMEM, "%s: no memory for %zu runs", o->campaign, p->n_runs);
-    if (!st) {
+    if (!l.cells || !l.bank_size || !make_streams(&l))
+        l.st = err_set(e, ST_NOMEM, "%s: no memory for %zu runs", o->campaign, p->n_runs);
+    if (!l.st) {
         survey(&l);
-        st = go(&l, e);
+        run_streams(&l);
         count(&l, out);
     }
-    if (!st && out->failed)
-        st = err_set(e, ST_PARTIAL, "%s: %zu of %zu runs failed%s; run again to try them once more",
-                     o->campaign, out->failed, out->total, out->done + out->diverged ? "; the others are done" : "");
-    free(l.jobs);
-    free(l.seats);
-    free(l.bank_size);
-    free(l.cells);
-    return st;
+    if (!l.st && out->failed)
+        l.st = err_set(e, ST_PARTIAL, "%s: %zu of %zu runs failed%s; run again to try them once more",
+                       o->campaign, out->failed, out->total, out->done + out->diverged ? "; the others are done" : "");
+    launch_free(&l);
+    return l.st;
 }

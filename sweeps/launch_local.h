@@ -1,4 +1,5 @@
-/* Runs a plan on this machine: banks one after another, longest first, in one process with worker threads.
+/* Runs a plan on this machine: banks one after another, longest first, in one process with worker threads; on a device
+ * in several streams at once where that is asked for.
  *
  * Every unfinished run of the plan is taken by its owner file when its bank starts, so that several processes may share
  * a campaign; what another live process owns is left alone. Finished runs (done, diverged) are skipped; stopped, killed
@@ -20,7 +21,7 @@ typedef struct sweep_progress {
 
 typedef enum sweep_say { SWEEP_NOTE, SWEEP_WARN, SWEEP_FAILURE } sweep_say;
 
-typedef struct sweep_listener { /* every slot may be NULL; called on the thread that launched */
+typedef struct sweep_listener { /* every slot may be NULL; called by one thread at a time, not always the one that launched */
     void *self;
     void (*progress)(void *self, const sweep_progress *);
     void (*say)(void *self, sweep_say kind, const char *line); /* one line, no newline */
@@ -29,6 +30,7 @@ typedef struct sweep_listener { /* every slot may be NULL; called on the thread 
 typedef struct sweep_launch_opts {
     const char *campaign;
     int threads;
+    size_t streams;                    /* banks at a time; 0 = 1 */
     size_t fail_fast;                  /* stop after so many failures; 0 = go on to the end */
     const volatile sig_atomic_t *stop; /* set by a signal handler: checkpoint everything and return; may be NULL */
     char *const *argv;                 /* provenance of the runs */
@@ -36,7 +38,7 @@ typedef struct sweep_launch_opts {
     sweep_listener listener;
 } sweep_launch_opts;
 
-/* The campaign folder must be open (campaign_open). *out is the last state, also on error.
+/* The campaign folder must be open (campaign_open) and the backends ready (k_backend_ready). *out is the last state, also on error.
  *   ST_PARTIAL      some runs failed; their journals say why
  *   ST_INTERRUPTED  *stop was set; everything is checkpointed
  *   ST_IO           the campaign cannot be written any more (no space, read-only): nothing else is tried */

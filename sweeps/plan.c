@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernels/device.h"
+#include "kernels/kernels.h"
 #include "trainer/data.h"
 #include "trainer/train.h"
 
@@ -24,23 +26,23 @@ typedef struct planner {
     size_t n_slots;
 } planner;
 
-sweep_plan_opts sweep_plan_opts_default(void) { return (sweep_plan_opts){.workers = 1, .max_bank = 16}; }
+/* A device is filled by more replicas than a processor has use for. */
+enum { MAX_BANK_HOST = 16, MAX_BANK_DEVICE = 64 };
 
-static size_t memory_limit(const sweep_plan_opts *o)
+sweep_plan_opts sweep_plan_opts_default(void) { return (sweep_plan_opts){.workers = 1}; }
+
+/* Of the memory where that backend computes. A device that is not here is not known: banks are cut by max_bank. */
+static size_t memory_limit(const sweep_plan_opts *o, const k_ops *ops)
 {
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     if (o->memory_limit) return o->memory_limit;
+    if (ops && ops->device) {
+        k_device first;
+        char why[256];
+        const size_t streams = o->streams ? o->streams : 1;
+        return k_devices(&first, 1, why) ? first.memory_bytes / 10 * 9 / streams : SIZE_MAX;
+    }
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     return pages > 0 && page > 0 ? (size_t)pages * (size_t)page / 2 : (size_t)1 << 31;
-}
-
-bank_opts sweep_bank_opts(const trainer_config *c, size_t replicas, int threads)
-{
-    return (bank_opts){.shape = c->shape,
-                       .n_replicas = replicas,
-                       .batch = (size_t)(c->batch_tokens / (c->shape.seq_len * c->grad_accum)),
-                       .shards = (size_t)c->shards,
-                       .threads = threads,
-                       .backend = c->backend};
 }
 
 /* ---- cells ---------------------------------------------------------------------------------------------------- */
@@ -155,11 +157,14 @@ static status add_cells(planner *w, err *e)
 
 /* ---- banks ---------------------------------------------------------------------------------------------------- */
 
-static size_t bank_limit(const trainer_config *c, const sweep_plan_opts *o, size_t bytes)
+static size_t bank_limit(const trainer_config *c, const sweep_plan_opts *o)
 {
-    size_t n = o->max_bank ? o->max_bank : 1;
+    const k_ops *ops = NULL;
+    k_backend(&ops, c->backend, NULL); /* of another build: planned by max_bank alone */
+    const size_t bytes = memory_limit(o, ops);
+    size_t n = o->max_bank ? o->max_bank : ops && ops->device ? MAX_BANK_DEVICE : MAX_BANK_HOST;
     for (; n > 1; n--) {
-        bank_opts b = sweep_bank_opts(c, n, o->workers);
+        bank_opts b = train_bank_opts(c, n, o->workers);
         if (bank_bytes_needed(&b) <= bytes) break;
     }
     return n;
@@ -168,7 +173,7 @@ static size_t bank_limit(const trainer_config *c, const sweep_plan_opts *o, size
 static status find_classes(planner *w, err *e)
 {
     sweep_plan *p = w->p;
-    size_t limit = memory_limit(w->o), last = 0;
+    size_t last = 0;
     for (size_t i = 0; i < p->n_runs; i++) {
         /* neighbours mostly share a class: look at the last one first */
         size_t k = last;
@@ -178,7 +183,7 @@ static status find_classes(planner *w, err *e)
         if (!more) return err_set(e, ST_NOMEM, "%s: no memory", w->s->doc.path);
         p->classes = more;
         k = p->n_classes++;
-        p->classes[k] = (sweep_class){.example = i, .max_bank = bank_limit(&p->runs[i].config, w->o, limit)};
+        p->classes[k] = (sweep_class){.example = i, .max_bank = bank_limit(&p->runs[i].config, w->o)};
     found:
         last = p->runs[i].class = k;
         p->classes[k].n_runs++;
@@ -216,7 +221,7 @@ static void cut_banks(sweep_plan *p, size_t class, size_t first, int workers)
     size_t size = p->classes[class].bank_size = bank_size(&p->classes[class], workers);
     for (size_t left = p->classes[class].n_runs; left;) {
         size_t n = left < size ? left : size;
-        bank_opts o = sweep_bank_opts(&p->runs[p->classes[class].example].config, n, workers);
+        bank_opts o = train_bank_opts(&p->runs[p->classes[class].example].config, n, workers);
         sweep_bank *b = &p->banks[p->n_banks++];
         *b = (sweep_bank){.first = first, .n = n, .bytes = bank_bytes_needed(&o)};
         for (size_t i = 0; i < n; i++) b->flops += p->runs[p->order[first + i]].flops;

@@ -50,8 +50,9 @@ typedef struct sweep_plan {
 
 typedef struct sweep_plan_opts {
     int workers;         /* threads the runs will have; bank sizes are multiples of it where possible */
-    size_t max_bank;     /* replicas per bank at most */
-    size_t memory_limit; /* bytes a bank may need; 0 = half of the machine's memory */
+    size_t max_bank;     /* replicas per bank at most; 0 = 16, on a device 64 */
+    size_t streams;      /* banks at a time on a device, which share its memory; 0 = 1 */
+    size_t memory_limit; /* bytes a bank may need; 0 = half of the machine's memory, of a device nine tenths */
     const char *backend; /* NULL = as the spec says; else launch setting for every run */
 } sweep_plan_opts;
 sweep_plan_opts sweep_plan_opts_default(void);
@@ -63,9 +64,6 @@ void sweep_plan_free(sweep_plan *p); /* accepts a zeroed plan */
 /* Time: by a given rate (FLOP/s), or measured: a few real steps of up to CALIBRATE_SHAPES shapes for about a second. */
 void sweep_plan_rate(sweep_plan *p, double flops_per_s);
 status sweep_plan_calibrate(sweep_plan *p, err *e);
-
-/* Bank options of a run, for `replicas` of its kind. */
-bank_opts sweep_bank_opts(const trainer_config *c, size_t replicas, int threads);
 
 /* muscale.plan/1; `runs` lists every run. NULL = no memory. What stands in CAMPAIGN/plan.json leaves the machine's rate
  * out. */

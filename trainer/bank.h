@@ -16,8 +16,10 @@ typedef struct bank_opts {
     size_t n_replicas;      /* R */
     size_t batch;           /* sequences per optimiser step */
     size_t shards;          /* fixed split of the batch: part of the run's config and hash; divides batch */
-    int threads;            /* workers; 1.. */
-    const char *backend;    /* "cpu" */
+    size_t grad_accum;      /* each shard again in so many slices, one after the other; 0 = 1. On a device the batch is
+                               cut into these only: shards are for threads */
+    int threads;            /* workers of the host; 1.. */
+    const char *backend;    /* "cpu", "cuda", "cuda-fp32" */
 } bank_opts;
 
 typedef enum decay_mode { DECAY_INDEPENDENT, DECAY_COUPLED } decay_mode;
@@ -31,10 +33,12 @@ typedef struct bank_hparams {
     uint64_t seed;                  /* of the initial weights */
 } bank_hparams;
 
-status bank_new(bank **out, const bank_opts *o, err *e); /* ST_NOMEM, ST_DEVICE (unknown backend) */
+/* ST_NOMEM: how much is missing, and on a device how many replicas would fit. ST_DEVICE: unknown backend, no device. */
+status bank_new(bank **out, const bank_opts *o, err *e);
 void bank_free(bank *b);
 
-/* Bytes that the shapes require (parameters, gradients, moments, saved activations) for these options. */
+/* Bytes that the shapes require (parameters, gradients, moments, saved activations, work) for these options, where the
+ * backend computes. 0: the options or the backend are not possible. Needs no device. */
 size_t bank_bytes_needed(const bank_opts *o);
 
 status bank_set_replica(bank *b, size_t r, const bank_hparams *h, err *e); /* sets hparams and draws initial weights */
@@ -53,6 +57,12 @@ status bank_write(bank *b, size_t r, const float *params, const float *m, const 
 typedef struct bank_step_out { double loss, grad_norm; bool finite; } bank_step_out;
 status bank_step(bank *b, bank_step_out *out, const int32_t *const *tokens, const double *lr_factor,
                  const uint64_t *step, const bool *active, err *e);
+
+/* The same in two halves: a device computes between them. The arguments of start are borrowed until wait; nothing else
+ * may be asked of the bank in between. After an error of start there is nothing to wait for. */
+status bank_step_start(bank *b, const int32_t *const *tokens, const double *lr_factor, const uint64_t *step,
+                       const bool *active, err *e);
+status bank_step_wait(bank *b, bank_step_out *out, err *e);
 
 /* Forward only. seq_loss [R][n_seq]: summed loss of each sequence / seq_len (nats/token). tokens (n_seq, T+1),
  * shared by all replicas; any n_seq. Inactive replicas' rows are left alone. */

@@ -1,47 +1,55 @@
-/* What a bank is made of. Private to trainer/bank*.c: bank.c makes and fills it, bank_step.c computes with it. */
+/* What a bank is made of. Private to trainer/bank*.c: bank.c is the front, a bank_kind computes. */
 #ifndef TRAINER_BANK_PARTS_H
 #define TRAINER_BANK_PARTS_H
-#include <stdatomic.h>
-
+#include "kernels/device_ops.h"
 #include "kernels/kernels.h"
-#include "base/pool.h"
 #include "trainer/bank.h"
 #include "trainer/model.h"
-
-/* What one thread works with. Activations exist once per thread, not per shard. */
-typedef struct worker {
-    k_ctx *ctx;
-    real *acts, *packed, *shard_grad;
-    double *row_loss;
-    size_t packed_of; /* replica whose weights `packed` holds; BANK_NOBODY: nobody's */
-    status st;
-    err e;
-} worker;
-#define BANK_NOBODY SIZE_MAX
 
 typedef struct replica {
     bank_hparams h;
     mup_tensor *tensors;
-    atomic_size_t shards_done; /* this step: shards already in the sum, in order */
 } replica;
 
-/* Elements of every buffer; the one place that knows. */
-typedef struct sizes { size_t stride, acts, packed, consts, rows, scratch, micro; } sizes;
+/* What a step was asked to do: borrowed from bank_step_start until bank_step_wait. */
+typedef struct bank_order {
+    const int32_t *const *tokens;
+    const double *lr_factor;
+    const uint64_t *step;
+    const bool *active;
+} bank_order;
+
+/* Where a bank's memory is and who computes: two rows, the host's threads and a device. */
+typedef struct bank_kind {
+    size_t (*bytes)(const bank_opts *, const model *, const k_ops *);
+    status (*make)(bank *, err *); /* sets b->self; fills b->device */
+    void (*free)(void *self);
+    real *(*draft)(bank *, size_t r);       /* host memory where r's initial weights may be drawn */
+    status (*set)(bank *, size_t r, err *); /* takes the draft, zeroes the moments, follows reps[r] and mults */
+    status (*read)(bank *, size_t r, float *params, float *m, float *v, err *);
+    status (*write)(bank *, size_t r, const float *params, const float *m, const float *v, err *);
+    status (*start)(bank *, const bank_order *, err *);
+    status (*wait)(bank *, bank_step_out *, err *);
+    status (*eval)(bank *, double *seq_loss, const int32_t *tokens, size_t n_seq, const bool *active, err *);
+} bank_kind;
+extern const bank_kind bank_on_host, bank_on_device;
 
 struct bank {
     bank_opts o;
-    char device[96];
+    char device[192];
     model *m;
     const k_ops *ops;
-    pool *pool;
-    sizes z;
-    size_t n_tensors;
+    const bank_kind *kind;
+    void *self; /* the kind's own */
+    size_t stride, n_tensors;
     shape_tensor *tensors;
-    real *params, *grads, *mom, *var; /* [R][stride] */
-    real *consts, *mults;             /* mults [n_mults][R] */
-    double *seq_loss;                 /* [R][batch] */
-    size_t *live;                     /* [R] numbers of the active replicas */
+    real *mults; /* [n_mults][R], the host's */
     replica *reps;
-    worker *workers;
+    bank_order order;
 };
+
+static inline size_t bank_slices(const bank_opts *o) { return o->shards * (o->grad_accum ? o->grad_accum : 1); }
+
+/* Adam's factors of one tensor of one replica; grad_scale is the clipping's. */
+double bank_clip(const replica *rep, double grad_norm);
 #endif

@@ -6,7 +6,7 @@ static const char *const activations[] = {"gelu", "swiglu", NULL};
 static const char *const decay_modes[] = {"independent", "coupled", NULL};
 static const char *const dtypes[] = {"", "u8", "u16", "u32", NULL};
 static const char *const flops_rules[] = {"6N", "exact", NULL};
-static const char *const backends[] = {"cpu", "cuda", NULL};
+static const char *const backends[] = {"cpu", "cuda", "cuda-fp32", NULL};
 
 #define AT(field) offsetof(trainer_config, field), sizeof(((trainer_config *)0)->field)
 #define REQUIRED NULL
@@ -99,6 +99,6 @@ const config_key config_table[] = {
     {"ckpt_every", CFG_I64, AT(ckpt_every), NULL, "[0,9e15]", "0", LAUNCH_ONLY,
      "steps between checkpoints; 0 = one a minute"},
     {"threads", CFG_I64, AT(threads), NULL, "[0,4096]", "0", LAUNCH_ONLY, "worker threads; 0 = one per processor"},
-    {"backend", CFG_TEXT, AT(backend), backends, NULL, "cpu", LAUNCH_ONLY, "device that computes: cpu"},
+    {"backend", CFG_TEXT, AT(backend), backends, NULL, "cpu", LAUNCH_ONLY, "what computes: cpu, cuda (bf16 products and activations), cuda-fp32"},
 };
 const size_t config_table_size = sizeof config_table / sizeof *config_table;

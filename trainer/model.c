@@ -343,6 +343,11 @@ size_t model_pack_len(const model *m, const k_ops *ops)
     return n;
 }
 
+size_t model_packed_at(const model *m, const k_ops *ops, size_t tensor)
+{
+    return ops->pack_len && packs(m, tensor) ? m->pack_at[tensor] : SIZE_MAX;
+}
+
 status model_pack(const model *m, const k_ops *ops, k_ctx *ctx, k_arr packed, k_in params, size_t R, err *e)
 {
     for (size_t t = 0; t < m->n_tensors; t++)
@@ -357,7 +362,10 @@ size_t model_scratch(const model *m, const k_ops *ops, size_t R, size_t n_seq)
     const shape *s = &m->s;
     const k_attn a = {.R = R, .B = n_seq, .T = m->T, .n_head = (size_t)s->n_head, .n_kv_head = (size_t)s->n_kv_head,
                       .head_dim = (size_t)s->head_dim, .ld = m->ld_qkv, .ldo = m->q};
+    const k_norm rows = {.R = R, .n = n_seq * m->T, .c = m->d, .eps = MODEL_NORM_EPS};
+    const size_t gain = s->norm_gain && ops->norm_scratch ? ops->norm_scratch(&rows) : 0;
     size_t max = ops->attn_scratch(&a);
+    max = gain > max ? gain : max;
     for (size_t t = 0; t < m->n_tensors; t++) {
         if (!packs(m, t)) continue;
         const k_mm x = {.R = R, .n = n_seq * m->T, .in = (size_t)m->tensors[t].cols, .out = (size_t)m->tensors[t].rows};

@@ -28,6 +28,7 @@ size_t model_const_len(const model *m);                          /* reals: rotar
 void model_consts(const model *m, real *out);
 size_t model_scratch(const model *m, const k_ops *ops, size_t R, size_t n_seq); /* bytes of a context's scratch */
 size_t model_pack_len(const model *m, const k_ops *ops);         /* reals per replica; 0: the backend packs nothing */
+size_t model_packed_at(const model *m, const k_ops *ops, size_t tensor); /* of it in there; SIZE_MAX: not packed */
 status model_pack(const model *m, const k_ops *ops, k_ctx *ctx, k_arr packed, k_in params, size_t R, err *e);
 
 /* One call: R replicas, n_seq sequences each. */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ALIGN_FLOATS = 16 }; /* 64 bytes */
+enum { ALIGN_FLOATS = 64 }; /* 256 bytes: what a device wants, and one layout for checkpoints of any backend */
 
 /* Upper limits keep every product below 2^62; they are far above what a CPU can train. */
 static const struct { const char *key; size_t offset; int64_t max; } limits[] = {

@@ -28,7 +28,7 @@ typedef struct shape_tensor {
     int layer;          /* -1 outside the blocks */
     int64_t rows, cols; /* out, in; a gain is (1, d_model); the embedding is (vocab, d_model), fan_in 1 by role */
     int64_t fan_in;
-    size_t offset;      /* in floats from the replica's start; every tensor starts on a 64-byte boundary */
+    size_t offset;      /* in floats from the replica's start; every tensor starts on a 256-byte boundary */
     size_t n;           /* rows * cols */
 } shape_tensor;
 
@@ -37,7 +37,7 @@ status shape_check(const shape *s, err *e);
 
 /* Number of tensors; when out is not NULL writes them (room for `max`). */
 size_t shape_tensors(const shape *s, shape_tensor *out, size_t max);
-size_t shape_param_stride(const shape *s); /* floats per replica, padded to 64 bytes */
+size_t shape_param_stride(const shape *s); /* floats per replica, padded to 256 bytes */
 
 typedef struct shape_counts {
     int64_t n_params_total, n_params_embed, n_params_non_embed; /* embed: input table (+ untied head when not tied) */

@@ -46,16 +46,16 @@ int train_threads(const trainer_config *c, int wanted)
     return n > 0 ? (int)n : 1;
 }
 
-static bank_opts options_of(const trainer_config *c, size_t n, int threads)
+bank_opts train_bank_opts(const trainer_config *c, size_t n, int threads)
 {
-    /* Micro-batches are more slices of the same fixed-order sum: one slice's activations are alive at a time. */
     return (bank_opts){.shape = c->shape, .n_replicas = n, .batch = (size_t)(c->batch_tokens / c->shape.seq_len),
-                       .shards = (size_t)(c->shards * c->grad_accum), .threads = threads, .backend = c->backend};
+                       .shards = (size_t)c->shards, .grad_accum = (size_t)c->grad_accum, .threads = threads,
+                       .backend = c->backend};
 }
 
 size_t train_bytes_needed(const trainer_config *c, size_t n, int threads)
 {
-    bank_opts o = options_of(c, n, threads);
+    bank_opts o = train_bank_opts(c, n, threads);
     return bank_bytes_needed(&o);
 }
 
@@ -91,18 +91,19 @@ static status open_data(loop *l, err *e)
 
 static status loop_make(loop *l, train_job *jobs, size_t n, const train_opts *o, err *e)
 {
-    bank_opts bo = options_of(&jobs[0].config, n, train_threads(&jobs[0].config, o->threads));
+    bank_opts bo = train_bank_opts(&jobs[0].config, n, train_threads(&jobs[0].config, o->threads));
     *l = (loop){.jobs = jobs, .n = n, .opts = o, .started = io_now(), .batch = bo.batch,
                 .bytes_needed = bank_bytes_needed(&bo)};
     l->last_ckpt = l->last_progress = l->started;
     l->reps = calloc(n, sizeof *l->reps);
     l->active = calloc(n, sizeof *l->active);
     l->due = calloc(n, sizeof *l->due);
-    l->tokens = calloc(n, sizeof *l->tokens);
+    l->tokens[0] = calloc(n, sizeof *l->tokens[0]);
+    l->tokens[1] = calloc(n, sizeof *l->tokens[1]);
     l->lr = calloc(n, sizeof *l->lr);
     l->step = calloc(n, sizeof *l->step);
     l->out = calloc(n, sizeof *l->out);
-    if (!l->reps || !l->active || !l->due || !l->tokens || !l->lr || !l->step || !l->out)
+    if (!l->reps || !l->active || !l->due || !l->tokens[0] || !l->tokens[1] || !l->lr || !l->step || !l->out)
         return err_set(e, ST_NOMEM, "no memory for a bank of %zu", n);
     status s = open_data(l, e);
     if (s) return s;
@@ -113,13 +114,17 @@ static status loop_make(loop *l, train_job *jobs, size_t n, const train_opts *o,
 
 static void loop_free(loop *l)
 {
-    for (size_t r = 0; l->reps && r < l->n; r++) free(l->reps[r].own_tokens);
+    for (size_t r = 0; l->reps && r < l->n; r++) {
+        free(l->reps[r].own_tokens[0]);
+        free(l->reps[r].own_tokens[1]);
+    }
     bank_free(l->bank);
     data_close(l->data);
     free(l->reps);
     free(l->active);
     free(l->due);
-    free(l->tokens);
+    free(l->tokens[0]);
+    free(l->tokens[1]);
     free(l->lr);
     free(l->step);
     free(l->out);
@@ -127,8 +132,9 @@ static void loop_free(loop *l)
     free(l->seq_loss);
 }
 
-/* Windows of step s of replica r. Replicas that see the same data share one copy: the first such one fills it. */
-static status fill_tokens(loop *l, err *e)
+/* Windows of the step `more` steps after the one at hand, of every active replica, into tokens[k]. Replicas that see
+ * the same data share one copy: the first such one fills it. */
+static status fill_tokens(loop *l, int k, int64_t more, err *e)
 {
     for (size_t r = 0; r < l->n; r++) {
         if (!l->active[r]) continue;
@@ -142,22 +148,24 @@ static status fill_tokens(loop *l, err *e)
                 break;
         }
         if (q < r) {
-            l->tokens[r] = l->tokens[q];
+            l->tokens[k][r] = l->tokens[k][q];
             continue;
         }
-        int32_t **own = &l->reps[r].own_tokens;
+        int32_t **own = &l->reps[r].own_tokens[k];
         if (!*own && !(*own = malloc(l->batch * (size_t)(T + 1) * sizeof **own)))
             return err_set(e, ST_NOMEM, "no memory for a batch of %zu sequences", l->batch);
-        data_train_windows(l->data, *own, l->reps[r].state.step * (int64_t)l->batch, (int64_t)l->batch, T,
+        data_train_windows(l->data, *own, (l->reps[r].state.step + more) * (int64_t)l->batch, (int64_t)l->batch, T,
                            c->unique_tokens, c->data_seed);
-        l->tokens[r] = *own;
+        l->tokens[k][r] = *own;
     }
     return ST_OK;
 }
 
+/* The next batch is read while a device computes this step. Whoever turns out to have ended with this step has read
+ * one batch in vain. */
 static status step_all(loop *l, err *e)
 {
-    status s = fill_tokens(l, e);
+    status s = l->ahead ? ST_OK : fill_tokens(l, l->turn, 0, e);
     if (s) return s;
     for (size_t r = 0; r < l->n; r++) {
         if (!l->active[r]) continue;
@@ -165,8 +173,14 @@ static status step_all(loop *l, err *e)
         l->lr[r] = schedule_factor(&l->jobs[r].config, (int64_t)l->step[r]);
     }
     double before = io_now();
-    s = bank_step(l->bank, l->out, l->tokens, l->lr, l->step, l->active, e);
+    s = bank_step_start(l->bank, l->tokens[l->turn], l->lr, l->step, l->active, e);
+    if (s) return s;
+    s = fill_tokens(l, !l->turn, 1, e);
+    status computed = bank_step_wait(l->bank, l->out, s ? NULL : e);
     l->step_ms = 1e3 * (io_now() - before);
+    l->turn = !l->turn;
+    l->ahead = true;
+    if (!s) s = computed;
     for (size_t r = 0; !s && r < l->n; r++)
         if (l->active[r]) s = replica_after_step(l, r, e);
     return s;
@@ -238,7 +252,8 @@ static status loop_run(loop *l, err *e)
     if (!s) s = end_finished(l, e);
     while (!s && any_active(l)) {
         if ((s = step_all(l, e)) || (s = validate(l, replica_val_due, e))) break;
-        l->stop = l->opts->stop && *l->opts->stop; /* asked once: a checkpoint and `stopped` go together */
+        l->stop = (l->opts->stop && *l->opts->stop) || (l->opts->halt && atomic_load(l->opts->halt));
+        /* asked once: a checkpoint and `stopped` go together */
         if ((s = checkpoint_all(l, e)) || (s = end_finished(l, e))) break;
         report_progress(l, false);
     }

@@ -3,6 +3,8 @@
 #ifndef TRAINER_TRAIN_H
 #define TRAINER_TRAIN_H
 #include <signal.h>
+#include <stdatomic.h>
+#include "trainer/bank.h"
 #include "trainer/config.h"
 #include "trainer/data.h"
 
@@ -54,6 +56,7 @@ typedef struct train_opts {
     int threads;                        /* 0 = jobs[0].config.threads */
     bool resume;                        /* false: a ckpt_dir that already holds checkpoints is refused. true: pick up the newest valid checkpoint of each job */
     const volatile sig_atomic_t *stop;  /* set by a signal handler: checkpoint at step end, status stopped */
+    const atomic_bool *halt;            /* the same, set by another thread; either may be NULL */
     /* called about once a second with FLOPs done since the start; may be NULL */
     void (*progress)(void *self, double flops_done, double flops_total);
     void *progress_self;
@@ -67,6 +70,7 @@ typedef struct train_opts {
 status train_bank(train_job *jobs, size_t n, const train_opts *o, err *e);
 
 int train_threads(const trainer_config *c, int wanted); /* wanted, else the config's, else one per processor */
+bank_opts train_bank_opts(const trainer_config *c, size_t n, int threads); /* of the bank that trains n such runs */
 size_t train_bytes_needed(const trainer_config *c, size_t n, int threads); /* of a bank of n such runs, by its shapes */
 
 /* Step of the newest valid checkpoint in dir, 0 when none; *note says what was damaged. ST_CORRUPT: files, none valid.

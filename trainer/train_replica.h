@@ -13,7 +13,7 @@ typedef struct replica {
     double flops_per_token;
     double val, val_se;       /* of the last validation */
     int64_t diverged_at;      /* -1 */
-    int32_t *own_tokens;      /* the batch, where no earlier replica has the same */
+    int32_t *own_tokens[2];   /* a batch each, where no earlier replica has the same: of this step and of the next */
 } replica;
 
 typedef struct loop {
@@ -26,7 +26,9 @@ typedef struct loop {
     size_t n_val, batch, bytes_needed;
     replica *reps;            /* the rest: [n] */
     bool *active, *due;
-    const int32_t **tokens;
+    const int32_t **tokens[2]; /* [n] each: of the step in turn.. */
+    int turn;                  /* ..which is tokens[turn]; the other one is filled while the bank computes */
+    bool ahead;                /* tokens[turn] was filled already */
     double *lr;
     uint64_t *step;
     bank_step_out *out;

@@ -100,6 +100,9 @@ Test(sweep, usage, .init = sandbox, .fini = clean)
     expect("$M sweep run s.yaml -o c -j two", 2, "'two' is not a whole number");
     expect("$M sweep run s.yaml -o c --max-bank 0", 2, "--max-bank");
     expect("$M sweep run s.yaml -o c --fail-fast=0", 2, "--fail-fast");
+    expect("$M sweep run s.yaml -o c --streams 2", 2, "--streams is for a device");
+    expect("$M sweep run s.yaml -o c --device cuda --streams 0", 2, "between 1 and 64");
+    expect("$M sweep run s.yaml -o c --device gpu", 2, "'gpu'");
     expect("$M help sweep", 0, "muscale sweep run sweep.yaml -o campaign");
     expect("$M help sweep", 0, "--fail-fast");
 }

@@ -109,7 +109,6 @@ void print_thread(FILE *f, const fibre_thread &t) { fprintf(f, "(%u,%u,%u)", t.i
 
 void scheduler::stuck(const char *why)
 {
-    inside = false;
     fprintf(stderr, "emu: kernel %s, block (%u,%u,%u) of %u threads: %s\n", grid->name, emu_block_idx.x, emu_block_idx.y,
             emu_block_idx.z, n, why);
     std::map<std::string, std::pair<unsigned, unsigned>> groups; /* what: how many, the first */
@@ -130,6 +129,7 @@ void scheduler::stuck(const char *why)
         fprintf(stderr, ", %s\n", g.first.c_str());
     }
     fflush(stderr);
+    grid = nullptr; /* all is said */
     abort();
 }
 
@@ -264,6 +264,17 @@ void scheduler::block(order_rule rule)
 }
 } // namespace
 
+/* Static __shared__ arrays stand in a section of their own (module.am renames the .bss of a kernel's object): NaN at the
+ * start of every block. Between them are ASan's fences, so they are not memset's to fill. */
+extern "C" {
+extern uint64_t __start_emu_shared[] __attribute__((weak));
+extern uint64_t __stop_emu_shared[] __attribute__((weak));
+}
+__attribute__((no_sanitize_address)) static void spoil_static_shared()
+{
+    for (volatile uint64_t *p = __start_emu_shared; p < __stop_emu_shared; p++) *p = ~(uint64_t)0;
+}
+
 void run_grid(const geometry &g, const std::function<void()> &thread)
 {
     scheduler &s = sched;
@@ -284,6 +295,7 @@ void run_grid(const geometry &g, const std::function<void()> &thread)
         emu_block_idx = uint3{b % g.grid.x, b / g.grid.x % g.grid.y, b / g.grid.x / g.grid.y};
         if (g.shared && posix_memalign(&s.shared, 128, g.shared)) die("no memory for %zu bytes of shared memory", g.shared);
         if (g.shared) memset(s.shared, 0xff, g.shared);
+        spoil_static_shared();
         s.turn = (uint64_t)launches + b;
         s.block(rule);
         free(s.shared);
@@ -295,8 +307,10 @@ void run_grid(const geometry &g, const std::function<void()> &thread)
 
 void say_where()
 {
+    static bool said = false;
     const scheduler &s = sched;
-    if (!s.grid) return;
+    if (!s.grid || said) return;
+    said = true;
     fprintf(stderr, "emu: in kernel %s, block (%u,%u,%u)", s.grid->name, emu_block_idx.x, emu_block_idx.y, emu_block_idx.z);
     if (s.inside) fprintf(stderr, ", thread (%u,%u,%u)", emu_thread_idx.x, emu_thread_idx.y, emu_thread_idx.z);
     fprintf(stderr, "\n");

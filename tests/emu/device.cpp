@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,9 +149,20 @@ static cudaError_t release(std::map<hidden, size_t> &table, void *p, bool on_dev
 
 using namespace emu;
 
-/* Before a sanitizer ends the process it says where on the device that was. */
+/* Before a sanitizer ends the process it says where on the device that was. UBSan's library knows no callbacks of ASan's:
+ * its end is seen as the signal. */
+static void at_abort(int)
+{
+    say_where();
+    signal(SIGABRT, SIG_DFL);
+    raise(SIGABRT);
+}
 static struct at_death {
-    at_death() { __sanitizer_set_death_callback(say_where); }
+    at_death()
+    {
+        __sanitizer_set_death_callback(say_where);
+        signal(SIGABRT, at_abort);
+    }
 } at_death;
 extern "C" const char *__asan_default_options() { return "abort_on_error=1"; }
 extern "C" const char *__ubsan_default_options() { return "abort_on_error=1:print_stacktrace=1"; }

@@ -1,5 +1,7 @@
 /* Matrix products of the device's backends against the definition: sizes that no tile divides, row strides, adding to what
  * is there, factors; and a replica's bits alone and in a bank. */
+#include <stdio.h>
+
 #include "tests/kernels/gpu.h"
 
 typedef struct size { size_t R, n, in, out, pad_x, pad_y; } size;

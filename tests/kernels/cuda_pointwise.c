@@ -363,6 +363,7 @@ static void pack_of(gpu *g, size_t R, size_t out, size_t in_)
     const size_t n = out * in_, len = g->ops->pack_len(out, in_);
     cr_expect(len * sizeof(real) >= 2 * n && len * sizeof(real) % K_ALIGN_DEVICE == 0 && len * sizeof(real) < 2 * n + K_ALIGN_DEVICE);
     buf w = buf_new(R, n, 1, 1), none = buf_new(R, len, 0, 2);
+    memset(none.p, 0, R * none.stride * sizeof(real)); /* buf_new's zeros have signs */
     gbuf d_w = gpu_real(g, &w), d_p = gpu_real(g, &none);
     GPU_OK(g, g->ops->pack(g->ctx, garr(&d_p), gin(&d_w), R, out, in_, &g->e));
     buf got = gpu_get(g, &d_p); /* as floats: two bf16 each */
@@ -467,6 +468,7 @@ static void bank_of(gpu *g, size_t R)
 {
     bank_end h = bank_new(R);
     buf was = buf_copy(&h.p), pk = buf_new(R, h.packed_len, 0, 5);
+    memset(pk.p, 0, R * pk.stride * sizeof(real)); /* buf_new's zeros have signs */
     gbuf p = gpu_real(g, &h.p), m = gpu_real(g, &h.m), v = gpu_real(g, &h.v), d = gpu_real(g, &h.d), d_pk = gpu_real(g, &pk);
     k_step_out want[MAX_R], got[MAX_R];
     memset(got, 0, sizeof got);

@@ -39,7 +39,8 @@ void gpu_round(const gpu *g, buf *host)
 status gpu_open(gpu *g, const char *name, size_t scratch)
 {
     memset(g, 0, sizeof *g);
-    status s = k_backend(&g->ops, name, &g->e);
+    status s = k_backend_ready(name, &g->e);
+    if (!s) s = k_backend(&g->ops, name, &g->e);
     if (!s) s = g->ops->ctx_new(&g->ctx, scratch, &g->e);
     if (s) return s;
     g->half = g->ops->act_bytes == 2;

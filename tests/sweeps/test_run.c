@@ -23,7 +23,7 @@ typedef struct campaign {
     int stop_after; /* progress calls until `stop` is raised; 0 = never */
     bool watch;     /* read the status at every progress call */
     size_t watched;
-    size_t fail_fast;
+    size_t fail_fast, streams;
 } campaign;
 
 static void begin(campaign *c, const char *text, int workers, size_t max_bank)
@@ -88,6 +88,7 @@ static status go(campaign *c, int threads, sweep_progress *out, err *e)
     c->stop = 0;
     sweep_launch_opts o = {.campaign = c->dir,
                            .threads = threads,
+                           .streams = c->streams,
                            .fail_fast = c->fail_fast,
                            .stop = &c->stop,
                            .argv = argv,
@@ -197,8 +198,8 @@ Test(run, banks_and_workers_change_no_bit)
 {
     static const struct {
         int threads;
-        size_t bank;
-    } ways[] = {{2, 5}, {1, 2}, {2, 2}, {2, 1}};
+        size_t bank, streams;
+    } ways[] = {{2, 5, 1}, {1, 2, 1}, {2, 2, 1}, {2, 1, 1}, {1, 2, 2}, {1, 1, 3}, {1, 5, 4}};
     campaign alone;
     sweep_progress r;
     err e = {0};
@@ -208,6 +209,7 @@ Test(run, banks_and_workers_change_no_bit)
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         campaign c;
         begin(&c, FIVE, ways[i].threads, ways[i].bank);
+        c.streams = ways[i].streams;
         cr_assert_eq(go(&c, ways[i].threads, &r, &e), ST_OK, "%s", e.msg);
         same_bits(&alone, &c);
         finish(&c);
@@ -216,6 +218,32 @@ Test(run, banks_and_workers_change_no_bit)
 }
 
 /* Runs that differ in nothing but the seed must differ in their weights: same_bits can fail. */
+/* Two streams: a failed run in one ends the sweep, the other one's bank is checkpointed and goes on later. */
+Test(run, fail_fast_stops_the_other_streams_too)
+{
+    campaign c, alone;
+    sweep_progress r;
+    err e = {0};
+    char path[IO_PATH_MAX], note[512];
+    begin(&c, FIVE, 1, 1);
+    c.streams = 2;
+    c.fail_fast = 1;
+    cr_assert_eq(campaign_open(c.dir, &c.s, &c.p, false, note, &e), ST_OK);
+    cr_assert_eq(campaign_run_dir(path, c.dir, c.p.runs[1].id, &e), ST_OK);
+    cr_assert_eq(io_publish(path, "x", 1, &e), ST_OK);
+    cr_expect_eq(go(&c, 1, &r, &e), ST_PARTIAL);
+    cr_expect_eq(r.failed, 1);
+    cr_expect_eq(r.running, 0);
+    cr_expect(r.done < 2, "runs were begun after the failure");
+    cr_expect_eq(unlink(path), 0);
+    cr_assert_eq(go(&c, 1, &r, &e), ST_OK, "%s", e.msg);
+    begin(&alone, FIVE, 1, 1);
+    cr_assert_eq(go(&alone, 1, &r, &e), ST_OK, "%s", e.msg);
+    same_bits(&alone, &c);
+    finish(&alone);
+    finish(&c);
+}
+
 Test(run, another_seed_changes_bits)
 {
     campaign c;

@@ -1,0 +1,366 @@
+/* gpu-bench: the table of speeds on a GPU. JSON lines on stdout, the same as a Markdown table after them.
+ *
+ *   gpu_bench [--reps N] [--case NAME] [--peers FILE] [--backend cuda]    the table; FILE: lines of bench/peers/
+ *   gpu_bench --ops NAME [R]      every op of a step alone, by the largest gap to its bound
+ *   gpu_bench --trace NAME [R]    every kernel of a step as it ran (needs libcupti)
+ *   gpu_bench --count NAME [R]    what is counted: FLOPs and least bytes; needs no device
+ *
+ * Every ratio is inside one run on one device: the matrix peak and the copy bandwidth are measured before each case and
+ * after the last; their spread is the noise of the clocks. Exit 77: no device. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "bench/gpu_count.h"
+#include "bench/gpu_ops.h"
+#include "bench/gpu_peak.h"
+#include "bench/gpu_peers.h"
+#include "bench/gpu_run.h"
+#include "bench/gpu_trace.h"
+
+enum { MAX_CASES = 8, SKIPPED = 77 };
+
+typedef struct settings {
+    const char *program, *only, *peers, *backend;
+    int reps;
+} settings;
+
+typedef struct result {
+    const gpu_case *c;
+    gpu_time bank, one;      /* R replicas, and one */
+    bound bound, bound_one;  /* at the rates measured around it */
+    count counted, counted_one;
+    gpu_rates rates;
+    gpu_memory memory;
+    double kernels, torch, jax; /* seconds of the kernels of a step at R = 1; peers' tokens/s; 0: not measured */
+    const char *kernels_by;
+} result;
+
+static int fail(const err *e)
+{
+    fprintf(stderr, "gpu_bench: %s\n", e->msg);
+    return 1;
+}
+
+static double tokens(const gpu_case *c, size_t R) { return (double)R * (double)c->batch * (double)c->seq_len; }
+static const char *verdict(double x, double least) { return x >= least ? "ok" : "BELOW"; }
+static const char *verdict_most(double x, double most) { return x <= most ? "ok" : "ABOVE"; }
+
+/* ---- measuring --------------------------------------------------------------------------------------------------- */
+static status time_bank(gpu_time *out, const gpu_case *c, size_t R, const settings *o, err *e)
+{
+    gpu_run *r = NULL;
+    status s = gpu_run_new(&r, c, R, o->backend, e);
+    if (!s) s = gpu_run_time(out, r, o->reps, e);
+    gpu_run_free(r);
+    return s;
+}
+
+/* Seconds of the kernels of one step, from a process of its own: tracing slows the one it is in. 0: not to be had. */
+static double traced_sum(const gpu_case *c, size_t R, const settings *o)
+{
+    char command[1024];
+    double sum = 0;
+    snprintf(command, sizeof command, "'%s' --backend '%s' --kernel-sum '%s' %zu 2>&1", o->program, o->backend, c->name, R);
+    FILE *f = popen(command, "r");
+    if (!f) return 0;
+    if (fscanf(f, "kernels %lf", &sum) != 1) sum = 0;
+    while (fgetc(f) != EOF) {}
+    return pclose(f) ? 0 : sum;
+}
+
+static status kernel_sum(result *x, const settings *o, err *e)
+{
+    x->kernels = traced_sum(x->c, 1, o);
+    x->kernels_by = "CUPTI";
+    if (x->kernels > 0) return ST_OK;
+    /* Without CUPTI: each op repeated in a graph. Contains the gaps between kernels, which flatters the ratio. */
+    op_rows *rows = malloc(sizeof *rows);
+    const shape s = gpu_case_shape(x->c);
+    status st = rows ? ops_watch(rows, &s, 1, x->c->batch, o->backend, true, e) : err_set(e, ST_NOMEM, "out of memory");
+    if (!st) x->kernels = rows->seconds;
+    x->kernels_by = "ops repeated, gaps between kernels included";
+    free(rows);
+    return st;
+}
+
+static status measure(result *x, gpu_peak *peak, const settings *o, err *e)
+{
+    const gpu_case *c = x->c;
+    const shape s = gpu_case_shape(c);
+    gpu_rates before, after;
+    status st = gpu_peak_measure(peak, &before, e);
+    if (!st) st = time_bank(&x->bank, c, c->R, o, e);
+    if (!st) st = gpu_peak_measure(peak, &after, e);
+    x->one = x->bank;
+    if (!st && c->R > 1) st = time_bank(&x->one, c, 1, o, e);
+    if (!st && c->R > 1) st = kernel_sum(x, o, e);
+    if (!st) st = gpu_run_memory(&x->memory, c, c->R, o->backend, e);
+    if (st) return st;
+    const size_t weight = 2;
+    x->rates = (gpu_rates){0.5 * (before.bf16 + after.bf16), 0.5 * (before.fp32 + after.fp32), 0.5 * (before.copy + after.copy)};
+    x->counted = count_step(&s, c->R, c->batch, 2, weight);
+    x->counted_one = count_step(&s, 1, c->batch, 2, weight);
+    x->bound = count_bound(&x->counted, x->rates.bf16, x->rates.copy);
+    x->bound_one = count_bound(&x->counted_one, x->rates.bf16, x->rates.copy);
+    if (o->peers) {
+        st = gpu_peer_rate(&x->torch, o->peers, "torch-compile", c->name, e);
+        if (!st) st = gpu_peer_rate(&x->jax, o->peers, "jax-vmap", c->name, e);
+    }
+    return st;
+}
+
+/* ---- what is printed --------------------------------------------------------------------------------------------- */
+static void json_case(const result *x)
+{
+    const gpu_case *c = x->c;
+    const double rate = tokens(c, c->R) / x->bank.median, one = tokens(c, 1) / x->one.median;
+    printf("{\"schema\":\"muscale.gpu_bench/1\",\"kind\":\"case\",\"case\":\"%s\",\"n_layer\":%lld,\"d_model\":%lld,\"vocab\":%lld,"
+           "\"seq_len\":%lld,\"batch\":%zu,\"R\":%zu,\"step_s\":%.6g,\"step_min_s\":%.6g,\"step_max_s\":%.6g,\"reps\":%d,"
+           "\"steps_per_rep\":%d,\"model_tokens_per_s\":%.6g,\"flops\":%.6g,\"least_bytes\":%.6g,\"bf16_peak\":%.6g,"
+           "\"copy_bytes_per_s\":%.6g,\"share_of_peak\":%.4f,\"bound_s\":%.6g,\"bound_by\":\"%s\",\"share_of_bound\":%.4f,",
+           c->name, (long long)c->n_layer, (long long)c->d_model, (long long)c->vocab, (long long)c->seq_len, c->batch,
+           c->R, x->bank.median, x->bank.min, x->bank.max, x->bank.reps, x->bank.steps, rate, x->counted.flops,
+           x->counted.bytes, x->rates.bf16, x->rates.copy, x->counted.flops / x->bank.median / x->rates.bf16,
+           x->bound.seconds, x->bound.by_flops > x->bound.by_bytes ? "flops" : "bytes", x->bound.seconds / x->bank.median);
+    printf("\"step_one_s\":%.6g,\"ratio_to_one\":%.4f,\"ratio_allowed\":%.4f,\"bound_one_s\":%.6g,\"memory_bytes\":%.0f,"
+           "\"memory_needed\":%.0f", x->one.median, rate / one, x->one.median * (double)c->R / x->bound.seconds,
+           x->bound_one.seconds, x->memory.taken, x->memory.needed);
+    if (x->kernels > 0) printf(",\"kernels_one_s\":%.6g,\"kernels_by\":\"%s\"", x->kernels, x->kernels_by);
+    if (x->torch > 0) printf(",\"torch_tokens_per_s\":%.6g", x->torch);
+    if (x->jax > 0) printf(",\"jax_tokens_per_s\":%.6g", x->jax);
+    puts("}");
+    fflush(stdout);
+}
+
+static void row_speed(const result *x)
+{
+    const gpu_case *c = x->c;
+    const double of_peak = x->counted.flops / x->bank.median / x->rates.bf16, of_bound = x->bound.seconds / x->bank.median;
+    printf("| %s, R = %zu | step %.3f ms [%.3f, %.3f], %.4g model-tokens/s | %.3f ms (%s: %.3f ms FLOPs, %.3f ms bytes) | ", c->name,
+           c->R, 1e3 * x->bank.median, 1e3 * x->bank.min, 1e3 * x->bank.max, tokens(c, c->R) / x->bank.median,
+           1e3 * x->bound.seconds, x->bound.by_flops > x->bound.by_bytes ? "matmul" : "bandwidth", 1e3 * x->bound.by_flops,
+           1e3 * x->bound.by_bytes);
+    if (c->R == 1) printf("%.1f %% of the bf16 peak (%.1f %% of the bound) | %.0f %% of the peak | %s |\n", 100 * of_peak,
+                          100 * of_bound, 100 * c->share, verdict(of_peak, c->share));
+    else printf("%.1f %% of the bound (%.1f %% of the bf16 peak) | %.0f %% of the bound | %s |\n", 100 * of_bound,
+                100 * of_peak, 100 * c->share, verdict(of_bound, c->share));
+}
+
+static void row_peer(const result *x, const char *peer, double theirs, double least)
+{
+    if (least <= 0) return;
+    if (theirs <= 0) {
+        printf("| %s against %s | not measured | | | %.2fx | |\n", x->c->name, peer, least);
+        return;
+    }
+    const double ratio = tokens(x->c, x->c->R) / x->bank.median / theirs;
+    printf("| %s against %s | %.4g tokens/s there | | %.2fx | %.2fx | %s |\n", x->c->name, peer, theirs, ratio, least,
+           verdict(ratio, least));
+}
+
+static void rows_bank(const result *x)
+{
+    const gpu_case *c = x->c;
+    if (c->R > 1) {
+        const double ratio = (double)c->R * x->one.median / x->bank.median;
+        printf("| %s, ratio to our own R = 1 | R = 1: step %.3f ms | at the bound of R = %zu: %.1fx | %.1fx | printed | |\n", c->name,
+               1e3 * x->one.median, c->R, (double)c->R * x->one.median / x->bound.seconds, ratio);
+        printf("| %s, R = 1: step over its kernels | %.3f ms over %.3f ms (%s) | | %.2fx | 1.30x%s | %s |\n", c->name,
+               1e3 * x->one.median, 1e3 * x->kernels, x->kernels_by, x->one.median / x->kernels,
+               strcmp(c->name, "d128") ? " (for d128)" : "", verdict_most(x->one.median / x->kernels, 1.3));
+    }
+    const double ratio = x->memory.taken / x->memory.needed;
+    printf("| %s, memory | %.1f MB taken | %.1f MB counted | %.3fx | 1.15x | %s |\n", c->name, 1e-6 * x->memory.taken,
+           1e-6 * x->memory.needed, ratio, verdict_most(ratio, 1.15));
+}
+
+static void markdown(const result *x, size_t n, const char *device, const gpu_rates *least, const gpu_rates *most)
+{
+    printf("\n%s. bf16 matrix peak %.0f to %.0f TFLOP/s, fp32 %.1f to %.1f, copy %.2f to %.2f TB/s over the run.\n\n", device,
+           1e-12 * least->bf16, 1e-12 * most->bf16, 1e-12 * least->fp32, 1e-12 * most->fp32, 1e-12 * least->copy,
+           1e-12 * most->copy);
+    puts("| case | measured | counted bound | ratio | must reach | |\n| --- | --- | --- | --- | --- | --- |");
+    for (size_t i = 0; i < n; i++) {
+        row_speed(&x[i]);
+        row_peer(&x[i], x[i].c->R > 1 ? "PyTorch compile, one after another" : "PyTorch compile", x[i].torch, x[i].c->torch);
+        row_peer(&x[i], "JAX vmap", x[i].jax, x[i].c->jax);
+        rows_bank(&x[i]);
+    }
+}
+
+static void widen(gpu_rates *least, gpu_rates *most, const gpu_rates *x)
+{
+    *least = (gpu_rates){fmin(least->bf16, x->bf16), fmin(least->fp32, x->fp32), fmin(least->copy, x->copy)};
+    *most = (gpu_rates){fmax(most->bf16, x->bf16), fmax(most->fp32, x->fp32), fmax(most->copy, x->copy)};
+}
+
+static void json_peak(const gpu_peak *p, const gpu_rates *r, const char *device)
+{
+    gpu_size size[8];
+    const size_t n = gpu_peak_sizes(p, size, 8);
+    printf("{\"schema\":\"muscale.gpu_bench/1\",\"kind\":\"peak\",\"device\":\"%s\",\"bf16\":%.6g,\"fp32\":%.6g,\"copy\":%.6g,\"sizes\":[",
+           device, r->bf16, r->fp32, r->copy);
+    for (size_t i = 0; i < n && i < 8; i++)
+        printf("%s{\"m\":%zu,\"n\":%zu,\"k\":%zu,\"rate\":%.6g}", i ? "," : "", size[i].m, size[i].n, size[i].k, size[i].rate);
+    puts("]}");
+    fflush(stdout);
+}
+
+static int table(const settings *o, const char *device)
+{
+    static const gpu_rates none = {INFINITY, INFINITY, INFINITY};
+    err e = {0};
+    gpu_peak *peak = NULL;
+    gpu_rates rates, least = none, most = {0};
+    result x[MAX_CASES] = {{0}};
+    size_t n = 0;
+    status s = gpu_peak_new(&peak, &e);
+    if (!s) s = gpu_peak_measure(peak, &rates, &e);
+    if (!s) json_peak(peak, &rates, device);
+    for (size_t i = 0; i < gpu_n_cases && i < MAX_CASES && !s; i++) {
+        if (o->only && strcmp(o->only, gpu_cases[i].name)) continue;
+        x[n].c = &gpu_cases[i];
+        if ((s = measure(&x[n], peak, o, &e))) break;
+        widen(&least, &most, &x[n].rates);
+        json_case(&x[n++]);
+    }
+    if (!s) markdown(x, n, device, &least, &most);
+    gpu_peak_free(peak);
+    return s ? fail(&e) : 0;
+}
+
+/* ---- one case taken apart ---------------------------------------------------------------------------------------- */
+static int by_gap(const void *a, const void *b)
+{
+    const op_row *x = a, *y = b; /* `bytes` holds the gap by now */
+    return (x->bytes < y->bytes) - (x->bytes > y->bytes);
+}
+
+static int print_ops(op_rows *t, const gpu_case *c, size_t R, const gpu_rates *r)
+{
+    double bounds[OPS_MAX_ROWS], sum = 0;
+    printf("%s, R = %zu: every op alone, replayed; its bound is the larger of FLOPs over %.0f TFLOP/s and bytes over %.2f TB/s\n\n", c->name,
+           R, 1e-12 * r->bf16, 1e-12 * r->copy);
+    puts("| op | sizes | calls | us a call | bound, us | by | share | ms a step | gap, ms a step |\n"
+         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    for (size_t i = 0; i < t->n; i++) {
+        op_row *o = &t->row[i];
+        const double f = o->flops / r->bf16, b = o->bytes / r->copy;
+        bounds[i] = fmax(f, b);
+        sum += bounds[i] * (double)o->calls;
+        o->flops = f >= b ? bounds[i] : -bounds[i]; /* the sign says which */
+        o->bytes = (o->seconds - bounds[i]) * (double)o->calls;
+    }
+    qsort(t->row, t->n, sizeof *t->row, by_gap);
+    for (size_t i = 0; i < t->n; i++) {
+        const op_row *o = &t->row[i];
+        const double b = fabs(o->flops);
+        printf("| %s | %s | %zu | %.2f | %.2f | %s | %.2f | %.4f | %.4f |\n", o->slot, o->sizes, o->calls, 1e6 * o->seconds, 1e6 * b,
+               o->flops > 0 ? "FLOPs" : "bytes", b / o->seconds, 1e3 * o->seconds * (double)o->calls, 1e3 * o->bytes);
+    }
+    printf("\nsum of ops %.4f ms, of their bounds %.4f ms (share %.2f)\n", 1e3 * t->seconds, 1e3 * sum, sum / t->seconds);
+    return 0;
+}
+
+static int ops(const gpu_case *c, size_t R, const settings *o, const char *device)
+{
+    err e = {0};
+    gpu_peak *peak = NULL;
+    gpu_rates r = {0};
+    op_rows *rows = malloc(sizeof *rows);
+    const shape s = gpu_case_shape(c);
+    status st = rows ? gpu_peak_new(&peak, &e) : err_set(&e, ST_NOMEM, "out of memory");
+    if (!st) st = gpu_peak_measure(peak, &r, &e);
+    gpu_peak_free(peak);
+    if (!st) st = ops_watch(rows, &s, R, c->batch, o->backend, true, &e);
+    const int rc = st ? fail(&e) : print_ops(rows, c, R, &r);
+    if (!st) printf("%s\n", device);
+    free(rows);
+    return rc;
+}
+
+enum { TRACED_STEPS = 10 };
+static int traced(const gpu_case *c, size_t R, const settings *o, bool sum_only)
+{
+    err e = {0};
+    gpu_run *r = NULL;
+    trace t = {0};
+    status s = trace_begin(&e);
+    if (!s) s = gpu_run_new(&r, c, R, o->backend, &e);
+    if (!s) s = gpu_run_steps(r, 5, &e);
+    if (!s) {
+        trace_clear();
+        s = gpu_run_steps(r, TRACED_STEPS, &e);
+    }
+    if (!s) s = trace_end(&t, &e);
+    if (!s && sum_only) printf("kernels %.9g\n", t.kernels / TRACED_STEPS);
+    if (!s && !sum_only) {
+        printf("%s, R = %zu, %s: kernels of a step, mean of %d\n\n| kernel | a step | us each | ms a step | share |\n| --- | --- | --- | --- | --- |\n",
+               c->name, R, gpu_run_device(r), TRACED_STEPS);
+        for (size_t i = 0; i < t.n; i++)
+            printf("| `%s` | %.1f | %.2f | %.4f | %.1f %% |\n", t.row[i].name, (double)t.row[i].n / TRACED_STEPS,
+                   1e6 * t.row[i].seconds / (double)t.row[i].n, 1e3 * t.row[i].seconds / TRACED_STEPS,
+                   100 * t.row[i].seconds / t.kernels);
+        printf("\nkernels %.4f ms a step, copies %.4f ms\n", 1e3 * t.kernels / TRACED_STEPS, 1e3 * t.copies / TRACED_STEPS);
+    }
+    trace_free(&t);
+    gpu_run_free(r);
+    return s ? fail(&e) : 0;
+}
+
+static int counted(const gpu_case *c, size_t R)
+{
+    const shape s = gpu_case_shape(c);
+    const count k = count_step(&s, R, c->batch, 2, 2);
+    printf("%s, R = %zu: one step, bf16 activations and products, fp32 master weights\n\n| what | GFLOP | MB |\n| --- | --- | --- |\n", c->name, R);
+    for (int i = 0; i < COUNT_ROWS; i++) printf("| %s | %.1f | %.1f |\n", k.row[i].what, 1e-9 * k.row[i].flops, 1e-6 * k.row[i].bytes);
+    printf("| sum | %.1f | %.1f |\n\n%.0f FLOPs a byte; memory to hold, workspaces apart: %.1f MB\n", 1e-9 * k.flops, 1e-6 * k.bytes,
+           k.flops / k.bytes, 1e-6 * count_memory(&s, R, c->batch, 2, 2));
+    return 0;
+}
+
+/* ---- the command line -------------------------------------------------------------------------------------------- */
+static int usage(void)
+{
+    fputs("usage: gpu_bench [--reps N] [--case NAME] [--peers FILE] [--backend cuda|cuda-fp32]\n"
+          "       gpu_bench --ops|--trace|--count NAME [R]\n       NAME:", stderr);
+    for (size_t i = 0; i < gpu_n_cases; i++) fprintf(stderr, " %s", gpu_cases[i].name);
+    fputs("\n", stderr);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    settings o = {.program = argv[0], .backend = "cuda", .reps = 9};
+    const char *mode = NULL;
+    const gpu_case *c = NULL;
+    size_t R = 0;
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (!strcmp(argv[i], "--reps") && value) o.reps = atoi(argv[++i]);
+        else if (!strcmp(argv[i], "--case") && value) o.only = argv[++i];
+        else if (!strcmp(argv[i], "--peers") && value) o.peers = argv[++i];
+        else if (!strcmp(argv[i], "--backend") && value) o.backend = argv[++i];
+        else if (!strncmp(argv[i], "--", 2) && value && !mode) {
+            mode = argv[i] + 2;
+            if (!(c = gpu_case_find(argv[++i]))) return usage();
+            R = i + 1 < argc && argv[i + 1][0] != '-' ? (size_t)strtoul(argv[++i], NULL, 10) : c->R;
+        } else return usage();
+    }
+    if (o.only && !gpu_case_find(o.only)) return usage();
+    if (mode && (!R || R > 4096)) return usage();
+    if (mode && !strcmp(mode, "count")) return counted(c, R);
+    if (mode && !strcmp(mode, "trace")) return traced(c, R, &o, false);
+    if (mode && !strcmp(mode, "kernel-sum")) return traced(c, R, &o, true);
+    if (mode && strcmp(mode, "ops")) return usage();
+    err e = {0};
+    char device[256];
+    if (gpu_describe(device, sizeof device, &e)) {
+        printf("SKIP: %s\n", e.msg);
+        return SKIPPED;
+    }
+    return mode ? ops(c, R, &o, device) : table(&o, device);
+}

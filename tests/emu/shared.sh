@@ -1,0 +1,19 @@
+#!/bin/sh
+# shared.sh NM OBJCOPY OBJECT: a kernel's object keeps its static __shared__ arrays in .bss. Renamed, the layer finds that
+# section and spoils it before each block (block.cpp), so nothing else may stand there; and each array must be fenced by
+# ASan, which it is not where the linker may merge copies: in a template kernel that is not static.
+set -eu
+nm=$1 objcopy=$2 object=$3
+bad=$($nm "$object" | sed -n 's/^[0-9a-f]* [uVv] \(_ZZ.*\)/\1/p' | grep -v '^_ZZN*K*St' || true)
+if [ -n "$bad" ]; then
+    echo "$object: ASan cannot fence these __shared__ arrays; make the kernel static:" $bad >&2
+    rm -f "$object"
+    exit 1
+fi
+bad=$($nm "$object" | sed -n 's/^[0-9a-f]* [bB] //p' | grep -v -e '^_ZZ' -e '^__odr_asan' || true)
+if [ -n "$bad" ]; then
+    echo "$object: a file with kernels has mutable data of its own:" $bad >&2
+    rm -f "$object"
+    exit 1
+fi
+$objcopy --rename-section .bss=emu_shared "$object"

@@ -1,0 +1,63 @@
+/* The bound that gpu-bench measures against: its FLOPs are the trainer's own count, its bytes a count by hand. */
+#include <criterion/criterion.h>
+#include <math.h>
+
+#include "bench/gpu_count.h"
+
+static shape small(void)
+{
+    return (shape){.vocab = 11, .d_model = 6, .n_layer = 2, .n_head = 3, .n_kv_head = 1, .head_dim = 2, .d_ff = 5,
+                   .seq_len = 7, .act = ACT_GELU, .tied_head = true, .rope_theta = 10000};
+}
+
+Test(count, flops_are_the_trainers)
+{
+    for (int k = 0; k < 4; k++) {
+        shape s = small();
+        s.act = k & 1 ? ACT_SWIGLU : ACT_GELU;
+        s.tied_head = k & 2;
+        const count c = count_step(&s, 3, 4, 2, 2);
+        const double want = shape_flops_per_token(&s, FLOPS_EXACT) * 3 * 4 * 7;
+        cr_expect_float_eq(c.flops, want, 1e-9 * want, "%g, %g", c.flops, want);
+        s.seq_len++; /* the twin: another shape has another count */
+        cr_expect_neq(count_step(&s, 3, 4, 2, 2).flops, c.flops);
+    }
+}
+
+Test(count, bytes_by_hand)
+{
+    const shape s = small();
+    const count c = count_step(&s, 1, 1, 2, 2); /* 7 tokens; q 6, kv 2, qkv 10, two layers */
+    const double d = 7 * 2 * 6, q = d, kqv = 7 * 2 * 10, f = 7 * 2 * 5, V = 7 * 2 * 11;
+    const double by_hand[COUNT_ROWS] = {
+        [COUNT_EMBED] = 2 * 7 * 6 * 4 + 2 * d,
+        [COUNT_NORM] = 5 * (4 * d + 2 * 7 * 4),
+        [COUNT_QKV] = 2 * (3 * d + 2 * kqv + 60 * 8),
+        [COUNT_ATTENTION] = 2 * (3 * kqv + 3 * q + 2 * 7 * 3 * 4),
+        [COUNT_ATTN_OUT] = 2 * (3 * q + 3 * d + 36 * 8),
+        [COUNT_FFN_IN] = 2 * (3 * d + 3 * f + 30 * 8),
+        [COUNT_FFN_OUT] = 2 * (3 * d + 4 * f + 30 * 8),
+        [COUNT_HEAD] = 3 * d + 2 * V + 66 * 8,
+        [COUNT_XENT] = 2 * V + 7 * 8,
+        [COUNT_OPTIMISER] = 378 * 34,
+    };
+    cr_assert_eq(shape_count(&s).n_params_total, 378);
+    double sum = 0;
+    for (int i = 0; i < COUNT_ROWS; i++) {
+        cr_expect_eq(c.row[i].bytes, by_hand[i], "%s: %g, by hand %g", c.row[i].what, c.row[i].bytes, by_hand[i]);
+        sum += by_hand[i];
+    }
+    cr_expect_eq(c.bytes, sum);
+}
+
+Test(count, a_bank_scales_and_the_bound_is_the_larger_time)
+{
+    const shape s = small();
+    const count one = count_step(&s, 1, 4, 2, 2), five = count_step(&s, 5, 4, 2, 2);
+    cr_expect_float_eq(five.flops, 5 * one.flops, 1e-6);
+    cr_expect_float_eq(five.bytes, 5 * one.bytes, 1e-6);
+    const bound fast = count_bound(&one, 1e12, 1e3), slow = count_bound(&one, 1e3, 1e12);
+    cr_expect_eq(fast.seconds, one.bytes / 1e3);
+    cr_expect_eq(slow.seconds, one.flops / 1e3);
+    cr_expect_gt(count_memory(&s, 2, 4, 2, 2), 2 * 378 * 18);
+}

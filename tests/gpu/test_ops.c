@@ -1,0 +1,77 @@
+/* gpu-bench --ops on the CUDA-on-CPU layer: a step taken apart has the step's FLOPs, every call is timed, and what the
+ * calls compute is still the step. And the harness that steps a bank against the clock. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+#include "bench/gpu_ops.h"
+#include "bench/gpu_run.h"
+
+static shape small(bool swiglu)
+{
+    shape s = {.vocab = 61, .d_model = 24, .n_layer = 2, .n_head = 3, .n_kv_head = 1, .head_dim = 8, .d_ff = 40,
+               .seq_len = 12, .act = ACT_GELU, .tied_head = true, .rope_theta = 10000};
+    if (swiglu) s.act = ACT_SWIGLU, s.tied_head = false, s.qk_norm = s.norm_gain = true;
+    return s;
+}
+
+static size_t calls(const op_rows *t, const char *slot)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->n; i++)
+        if (!strcmp(t->row[i].slot, slot)) n += t->row[i].calls;
+    return n;
+}
+
+static void taken_apart(const char *backend, bool swiglu)
+{
+    static op_rows t;
+    const shape s = small(swiglu);
+    err e = {0};
+    cr_assert_eq(ops_watch(&t, &s, 2, 3, backend, true, &e), ST_OK, "%s", e.msg);
+    const double want = shape_flops_per_token(&s, FLOPS_EXACT) * 2 * 3 * 12;
+    cr_expect_float_eq(t.flops, want, 1e-9 * want, "%s: %g FLOPs, the shape has %g", backend, t.flops, want);
+    cr_expect_eq(calls(&t, "attn_fwd"), 2);
+    cr_expect_eq(calls(&t, "attn_bwd"), 2);
+    cr_expect_eq(calls(&t, "rmsnorm_fwd"), 5);
+    cr_expect_eq(calls(&t, "matmul_wgrad"), swiglu ? 15 : 13);
+    cr_expect_eq(calls(&t, "xent"), 1);
+    cr_expect_eq(calls(&t, "gain_bwd"), swiglu ? 5 : 0);
+    for (size_t i = 0; i < t.n; i++)
+        cr_expect(t.row[i].bytes > 0 && (!strcmp(backend, "cpu") || t.row[i].seconds > 0), "%s of %s: %g bytes, %g s",
+                  t.row[i].slot, backend, t.row[i].bytes, t.row[i].seconds);
+    cr_expect_eq(calls(&t, "bank_adamw"), strcmp(backend, "cpu") ? 1 : 0);
+}
+
+Test(ops, a_step_taken_apart_on_the_cpu) { taken_apart("cpu", false), taken_apart("cpu", true); }
+Test(ops, a_step_taken_apart_in_fp32) { taken_apart("cuda-fp32", true); }
+Test(ops, a_step_taken_apart_in_bf16) { taken_apart("cuda", false); }
+
+Test(run, a_bank_is_stepped_against_the_clock)
+{
+    const gpu_case tiny = {"tiny", 1, 32, 16, 31, 8, 2, 3, 0, 0, 0};
+    gpu_run *r = NULL;
+    gpu_time t = {0};
+    err e = {0};
+    cr_assert_eq(gpu_run_new(&r, &tiny, 3, "cuda", &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(gpu_run_time(&t, r, 3, &e), ST_OK, "%s", e.msg);
+    cr_expect(t.min > 0 && t.min <= t.median && t.median <= t.max && t.reps == 3 && t.steps >= 3);
+    gpu_run_free(r);
+    cr_expect_not_null(gpu_case_find("124M"));
+    cr_expect_null(gpu_case_find("none"));
+    for (size_t i = 0; i < gpu_n_cases; i++) {
+        const shape s = gpu_case_shape(&gpu_cases[i]);
+        cr_expect_eq(shape_check(&s, &e), ST_OK, "%s: %s", gpu_cases[i].name, e.msg);
+    }
+    const shape big = gpu_case_shape(gpu_case_find("124M"));
+    cr_expect(llabs(shape_count(&big).n_params_total - 124000000) < 1000000);
+}
+
+Test(run, memory_taken_is_what_the_bank_announces)
+{
+    const gpu_case tiny = {"tiny", 1, 32, 16, 31, 8, 2, 3, 0, 0, 0};
+    gpu_memory m = {0};
+    err e = {0};
+    cr_assert_eq(gpu_run_memory(&m, &tiny, 3, "cuda", &e), ST_OK, "%s", e.msg);
+    cr_expect(m.taken > 0.5 * m.needed && m.taken < 1.15 * m.needed, "%g taken, %g announced", m.taken, m.needed);
+}

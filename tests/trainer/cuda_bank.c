@@ -1,0 +1,319 @@
+/* A bank on a device against the same bank on the CPU, and its promises there: equal bits in any company, recorded or
+ * not, and a replica that diverged left alone. Runs on a GPU (make gpu-check) and on the CUDA-on-CPU layer (make
+ * check). MUSCALE_TEST_WIDE=1 adds banks of 7 and 32. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "kernels/kernels.h"
+#include "trainer/bank.h"
+
+enum { BATCH = 4, T = 10, STEPS = 3, MAX_R = 32, MAX_TENSORS = 64, N_VAL = BATCH + 3 };
+
+static const char *const backends[] = {"cuda-fp32", "cuda"};
+
+static bool here(void) /* 77 is for the runner: no device, nothing to test */
+{
+    return k_backend_ready("cuda", NULL) == ST_OK;
+}
+
+static shape small(void)
+{
+    return (shape){.vocab = 61, .d_model = 24, .n_layer = 2, .n_head = 3, .n_kv_head = 1, .head_dim = 8, .d_ff = 40,
+                   .seq_len = T, .act = ACT_GELU, .tied_head = true, .rope_theta = 10000};
+}
+
+static shape other(void)
+{
+    shape s = small();
+    s.act = ACT_SWIGLU;
+    s.tied_head = false;
+    s.qk_norm = s.norm_gain = true;
+    s.d_model = 64;
+    s.n_head = s.n_kv_head = 2;
+    s.head_dim = 32;
+    s.d_ff = 96;
+    return s;
+}
+
+static bank *make(const char *backend, shape s, size_t R, size_t accum)
+{
+    bank *b = NULL;
+    err e = {0};
+    const bank_opts o = {.shape = s, .n_replicas = R, .batch = BATCH, .shards = 1, .grad_accum = accum, .threads = 1,
+                         .backend = backend};
+    cr_assert_eq(bank_new(&b, &o, &e), ST_OK, "%s", e.msg);
+    return b;
+}
+
+/* Replica number k of the test's world: its own learning rate, seed, decay, clipping and multipliers. */
+static void set(bank *b, size_t place, size_t k, shape s)
+{
+    mup_tensor t[MAX_TENSORS];
+    err e = {0};
+    const size_t n = shape_tensors(&s, NULL, 0);
+    cr_assert_leq(n, MAX_TENSORS);
+    for (size_t i = 0; i < n; i++)
+        t[i] = (mup_tensor){.init_std = 0.2, .forward_mult = 1 + 0.125 * (double)(k % 5),
+                            .lr = 2e-3 * (1 + (double)(k % 7)), .eps = 1e-6, .weight_decay = 0.01 * (double)(k % 3)};
+    const bank_hparams h = {.tensors = t, .model = {1.5, 0.3535, 0.75, 0.9}, .beta1 = 0.9, .beta2 = 0.95,
+                            .clip_norm = k % 2 ? 0.5 : 0, .decay = k % 2 ? DECAY_COUPLED : DECAY_INDEPENDENT,
+                            .seed = 77 + k};
+    cr_assert_eq(bank_set_replica(b, place, &h, &e), ST_OK, "%s", e.msg);
+}
+
+static void draw(int32_t *x, size_t n_seq, uint64_t seed)
+{
+    for (size_t i = 0; i < n_seq * (T + 1); i++) x[i] = (int32_t)rng_below(61, seed, RNG_TEST, 1, i / 2);
+}
+
+typedef struct trace { bank_step_out out[STEPS]; double eval[N_VAL]; size_t stride; float *weights; } trace;
+
+typedef struct world { const char *backend; shape s; size_t R, first, accum; bool own_batches; } world;
+
+/* Trains replicas first .. first + R - 1 of the world for STEPS steps; what became of replica `watch`. */
+static trace train(world w, size_t watch)
+{
+    bank *b = make(w.backend, w.s, w.R, w.accum);
+    err e = {0};
+    static int32_t tok[MAX_R][BATCH * (T + 1)];
+    const int32_t *ptr[MAX_R];
+    double lr[MAX_R], seq[MAX_R * N_VAL];
+    uint64_t step[MAX_R];
+    bool active[MAX_R];
+    int32_t val[N_VAL * (T + 1)];
+    trace tr = {.stride = bank_stride(b)};
+    const size_t at = watch - w.first;
+    for (size_t r = 0; r < w.R; r++) set(b, r, w.first + r, w.s);
+    for (size_t i = 0; i < STEPS; i++) {
+        bank_step_out out[MAX_R] = {0};
+        for (size_t r = 0; r < w.R; r++) {
+            const size_t own = w.own_batches ? r : 0;
+            draw(tok[own], BATCH, 100 + i);
+            ptr[r] = tok[own], lr[r] = 1.0 / (1 + (double)i), step[r] = i + 1, active[r] = true;
+        }
+        cr_assert_eq(bank_step(b, out, ptr, lr, step, active, &e), ST_OK, "%s", e.msg);
+        tr.out[i] = out[at];
+    }
+    draw(val, N_VAL, 5);
+    cr_assert_eq(bank_eval(b, seq, val, N_VAL, active, &e), ST_OK, "%s", e.msg);
+    memcpy(tr.eval, seq + at * N_VAL, sizeof tr.eval);
+    tr.weights = calloc(3 * tr.stride, sizeof(float));
+    cr_assert_eq(bank_read(b, at, tr.weights, tr.weights + tr.stride, tr.weights + 2 * tr.stride, &e), ST_OK);
+    bank_free(b);
+    return tr;
+}
+
+static bool same(const trace *a, const trace *b)
+{
+    for (int i = 0; i < STEPS; i++)
+        if (a->out[i].loss != b->out[i].loss || a->out[i].grad_norm != b->out[i].grad_norm) return false;
+    return !memcmp(a->eval, b->eval, sizeof a->eval) && !memcmp(a->weights, b->weights, 3 * a->stride * sizeof(float));
+}
+
+/* Largest relative difference of losses and of gradient norms. */
+static void apart(const trace *a, const trace *b, double *loss, double *norm)
+{
+    *loss = *norm = 0;
+    for (int i = 0; i < STEPS; i++) {
+        *loss = fmax(*loss, fabs(a->out[i].loss / b->out[i].loss - 1));
+        *norm = fmax(*norm, fabs(a->out[i].grad_norm / b->out[i].grad_norm - 1));
+    }
+    for (int i = 0; i < N_VAL; i++) *loss = fmax(*loss, fabs(a->eval[i] / b->eval[i] - 1));
+}
+
+/* Rounding of fp32 sums in another order; with bf16, 2^-9 a stored activation, which averages over rows and tokens:
+ * a wrong factor or a lost term is off by more than 5 %. Adam divides small gradients by their own size, so that a
+ * few weights move the other way: losses are compared, not weights. */
+static const double loss_tol[] = {1e-5, 1e-2}, norm_tol[] = {1e-4, 5e-2};
+
+static void follows_the_cpu(shape s, size_t accum)
+{
+    trace cpu = train((world){"cpu", s, 3, 2, accum, false}, 3);
+    for (int k = 0; k < 2; k++) {
+        double loss, norm;
+        trace t = train((world){backends[k], s, 3, 2, accum, false}, 3);
+        apart(&t, &cpu, &loss, &norm);
+        cr_expect_lt(loss, loss_tol[k], "%s: losses are off by %g", backends[k], loss);
+        cr_expect_lt(norm, norm_tol[k], "%s: gradient norms are off by %g", backends[k], norm);
+        cr_expect_gt(loss, 0, "%s is the CPU", backends[k]);
+        free(t.weights);
+    }
+    trace twin = train((world){"cpu", s, 3, 3, accum, false}, 4); /* negative twin: another replica is further away */
+    double loss, norm;
+    apart(&twin, &cpu, &loss, &norm);
+    cr_expect_gt(loss, loss_tol[1]);
+    free(twin.weights);
+    free(cpu.weights);
+}
+
+Test(cuda_bank, follows_the_cpu)
+{
+    if (here()) follows_the_cpu(small(), 1);
+}
+
+Test(cuda_bank, follows_the_cpu_in_another_shape_and_in_slices)
+{
+    if (here()) follows_the_cpu(other(), 2);
+}
+
+static void agrees(shape s)
+{
+    for (int k = 0; k < 2; k++) {
+        static const size_t company[][2] = {{2, 3}, {5, 0}, {7, 2}, {32, 0}};
+        const char *wide = getenv("MUSCALE_TEST_WIDE");
+        trace alone = train((world){backends[k], s, 1, 3, 1, false}, 3);
+        cr_expect(alone.out[STEPS - 1].finite);
+        for (size_t i = 0; i < (wide && *wide == '1' ? 4u : 2u); i++) {
+            trace t = train((world){backends[k], s, company[i][0], company[i][1], 1, i % 2 == 0}, 3);
+            cr_expect(same(&alone, &t), "%s: a bank of %zu gives other bits", backends[k], company[i][0]);
+            free(t.weights);
+        }
+        trace twin = train((world){backends[k], s, 1, 4, 1, false}, 4);
+        cr_expect_not(same(&alone, &twin));
+        free(twin.weights);
+        free(alone.weights);
+    }
+}
+
+Test(cuda_bank, bits_do_not_depend_on_company)
+{
+    if (here()) agrees(small());
+}
+
+Test(cuda_bank, bits_do_not_depend_on_company_in_another_shape)
+{
+    if (here()) agrees(other());
+}
+
+static void a_diverged_replica_is_left_alone(const char *backend)
+{
+    const shape s = small();
+    bank *b = make(backend, s, 3, 1);
+    err e = {0};
+    const size_t P = bank_stride(b);
+    float *bad = calloc(P, sizeof *bad), *masked = calloc(P, sizeof *masked), *after = calloc(3 * P, sizeof *after);
+    int32_t tok[BATCH * (T + 1)];
+    const int32_t *ptr[3] = {tok, tok, NULL};
+    for (size_t r = 0; r < 3; r++) set(b, r, r, s);
+    draw(tok, BATCH, 9);
+    cr_assert_eq(bank_read(b, 0, bad, NULL, NULL, &e), ST_OK);
+    bad[5] = NAN;
+    cr_assert_eq(bank_write(b, 0, bad, NULL, NULL, &e), ST_OK);
+    cr_assert_eq(bank_read(b, 2, masked, NULL, NULL, &e), ST_OK);
+    bank_step_out out[3] = {{0}};
+    for (uint64_t step = 1; step <= 3; step++)
+        cr_assert_eq(bank_step(b, out, ptr, (double[]){1, 1, 1}, (uint64_t[]){step, step, step},
+                               (bool[]){true, true, false}, &e), ST_OK, "%s", e.msg);
+    cr_expect_not(out[0].finite);
+    cr_expect(out[1].finite);
+    cr_expect_eq(out[2].loss, 0, "a masked replica's outcome was written");
+    cr_assert_eq(bank_read(b, 0, after, after + P, after + 2 * P, &e), ST_OK);
+    cr_expect(!memcmp(after, bad, P * sizeof *bad), "%s: weights of a diverged replica moved", backend);
+    for (size_t i = 0; i < 2 * P; i++) cr_assert_eq(after[P + i], 0, "%s: its moments moved", backend);
+    cr_assert_eq(bank_read(b, 2, after, NULL, NULL, &e), ST_OK);
+    cr_expect(!memcmp(after, masked, P * sizeof *masked), "%s: a masked replica moved", backend);
+    bank_free(b);
+
+    /* the healthy one went its way as if alone */
+    bank *lone = make(backend, s, 1, 1);
+    bank_step_out one = {0};
+    set(lone, 0, 1, s);
+    for (uint64_t step = 1; step <= 3; step++)
+        cr_assert_eq(bank_step(lone, &one, ptr, (double[]){1}, &step, (bool[]){true}, &e), ST_OK);
+    cr_expect_eq(one.loss, out[1].loss);
+    cr_expect_eq(one.grad_norm, out[1].grad_norm);
+    bank_free(lone);
+    free(bad);
+    free(masked);
+    free(after);
+}
+
+Test(cuda_bank, a_diverged_replica_is_left_alone)
+{
+    for (int k = 0; k < 2 && here(); k++) a_diverged_replica_is_left_alone(backends[k]);
+}
+
+/* Products of "cuda" read copies of the weights that AdamW wrote: reading the weights and writing them back makes the
+ * copies anew, which may change nothing; other weights must be seen. */
+static void weights_and_their_copies_agree(const char *backend)
+{
+    const shape s = small();
+    bank *b = make(backend, s, 2, 1);
+    err e = {0};
+    const size_t P = bank_stride(b);
+    float *x = calloc(3 * P, sizeof *x);
+    int32_t tok[BATCH * (T + 1)];
+    const int32_t *ptr[2] = {tok, tok};
+    double first[2 * BATCH], again[2 * BATCH];
+    bank_step_out out[2];
+    for (size_t r = 0; r < 2; r++) set(b, r, r, s);
+    draw(tok, BATCH, 9);
+    for (uint64_t step = 1; step <= 3; step++)
+        cr_assert_eq(bank_step(b, out, ptr, (double[]){1, 1}, (uint64_t[]){step, step}, (bool[]){true, true}, &e),
+                     ST_OK);
+    cr_assert_eq(bank_eval(b, first, tok, BATCH, (bool[]){true, true}, &e), ST_OK);
+    for (size_t r = 0; r < 2; r++) {
+        cr_assert_eq(bank_read(b, r, x, x + P, x + 2 * P, &e), ST_OK);
+        cr_assert_eq(bank_write(b, r, x, x + P, x + 2 * P, &e), ST_OK);
+    }
+    cr_assert_eq(bank_eval(b, again, tok, BATCH, (bool[]){true, true}, &e), ST_OK);
+    cr_expect(!memcmp(first, again, sizeof first), "%s: AdamW's copies are not those of the weights", backend);
+    for (size_t i = 0; i < P; i++) x[i] *= 1.25f;
+    cr_assert_eq(bank_write(b, 1, x, NULL, NULL, &e), ST_OK);
+    cr_assert_eq(bank_eval(b, again, tok, BATCH, (bool[]){true, true}, &e), ST_OK);
+    cr_expect(!memcmp(first, again, BATCH * sizeof *first));
+    cr_expect_neq(first[BATCH], again[BATCH], "%s: new weights were not seen", backend);
+    /* and by the recorded step */
+    cr_assert_eq(bank_step(b, out, ptr, (double[]){0, 0}, (uint64_t[]){4, 4}, (bool[]){true, true}, &e), ST_OK);
+    double mean = 0;
+    for (int i = 0; i < BATCH; i++) mean += again[BATCH + i] / BATCH;
+    cr_expect_float_eq(out[1].loss, mean, 1e-6 * mean);
+    bank_free(b);
+    free(x);
+}
+
+Test(cuda_bank, weights_and_their_copies_agree)
+{
+    for (int k = 0; k < 2 && here(); k++) weights_and_their_copies_agree(backends[k]);
+}
+
+Test(cuda_bank, learns)
+{
+    for (int k = 0; k < 2 && here(); k++) {
+        const shape s = small();
+        bank *b = make(backends[k], s, 1, 1);
+        err e = {0};
+        int32_t tok[BATCH * (T + 1)];
+        const int32_t *ptr[1] = {tok};
+        bank_step_out first = {0}, out = {0};
+        set(b, 0, 6, s);
+        draw(tok, BATCH, 3);
+        for (uint64_t i = 1; i <= 10; i++) {
+            cr_assert_eq(bank_step(b, &out, ptr, (double[]){2}, &i, (bool[]){true}, &e), ST_OK);
+            if (i == 1) first = out;
+        }
+        cr_expect_gt(first.loss, 3.5);
+        cr_expect_lt(out.loss, first.loss - 1, "%s: %g -> %g", backends[k], first.loss, out.loss);
+        bank_free(b);
+    }
+}
+
+Test(cuda_bank, tokens_outside_the_table_are_refused)
+{
+    if (!here()) return;
+    bank *b = make("cuda", small(), 1, 1);
+    err e = {0};
+    int32_t tok[BATCH * (T + 1)];
+    const int32_t *ptr[1] = {tok};
+    bank_step_out out;
+    set(b, 0, 0, small());
+    draw(tok, BATCH, 3);
+    tok[7] = 61;
+    cr_expect_eq(bank_step(b, &out, ptr, (double[]){1}, (uint64_t[]){1}, (bool[]){true}, &e), ST_INPUT);
+    cr_expect(strstr(e.msg, "token 7 of the batch has id 61"), "%s", e.msg);
+    bank_free(b);
+}
