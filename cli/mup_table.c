@@ -58,6 +58,7 @@ static status table_load(table *t, const cli_list *words, const char *base, err 
 }
 
 static double ratio(double x, double base) { return base > 0 ? x / base : 1; }
+/* Has a base, or (sp) may be shown beside one. */
 static bool based(const table *t) { return !mup_rule_absolute(t->setup.rule); }
 
 /* How far one step moves what the net sees, and how wide it starts: the same in every form of a rule. */
@@ -99,7 +100,7 @@ static size_t choices(choice *out, const table *t)
         {"zero_init", mup_zero_words[o->zero]},
         {"branch_init", mup_branch_words[o->branch_init]},
         {"clip_norm over", t->tensor[t->n - 1].theta > 0 && t->tensor[t->n - 1].theta != 1 ? "g/theta" : "g"},
-        {"d_ff of the base", t->config.base_d_ff ? "its own" : "in proportion"},
+        {"base_d_ff", !sizes ? "unused" : t->config.base_d_ff ? "its own" : "in proportion"},
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         out[n].name = words[i].name;
@@ -246,12 +247,14 @@ static void print_head(const table *t)
     const size_t n = choices(list, t);
     printf("parametrisation %s: %s\n", mup_rule_name(t->setup.rule), mup_rule_source(t->setup.rule));
     printf("width %.10g", x->width);
-    if (b->width > 0) printf(", base width %.10g: m = %g", b->width, x->width / b->width);
-    print_ratio("depth", "m_L", x->depth, b->depth);
-    print_ratio("d_ff", "m_ffn", x->d_ff, b->d_ff);
-    print_ratio("head_dim", "ratio", x->head_dim, b->head_dim);
-    print_ratio("batch", "m_B", x->batch, b->batch);
-    print_ratio("tokens", "m_D", x->tokens, b->tokens);
+    if (based(t) && b->width > 0) printf(", base width %.10g: m = %g", b->width, x->width / b->width);
+    if (based(t)) {
+        print_ratio("depth", "m_L", x->depth, b->depth);
+        print_ratio("d_ff", "m_ffn", x->d_ff, b->d_ff);
+        print_ratio("head_dim", "ratio", x->head_dim, b->head_dim);
+        print_ratio("batch", "m_B", x->batch, b->batch);
+        print_ratio("tokens", "m_D", x->tokens, b->tokens);
+    }
     printf("\nembedding x %.6g, attention logits x %.6g, residual branches x %.6g, logits x %.6g; beta1 %g, beta2 %g\n",
            t->model.embed_mult, t->model.attn_scale, t->model.residual_mult, t->model.logit_mult, t->beta1, t->beta2);
     printf("choices:");

@@ -92,7 +92,13 @@ status config_set_base(trainer_config *target, const trainer_config *base, bool 
 {
     trainer_config b = *base;
     const mup_rule *rule = mup_rule_find(target->parametrisation);
+    char from[24], to[24];
     note->text[0] = 0;
+    if (rule && !mup_rule_needs_depth(rule) && !mup_rule_absolute(rule) && base->shape.n_layer != target->shape.n_layer) {
+        snprintf(from, sizeof from, "%" PRId64, base->shape.n_layer);
+        snprintf(to, sizeof to, "%" PRId64, target->shape.n_layer);
+        add_note(note, "n_layer", from, to, "this rule does not cover it, lr may want tuning again (completep does)");
+    }
     status s = own_base(base, e);
     for (size_t i = 0; !s && i < config_table_size; i++) s = differ(&config_table[i], target, base, note, e);
     if (!s) s = check_head_dim(target, base, said_head_dim, e);

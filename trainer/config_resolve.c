@@ -11,6 +11,9 @@
 #include "base/num.h"
 #include "trainer/config_keys.h"
 
+/* Below it a learning rate was meant for a rule that has a base: unit-scaling's demonstration sweeps 2^-3 to 2^4. */
+static const double UNIT_LR = 0.02;
+
 static void add_note(trainer_config *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void add_note(trainer_config *c, const char *fmt, ...)
 {
@@ -195,6 +198,9 @@ status config_resolve_with(trainer_config *c, data_set *d, err *e)
     mup_tensor *tensors = calloc(n, sizeof *tensors);
     mup_model model;
     if (!tensors) return err_set(e, ST_NOMEM, "no memory for %zu tensors", n);
+    if (mup_rule_absolute(mup_rule_find(c->parametrisation)) && c->base.lr < UNIT_LR)
+        add_note(c, "lr: %g is small for %s, whose learning rates are of order 1 (0.1 to 10)", c->base.lr,
+                 c->parametrisation);
     double betas[2];
     s = config_hparams(c, tensors, &model, e);
     if (!s) s = config_betas(c, &betas[0], &betas[1], e);
