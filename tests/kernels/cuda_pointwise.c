@@ -59,6 +59,8 @@ static void embeddings(gpu *g)
         {2, 40, 264, 0, 20, 2, 0, true},   {2, 60, 20, 4, 25, 3, 2, true}, /* chunks of 8, and half of one at the end */
         {1, 2, 8, 0, 50, 100, 0, false},   /* two ids fill a round of the sort and more */
         {2, 256, 16, 0, 129, 33, 1, true}, /* the usual: every id many times */
+        {2, 3, 264, 8, 60, 7, 0, true},    /* rows for the whole block, in half chunks */
+        {1, 3, 1032, 0, 50, 5, 0, true},   /* rows too wide for that */
     };
     for (size_t i = 0; i < COUNT(cases); i++) embedding(g, &cases[i]);
 }
