@@ -22,9 +22,9 @@
  * multiprocessor. The choice looks at T only, never at R or B. nvcc 13.0, -O2, sm_90, registers (no spills; shared
  * KiB), so that at least two blocks fit on each multiprocessor of sm_80 and sm_90:
  *   head_dim             16          32          64          96          128
- *   forward, 64 rows     65 (9)      80 (15)     126 (27)    128 (39)    168 (51)
- *   forward, 128 rows    128 (12)    168 (20)    220 (36)    164 (39)    238 (51)
- *   backward             121 (19)    162 (31)    228 (55)    218 (52)    246 (68)
+ *   forward, 64 rows     72 (9)      80 (15)     128 (27)    162 (39)    166 (51)
+ *   forward, 128 rows    157 (12)    159 (20)    227 (36)    166 (39)    238 (51)
+ *   backward             124 (19)    166 (31)    236 (55)    225 (52)    250 (68)
  * head_dim between the cases pays for the next one; 16-byte copies where rows are aligned to them, else element by
  * element. A NaN of a later row may reach earlier rows of the same diagonal block (0 * NaN), never another sequence.
  *
