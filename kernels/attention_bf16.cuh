@@ -303,10 +303,6 @@ template <int HD, int MT, int BN> __global__ void __launch_bounds__(ATTN_THREADS
 }
 
 /* ---- backward: dk, dv ------------------------------------------------------------------------------ */
-template <int HD, int BQ> constexpr size_t attn_dkv_shared()
-{
-    return (size_t)(2 * 64 + 4 * BQ) * (HD + 8) * sizeof(bf16) + 4 * BQ * sizeof(float);
-}
 
 /* A stage of the loop over queries: a tile of q, of dout, their lse and delta. */
 template <int HD, int BQ> struct dkv_stage {
@@ -337,13 +333,11 @@ template <int HD, int BQ> struct dkv_stage {
     }
 };
 
-template <int HD, int BQ> __global__ void __launch_bounds__(ATTN_THREADS) attn_dkv_bf16(attn_bwd_args<bf16> a)
+template <int HD, int BQ> __device__ __forceinline__ void dkv_block(const attn_bwd_args<bf16> &a, const attn_place &w, bf16 *shared)
 {
     constexpr int BN = 64, LD = HD + 8, NT = BQ / 8;
-    K_SHARED(bf16, shared);
     bf16 *const tk = shared, *const tv = tk + BN * LD, *const stages = tv + BN * LD;
     const attn_geometry &g = a.g;
-    const attn_place w = attn_place_of(g, blockIdx.x);
     const int k0 = w.block * BN, warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     const int first = k0 + warp * 16; /* this warp's keys */
     const size_t at = (w.row + (size_t)k0) * g.ld + (size_t)w.h * (size_t)g.head_dim;
@@ -411,15 +405,11 @@ template <int HD, int BQ> __global__ void __launch_bounds__(ATTN_THREADS) attn_d
 }
 
 /* ---- backward: dq ---------------------------------------------------------------------------------- */
-template <int HD, int BN> constexpr size_t attn_dq_shared() { return (size_t)(2 * 64 + 4 * BN) * (HD + 8) * sizeof(bf16); }
-
-template <int HD, int BN> __global__ void __launch_bounds__(ATTN_THREADS) attn_dq_bf16(attn_bwd_args<bf16> a)
+template <int HD, int BN> __device__ __forceinline__ void dq_block(const attn_bwd_args<bf16> &a, const attn_place &w, bf16 *shared)
 {
     constexpr int BM = 64, LD = HD + 8, NT = BN / 8;
-    K_SHARED(bf16, shared);
     bf16 *const tq = shared, *const tdo = tq + BM * LD, *const stages = tdo + BM * LD; /* a stage: keys, values */
     const attn_geometry &g = a.g;
-    const attn_place w = attn_place_of(g, blockIdx.x);
     const int q0 = w.block * BM, warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     const int first = q0 + warp * 16, last = first + 15; /* this warp's queries */
     const size_t row = w.row + (size_t)q0, column = (size_t)w.h * (size_t)g.head_dim;
@@ -476,5 +466,29 @@ template <int HD, int BN> __global__ void __launch_bounds__(ATTN_THREADS) attn_d
     const float scaled[1][2] = {{scale, scale}};
     bf16 *const to = a.dq.row(w.r) + (w.row + (size_t)first) * g.ld + column;
     tile_store<1, HD>(to, g.ld, g.T - first, tq + warp * 16 * LD, dq, scaled, g);
+}
+
+/* ---- backward -------------------------------------------------------------------------------------- */
+template <int HD, int BQ> constexpr size_t attn_bwd_shared()
+{
+    return (size_t)(2 * 64 + 4 * BQ) * (HD + 8) * sizeof(bf16) + 4 * BQ * sizeof(float);
+}
+
+/* Geometry of key-value heads. In a section first all blocks of keys, then all blocks of queries: what the former have
+ * read, the latter find in the L2 cache. */
+template <int HD, int BQ>
+__global__ void __launch_bounds__(ATTN_THREADS, HD <= 16 ? 4 : HD <= 32 ? 3 : 2) attn_bwd_bf16(attn_bwd_args<bf16> a)
+{
+    K_SHARED(bf16, shared);
+    const attn_geometry &g = a.g;
+    const unsigned blocks = (unsigned)g.per_head, group = (unsigned)g.group, per = g.section * (1 + group) * blocks;
+    const unsigned first = blockIdx.x / per * g.section, rest = blockIdx.x % per, here = min(g.section, g.heads - first);
+    if (rest < here * blocks) {
+        dkv_block<HD, BQ>(a, attn_place_at(g, first + rest % here, g.heads_each, (int)(rest / here)), shared);
+    } else {
+        const unsigned i = rest - here * blocks, heads = here * group;
+        const int block = (int)(blocks - 1 - i / heads);
+        dq_block<HD, BQ>(a, attn_place_at(g, first * group + i % heads, g.n_head, block), shared);
+    }
 }
 #endif

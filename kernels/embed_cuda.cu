@@ -2,31 +2,31 @@
  *
  * fwd: a group of threads per row. Bound: n c (4 + a) bytes per replica, a bytes an activation; ids are noise.
  *
- * bwd adds rows to the table in the rows' order, as the CPU does, without atomics. Blocks share out the ids, not the rows:
- * a block owns the ids equal to its number in their low bits, reads all ids of the step, keeps the rows that carry its
- * own, sorts them by (id, row), and a group of threads then adds one id's rows to the table, a chunk of channels per
- * thread, BATCH loads in flight. Reading all ids in every block costs blocks * n * 4 bytes of L2: with 2 blocks a
- * multiprocessor 8 MB for n = 8192, against n c (a + 8) = 63 MB that must move from memory at c = 768 when all ids
- * differ. More blocks would make the scan the larger part, fewer would leave too few loads in flight. The sort in shared memory
- * (bitonic, 28 stages for the 128 rows that are typical) needs no size of the vocabulary: V = 256 and V = 50304 take
- * the same path, and an id that fills a whole step (sorted in rounds of at most ROOM) only makes its own block late.
- * The sum of an id's rows has one order whatever the number of blocks, which may therefore depend on R. */
+ * bwd adds rows to the table in the rows' order, as the CPU does, without atomics. Blocks share out the ids, not the
+ * rows: a block owns the ids equal to its number in their low bits, reads all ids of the step, keeps the rows that
+ * carry its own, sorts them by (id, row), and a group of threads then adds one id's rows to the table, a chunk of
+ * channels per thread, BATCH loads in flight. Reading all ids in every block costs blocks * n * 4 bytes of L2: with 2
+ * blocks a multiprocessor 8 MB for n = 8192, against n c (a + 8) = 63 MB that must move from memory at c = 768 when all
+ * ids differ. More blocks would make the scan the larger part, fewer would leave too few loads in flight. The sort in
+ * shared memory (bitonic, 15 stages for the 32 rows that are typical) needs no size of the vocabulary: V = 256 and V =
+ * 50304 take the same path, and an id that fills a whole step (sorted in rounds of at most ROOM) only makes its own
+ * block late. The sum of an id's rows has one order whatever the number of blocks, which may therefore depend on R. */
 #include "kernels/ops_cuda.h"
 #include "kernels/rows.cuh"
 
 enum {
-    SCAN = 8,                /* ids a thread reads at once */
-    STEP = K_THREADS * SCAN, /* ids a block reads at once */
-    ROOM = 2 * STEP,         /* rows a block sorts at once */
-    BATCH = 8,               /* rows of dy on their way to a thread */
+    SCAN = 8,                       /* ids a thread reads at once */
+    STEP = K_THREADS * SCAN,        /* ids a block reads at once */
+    ROOM = 2 * STEP,                /* rows a block sorts at once */
+    BATCH = 8,                      /* rows of dy on their way to a thread */
     BLOCKS_OF_A_MULTIPROCESSOR = 2, /* what registers allow without spilling */
-    ROWS_OF_A_BLOCK = 16     /* on average at least: below, blocks only repeat the scan */
+    ROWS_OF_A_BLOCK = 16            /* on average at least: below, blocks only repeat the scan */
 };
 #define NOBODY 0xffffffffffffffffull /* behind every (id, row) */
 
 template <class A, int W>
-static __global__ void embed_fwd(k_t<A> y, k_t<const float> table, k_tokens ids, const float *alpha, unsigned n, unsigned c,
-                          unsigned ld, unsigned blocks)
+static __global__ void embed_fwd(k_t<A> y, k_t<const float> table, k_tokens ids, const float *alpha, unsigned n,
+                                 unsigned c, unsigned ld, unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     if (at.i >= n) return;
@@ -155,7 +155,8 @@ static status fwd(k_ctx *ctx, k_act y, k_in table, k_ids ids, k_mult alpha, cons
                     k_tokens_of(ids), alpha.p, (unsigned)s->n, (unsigned)s->c, (unsigned)s->ld, g.blocks);
 }
 
-template <class A> status k_embed_fwd_cuda(k_ctx *ctx, k_act y, k_in table, k_ids ids, k_mult alpha, const k_rows *s, err *e)
+template <class A>
+status k_embed_fwd_cuda(k_ctx *ctx, k_act y, k_in table, k_ids ids, k_mult alpha, const k_rows *s, err *e)
 {
     if (!s->R || !s->n) return ST_OK;
     return K_CHUNKED(A, k_even(k_ty<A>(y), s->ld) && k_even(k_ty(table), s->c), fwd, ctx, y, table, ids, alpha, s, e);
@@ -172,14 +173,16 @@ static status bwd(k_ctx *ctx, k_arr dtable, k_cact dy, k_ids ids, k_mult alpha, 
                     k_tokens_of(ids), alpha.p, (unsigned)s->n, (unsigned)s->c, (unsigned)s->ld, blocks);
 }
 
-template <class A> status k_embed_bwd_cuda(k_ctx *ctx, k_arr dtable, k_cact dy, k_ids ids, k_mult alpha, const k_rows *s, err *e)
+template <class A>
+status k_embed_bwd_cuda(k_ctx *ctx, k_arr dtable, k_cact dy, k_ids ids, k_mult alpha, const k_rows *s, err *e)
 {
     if (!s->R || !s->n) return ST_OK;
-    return K_CHUNKED(A, k_even(k_ty<A>(dy), s->ld) && k_even(k_ty(dtable), s->c), bwd, ctx, dtable, dy, ids, alpha, s, e);
+    return K_CHUNKED(A, k_even(k_ty<A>(dy), s->ld) && k_even(k_ty(dtable), s->c), bwd, ctx, dtable, dy, ids, alpha, s,
+                     e);
 }
 
-#define INSTANTIATE(A)                                                                                                   \
-    template status k_embed_fwd_cuda<A>(k_ctx *, k_act, k_in, k_ids, k_mult, const k_rows *, err *);                     \
+#define INSTANTIATE(A)                                                                               \
+    template status k_embed_fwd_cuda<A>(k_ctx *, k_act, k_in, k_ids, k_mult, const k_rows *, err *); \
     template status k_embed_bwd_cuda<A>(k_ctx *, k_arr, k_cact, k_ids, k_mult, const k_rows *, err *);
 INSTANTIATE(float)
 INSTANTIATE(__nv_bfloat16)

@@ -10,7 +10,7 @@ if [ -n "$bad" ]; then
     rm -f "$object"
     exit 1
 fi
-bad=$($nm "$object" | sed -n 's/^[0-9a-f]* [bB] //p' | grep -v -e '^_ZZ' -e '^__odr_asan' || true)
+bad=$($nm -f sysv "$object" | sed -n 's/^\([^ |]*\) *|.*|\.bss$/\1/p' | grep -v -e '^_ZZ' -e '^__odr_asan' -e '^\.bss' || true)
 if [ -n "$bad" ]; then
     echo "$object: a file with kernels has mutable data of its own:" $bad >&2
     rm -f "$object"
