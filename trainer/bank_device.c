@@ -196,7 +196,7 @@ static status device_set(bank *b, size_t r, err *e)
     const size_t P = d->z.stride, at = r * P, n = b->n_tensors;
     const replica *rep = &b->reps[r];
     for (size_t i = 0; i < n; i++)
-        d->draft_fixed[i] = (k_adam_fixed){.lr = rep->tensors[i].lr, .eps = rep->tensors[i].eps,
+        d->draft_fixed[i] = (k_adam_fixed){.lr = rep->tensors[i].lr, .eps = rep->tensors[i].eps / mup_theta(&rep->tensors[i]),
                                            .lambda = rep->tensors[i].weight_decay};
     d->packed_stale = true;
     for (int i = 0; i < 2; i++) { /* a recorded product keeps the factors it saw */

@@ -209,7 +209,7 @@ static status forward(const run *w)
 static status head(const run *w)
 {
     const model *m = w->m;
-    const k_mult alpha = mult(w, m->n_tensors);
+    const k_mult alpha = mult(w, m->n_tensors), alpha_grad = mult(w, m->n_tensors + 2);
     k_cact h;
     TRY(normed(w, &h, cact(w, w->at.hf), m->final_norm));
     for (size_t i = 0; i < w->n; i += m->head_rows) {
@@ -225,7 +225,7 @@ static status head(const run *w)
         TRY(w->ops->matmul_fwd(w->ctx, logits, hi, weight(w, m->head), alpha, false, &s, w->e));
         TRY(w->ops->xent(w->ctx, w->io->row_loss + i, w->n, logits, targets, w->dscale, &rs, w->e));
         if (w->dscale == 0) continue;
-        TRY(w->ops->matmul_wgrad(w->ctx, grad(w, m->head), k_cact_of(logits), hi, alpha, &s, w->e));
+        TRY(w->ops->matmul_wgrad(w->ctx, grad(w, m->head), k_cact_of(logits), hi, alpha_grad, &s, w->e));
         TRY(w->ops->matmul_dgrad(w->ctx, column(w, act(w, w->at.dh), i * m->d), k_cact_of(logits), weight(w, m->head), alpha,
                                  false, &s, w->e));
     }

@@ -15,7 +15,7 @@ void model_free(model *m);
 
 /* Multipliers of one replica: [model_n_mults], entry i at out[i * ld]. From the parametrisation: embed_mult on the
  * embedding, forward_mult of each hidden matrix (times residual_mult where it ends a branch), logit_mult on the
- * logits, attn_scale. */
+ * logits, attn_scale; logit_mult over the readout's theta on the readout's gradient, which is therefore g/theta. */
 size_t model_n_mults(const model *m);
 void model_mults(const model *m, real *out, size_t ld, const mup_tensor *tensors, const mup_model *mult);
 

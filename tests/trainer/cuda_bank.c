@@ -11,7 +11,7 @@
 #include "kernels/kernels.h"
 #include "trainer/bank.h"
 
-enum { BATCH = 4, T = 10, STEPS = 3, MAX_R = 32, MAX_TENSORS = 64, N_VAL = BATCH + 3 };
+enum { BATCH = 2, T = 10, STEPS = 3, MAX_R = 32, MAX_TENSORS = 64, N_VAL = BATCH + 3 };
 
 static const char *const backends[] = {"cuda-fp32", "cuda"};
 
@@ -22,7 +22,7 @@ static bool here(void) /* 77 is for the runner: no device, nothing to test */
 
 static shape small(void)
 {
-    return (shape){.vocab = 61, .d_model = 24, .n_layer = 2, .n_head = 3, .n_kv_head = 1, .head_dim = 8, .d_ff = 40,
+    return (shape){.vocab = 61, .d_model = 16, .n_layer = 2, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .d_ff = 40,
                    .seq_len = T, .act = ACT_GELU, .tied_head = true, .rope_theta = 10000};
 }
 
