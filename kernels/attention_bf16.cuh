@@ -16,34 +16,45 @@ constexpr int ATTN_THREADS = 128, ATTN_WARPS = 4;
 constexpr float ATTN_LOG2E = 1.4426950408889634f;
 
 /* ---- tiles ---------------------------------------------------------------------------------------- */
+/* f(row, first column) for the 16-byte pieces of a tile that are this one of `threads` threads': a row's neighbours are
+ * neighbours, and how many there are is known when it is compiled. */
+template <int HD, int ROWS, int THREADS, class F> __device__ __forceinline__ void tile_each(int thread, F f)
+{
+    constexpr int CHUNKS = HD / 8, WIDE = CHUNKS & (CHUNKS - 1) ? 4 : CHUNKS, HIGH = THREADS / WIDE;
+    static_assert(CHUNKS % WIDE == 0 && ROWS % HIGH == 0, "a tile in whole passes");
+#pragma unroll
+    for (int row = 0; row < ROWS; row += HIGH)
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c += WIDE) f(row + thread / WIDE, (c + thread % WIDE) * 8);
+}
+
 /* Rows [0, rows) of a head. With vec it is only begun: commit, wait and a barrier finish it. */
 template <int HD, int ROWS>
 __device__ __forceinline__ void tile_load(bf16 *tile, const bf16 *x, unsigned ld, int rows, const attn_geometry &g)
 {
-    constexpr int CHUNKS = HD / 8;
-#pragma unroll
-    for (int i = (int)threadIdx.x; i < ROWS * CHUNKS; i += ATTN_THREADS) {
-        const int row = i / CHUNKS, c = i % CHUNKS * 8;
-        bf16 *to = tile + row * (HD + 8) + c;
-        const bool in = row < rows && c < g.head_dim;
-        const bf16 *from = x + (in ? (size_t)(unsigned)row * ld + (unsigned)c : 0);
-        if (g.vec) {
-            k_copy16(to, from, in);
-        } else {
-            for (int n = 0; n < 8; n++) to[n] = in && c + n < g.head_dim ? from[n] : k_put<bf16>(0.0f);
+    const int end = g.head_dim;
+    if (g.vec) {
+        tile_each<HD, ROWS, ATTN_THREADS>((int)threadIdx.x, [=](int row, int c) {
+            const bool in = row < rows && c < end;
+            k_copy16(tile + row * (HD + 8) + c, x + (in ? (size_t)(unsigned)row * ld + (unsigned)c : 0), in);
+        });
+    } else {
+        for (int i = (int)threadIdx.x; i < ROWS * HD; i += ATTN_THREADS) {
+            const int row = i / HD, c = i % HD;
+            const bool in = row < rows && c < end;
+            tile[row * (HD + 8) + c] = in ? x[(size_t)(unsigned)row * ld + (unsigned)c] : k_put<bf16>(0.0f);
         }
     }
 }
 
-/* This thread's part of a loaded tile times -1. */
+/* A tile times -1. */
 template <int HD, int ROWS> __device__ __forceinline__ void tile_negate(bf16 *tile)
 {
-    constexpr int CHUNKS = HD / 8;
-    for (int i = (int)threadIdx.x; i < ROWS * CHUNKS; i += ATTN_THREADS) {
-        uint4 *x = (uint4 *)(void *)(tile + i / CHUNKS * (HD + 8) + i % CHUNKS * 8);
+    tile_each<HD, ROWS, ATTN_THREADS>((int)threadIdx.x, [=](int row, int c) {
+        uint4 *x = (uint4 *)(void *)(tile + row * (HD + 8) + c);
         const uint4 y = *x;
         *x = make_uint4(y.x ^ 0x80008000u, y.y ^ 0x80008000u, y.z ^ 0x80008000u, y.w ^ 0x80008000u);
-    }
+    });
 }
 
 /* A warp's products times `by` (per row: by[MT][2]) to rows [0, rows) of a head, by way of its own rows of a tile that
@@ -52,7 +63,7 @@ template <int MT, int HD>
 __device__ __forceinline__ void tile_store(bf16 *out, unsigned ld, int rows, bf16 *tile, const float (&acc)[MT][HD / 8][4],
                                            const float (&by)[MT][2], const attn_geometry &g)
 {
-    constexpr int LD = HD + 8, CHUNKS = HD / 8;
+    constexpr int LD = HD + 8;
     const int lane = (int)threadIdx.x % 32;
     __syncwarp();
 #pragma unroll
@@ -64,16 +75,17 @@ __device__ __forceinline__ void tile_store(bf16 *out, unsigned ld, int rows, bf1
             *(uint32_t *)(void *)(to + 8 * LD) = k_pack(acc[m][n][2] * by[m][1], acc[m][n][3] * by[m][1]);
         }
     __syncwarp();
-#pragma unroll
-    for (int i = lane; i < MT * 16 * CHUNKS; i += 32) {
-        const int row = i / CHUNKS, c = i % CHUNKS * 8;
-        if (row >= rows || c >= g.head_dim) continue;
-        const bf16 *from = tile + row * LD + c;
-        bf16 *to = out + (size_t)(unsigned)row * ld + (unsigned)c;
-        if (g.vec) {
-            *(uint4 *)(void *)to = *(const uint4 *)(const void *)from;
-        } else {
-            for (int n = 0; n < 8 && c + n < g.head_dim; n++) to[n] = from[n];
+    const int end = g.head_dim;
+    if (g.vec) {
+        tile_each<HD, MT * 16, 32>(lane, [=](int row, int c) {
+            if (row < rows && c < end)
+                *(uint4 *)(void *)(out + (size_t)(unsigned)row * ld + (unsigned)c) =
+                    *(const uint4 *)(const void *)(tile + row * LD + c);
+        });
+    } else {
+        for (int i = lane; i < MT * 16 * HD; i += 32) {
+            const int row = i / HD, c = i % HD;
+            if (row < rows && c < end) out[(size_t)(unsigned)row * ld + (unsigned)c] = tile[row * LD + c];
         }
     }
 }
@@ -251,10 +263,12 @@ template <int HD, int MT, int BN> __global__ void __launch_bounds__(ATTN_THREADS
     k_copy_commit();
     tile_load<HD, BN>(tk, k, g.ld, g.T, g);
     k_copy_commit();
-    k_copy_wait<1>();
-    if (scale < 0.0f) tile_negate<HD, BM>(tq);
     k_copy_wait<0>();
     __syncthreads();
+    if (scale < 0.0f) { /* then c > 0 weighs scores of the other sign */
+        tile_negate<HD, BM>(tq);
+        __syncthreads();
+    }
     left<MT, HD, (HD * MT <= 128)> queries;
     queries.set(tq + warp * 16 * MT * LD);
 
@@ -303,10 +317,6 @@ template <int HD, int MT, int BN> __global__ void __launch_bounds__(ATTN_THREADS
 }
 
 /* ---- backward: dk, dv ------------------------------------------------------------------------------ */
-template <int HD, int BQ> constexpr size_t attn_dkv_shared()
-{
-    return (size_t)(2 * 64 + 4 * BQ) * (HD + 8) * sizeof(bf16) + 4 * BQ * sizeof(float);
-}
 
 /* A stage of the loop over queries: a tile of q, of dout, their lse and delta. */
 template <int HD, int BQ> struct dkv_stage {
@@ -337,13 +347,11 @@ template <int HD, int BQ> struct dkv_stage {
     }
 };
 
-template <int HD, int BQ> __global__ void __launch_bounds__(ATTN_THREADS) attn_dkv_bf16(attn_bwd_args<bf16> a)
+template <int HD, int BQ> __device__ __forceinline__ void dkv_block(const attn_bwd_args<bf16> &a, const attn_place &w, bf16 *shared)
 {
     constexpr int BN = 64, LD = HD + 8, NT = BQ / 8;
-    K_SHARED(bf16, shared);
     bf16 *const tk = shared, *const tv = tk + BN * LD, *const stages = tv + BN * LD;
     const attn_geometry &g = a.g;
-    const attn_place w = attn_place_of(g, blockIdx.x);
     const int k0 = w.block * BN, warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     const int first = k0 + warp * 16; /* this warp's keys */
     const size_t at = (w.row + (size_t)k0) * g.ld + (size_t)w.h * (size_t)g.head_dim;
@@ -411,15 +419,11 @@ template <int HD, int BQ> __global__ void __launch_bounds__(ATTN_THREADS) attn_d
 }
 
 /* ---- backward: dq ---------------------------------------------------------------------------------- */
-template <int HD, int BN> constexpr size_t attn_dq_shared() { return (size_t)(2 * 64 + 4 * BN) * (HD + 8) * sizeof(bf16); }
-
-template <int HD, int BN> __global__ void __launch_bounds__(ATTN_THREADS) attn_dq_bf16(attn_bwd_args<bf16> a)
+template <int HD, int BN> __device__ __forceinline__ void dq_block(const attn_bwd_args<bf16> &a, const attn_place &w, bf16 *shared)
 {
     constexpr int BM = 64, LD = HD + 8, NT = BN / 8;
-    K_SHARED(bf16, shared);
     bf16 *const tq = shared, *const tdo = tq + BM * LD, *const stages = tdo + BM * LD; /* a stage: keys, values */
     const attn_geometry &g = a.g;
-    const attn_place w = attn_place_of(g, blockIdx.x);
     const int q0 = w.block * BM, warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     const int first = q0 + warp * 16, last = first + 15; /* this warp's queries */
     const size_t row = w.row + (size_t)q0, column = (size_t)w.h * (size_t)g.head_dim;
@@ -476,5 +480,29 @@ template <int HD, int BN> __global__ void __launch_bounds__(ATTN_THREADS) attn_d
     const float scaled[1][2] = {{scale, scale}};
     bf16 *const to = a.dq.row(w.r) + (w.row + (size_t)first) * g.ld + column;
     tile_store<1, HD>(to, g.ld, g.T - first, tq + warp * 16 * LD, dq, scaled, g);
+}
+
+/* ---- backward -------------------------------------------------------------------------------------- */
+template <int HD, int BQ> constexpr size_t attn_bwd_shared()
+{
+    return (size_t)(2 * 64 + 4 * BQ) * (HD + 8) * sizeof(bf16) + 4 * BQ * sizeof(float);
+}
+
+/* Geometry of key-value heads. In a section first all blocks of keys, then all blocks of queries: what the former have
+ * read, the latter find in the L2 cache. */
+template <int HD, int BQ>
+__global__ void __launch_bounds__(ATTN_THREADS, HD <= 16 ? 4 : HD <= 32 ? 3 : 2) attn_bwd_bf16(attn_bwd_args<bf16> a)
+{
+    K_SHARED(bf16, shared);
+    const attn_geometry &g = a.g;
+    const unsigned blocks = (unsigned)g.per_head, group = (unsigned)g.group, per = g.section * (1 + group) * blocks;
+    const unsigned first = blockIdx.x / per * g.section, rest = blockIdx.x % per, here = min(g.section, g.heads - first);
+    if (rest < here * blocks) {
+        dkv_block<HD, BQ>(a, attn_place_at(g, first + rest % here, g.heads_each, (int)(rest / here)), shared);
+    } else {
+        const unsigned i = rest - here * blocks, heads = here * group;
+        const int block = (int)(blocks - 1 - i / heads);
+        dq_block<HD, BQ>(a, attn_place_at(g, first * group + i % heads, g.n_head, block), shared);
+    }
 }
 #endif

@@ -1,6 +1,38 @@
+/* Causal attention fused: scores and weights never leave the multiprocessor. FlashAttention-2's scheme (Dao 2023,
+ * arXiv:2307.08691): forward, a block of queries visits the keys it may see, block by block, with the running maximum and
+ * sum of its softmax; backward, weights are recomputed from lse. No block above the diagonal is visited, only blocks on
+ * it are masked. bf16 runs on the tensor cores (attention_bf16.cuh), float on the CUDA cores (attention_fp32.cuh).
+ *
+ * Where we depart. dq is not summed with atomics while dk and dv are formed: it has blocks of its own that form the scores
+ * again. 7 products instead of 5, but a fixed order: equal bits in every run, for every R. With GQA a block of keys visits
+ * the query heads of its group in order and sums in registers.
+ *
+ * The bound, per query head (H of them on G key-value heads; T, D; P = T (T + 1) / 2 pairs; bf16):
+ *   forward   4 P D operations   bytes 4 T D (q, o) + 4 T D G/H (k, v) + 4 T (lse)
+ *   backward 10 P D (we do 14)   bytes 8 T D (q, o, dout, dq) + 8 T D G/H (k, v, dk, dv) + 4 T; we read dout once more,
+ *                                8 T more for delta, and the operands of dq again (from the L2 cache, if it holds them)
+ * Forward that is T/4 operations per byte where H = G: an H100 (989e12 dense bf16 operations and 3.35e12 bytes a second)
+ * wants 295, so up to T = 1200 the bound is bandwidth, and the banks' T = 128..256 are far below: there every operand
+ * should be read once. Waste of the diagonal: a warp skips blocks of keys beyond its last query, so with 64 keys a block
+ * forward does (T + 48) / T of the products (64 of 16-query warps; T + 32 with 32-query warps of 64 keys).
+ *
+ * Geometry. 128 threads; a block of 64 queries (keys for dk, dv), 128 in long sequences, where a warp's 32 queries halve
+ * the reads of keys and values from shared memory: one 512-byte ldmatrix per 4 products, else per 2, and a multiprocessor
+ * reads 128 bytes a clock. In short ones 64, so that few heads still fill the device and more blocks share a
+ * multiprocessor. The choice looks at T only, never at R or B. nvcc 13.0, -O2, sm_90, registers (no spills; shared
+ * KiB), so that at least two blocks fit on each multiprocessor of sm_80 and sm_90:
+ *   head_dim             16          32          64          96          128
+ *   forward, 64 rows     72 (9)      80 (15)     128 (27)    162 (39)    166 (51)
+ *   forward, 128 rows    157 (12)    159 (20)    227 (36)    166 (39)    238 (51)
+ *   backward             124 (19)    166 (31)    236 (55)    225 (52)    250 (68)
+ * head_dim between the cases pays for the next one; 16-byte copies where rows are aligned to them, else element by
+ * element. A NaN of a later row may reach earlier rows of the same diagonal block (0 * NaN), never another sequence.
+ *
+ * Not measured, and worth measuring where there is a device: LONG_T, ATTN_L2, 32-key warps for dk and dv, wgmma. */
 #include "kernels/act.cuh"
 #include "kernels/attention_bf16.cuh"
 #include "kernels/attention_fp32.cuh"
+#include "kernels/dnn.h"
 #include "kernels/ops_cuda.h"
 
 #include <climits>
@@ -22,7 +54,7 @@ static status geometry(attn_geometry *out, const k_attn *s, size_t heads_each, s
     if (!s->n_kv_head || s->n_head % s->n_kv_head)
         return err_set(e, ST_DOMAIN, "attention: %zu heads on %zu key-value heads", s->n_head, s->n_kv_head);
     const size_t per_head = (s->T + rows - 1) / rows, heads = s->R * s->B * heads_each;
-    if (s->T > INT_MAX / 4 || s->ld > UINT_MAX || s->ldo > UINT_MAX || heads * per_head > INT_MAX ||
+    if (s->T > INT_MAX / 4 || s->ld > UINT_MAX || s->ldo > UINT_MAX || heads * per_head > INT_MAX / (1 + s->n_head) ||
         s->B * s->n_head > INT_MAX)
         return err_set(e, ST_DOMAIN, "attention: R %zu, B %zu, T %zu, %zu heads, row strides %zu and %zu: too large",
                        s->R, s->B, s->T, s->n_head, s->ld, s->ldo);
@@ -61,14 +93,13 @@ template <class L> static status by_head_dim(size_t head_dim, L launch)
 }
 
 /* More shared memory than a block has by default must be asked for. */
-#define ATTN_LAUNCH(ctx, e, kernel, g, threads, bytes, args)                             \
+#define ATTN_LAUNCH(ctx, e, kernel, blocks, threads, bytes, args)                        \
     do {                                                                                 \
-        if (!blocks_of(g)) return ST_OK;                                                 \
         if ((bytes) > 48 << 10) {                                                        \
             status rc_ = K_SHARED_MAX(ctx, e, kernel, bytes);                            \
             if (rc_ != ST_OK) return rc_;                                                \
         }                                                                                \
-        return K_LAUNCH(ctx, e, kernel, dim3(blocks_of(g)), dim3(threads), bytes, args); \
+        return K_LAUNCH(ctx, e, kernel, dim3(blocks), dim3(threads), bytes, args);       \
     } while (0)
 
 /* ---- forward -------------------------------------------------------------------------------------- */
@@ -81,13 +112,13 @@ template <int HD> static status fwd_launch(k_ctx *ctx, const attn_fwd_args<bf16>
 {
     constexpr int BN = 64, LONG_BN = HD <= 64 ? 64 : 32;
     constexpr size_t bytes = attn_fwd_shared<HD, 1, BN>(), long_bytes = attn_fwd_shared<HD, 2, LONG_BN>();
-    if (rows == 128) ATTN_LAUNCH(ctx, e, (attn_fwd_bf16<HD, 2, LONG_BN>), a.g, ATTN_THREADS, long_bytes, a);
-    ATTN_LAUNCH(ctx, e, (attn_fwd_bf16<HD, 1, BN>), a.g, ATTN_THREADS, bytes, a);
+    if (rows == 128) ATTN_LAUNCH(ctx, e, (attn_fwd_bf16<HD, 2, LONG_BN>), blocks_of(a.g), ATTN_THREADS, long_bytes, a);
+    ATTN_LAUNCH(ctx, e, (attn_fwd_bf16<HD, 1, BN>), blocks_of(a.g), ATTN_THREADS, bytes, a);
 }
 template <int HD> static status fwd_launch(k_ctx *ctx, const attn_fwd_args<float> &a, size_t, err *e)
 {
     constexpr size_t bytes = plain_shared<HD>(3, 1, 0);
-    ATTN_LAUNCH(ctx, e, (attn_fwd_fp32<HD>), a.g, PLAIN_THREADS, bytes, a);
+    ATTN_LAUNCH(ctx, e, (attn_fwd_fp32<HD>), blocks_of(a.g), PLAIN_THREADS, bytes, a);
 }
 
 template <class A>
@@ -100,7 +131,10 @@ status k_attn_fwd_cuda(k_ctx *ctx, k_act o, k_arr lse, k_cact q, k_cact k, k_cac
     attn_fwd_args<A> a = {k_ty<A>(o), k_ty(lse), k_ty<A>(q), k_ty<A>(k), k_ty<A>(v), scale.p, {}};
     const size_t shared = 2 * s->T * s->head_dim * sizeof(A);
     const status rc = geometry(&a.g, s, s->n_head, rows, shared, true, vec, e);
-    if (rc != ST_OK) return rc;
+    if (rc != ST_OK || !blocks_of(a.g)) return rc;
+    const k_cuda *c = k_cuda_of(ctx);
+    if (sizeof(A) == 2 && c->dnn && k_dnn_attn_fwd(c->dnn, c->stream, o, lse, q, k, v, scale, s))
+        return k_cuda_launched(ctx, "cuDNN's attention", e);
     return by_head_dim(s->head_dim, [&](auto hd) { return fwd_launch<decltype(hd)::value>(ctx, a, rows, e); });
 }
 
@@ -148,30 +182,29 @@ template <class A> __global__ void __launch_bounds__(DELTA_THREADS) attn_delta(a
     if (in && threadIdx.x % DELTA_LANES == 0) a.delta[(r * (size_t)g.B + row / T) * heads * T + h * T + row % T] = sum;
 }
 
-static size_t bwd_rows(bf16) { return 64; }
-static size_t bwd_rows(float) { return PLAIN_ROWS; }
-
-template <int HD> static status dkv_launch(k_ctx *ctx, const attn_bwd_args<bf16> &a, err *e)
+template <int HD> static status bwd_launch(k_ctx *ctx, attn_bwd_args<bf16> &a, const k_attn *s, err *e)
 {
     constexpr int BQ = HD <= 64 ? 64 : 32;
-    constexpr size_t bytes = attn_dkv_shared<HD, BQ>();
-    ATTN_LAUNCH(ctx, e, (attn_dkv_bf16<HD, BQ>), a.g, ATTN_THREADS, bytes, a);
+    constexpr size_t bytes = attn_bwd_shared<HD, BQ>();
+    const size_t shared = 2 * s->T * s->head_dim * sizeof(bf16) * (1 + s->n_head / s->n_kv_head);
+    const status rc = geometry(&a.g, s, s->n_kv_head, 64, shared, false, a.g.vec, e);
+    if (rc != ST_OK) return rc;
+    ATTN_LAUNCH(ctx, e, (attn_bwd_bf16<HD, BQ>), blocks_of(a.g) * (1 + (unsigned)a.g.group), ATTN_THREADS, bytes, a);
 }
-template <int HD> static status dkv_launch(k_ctx *ctx, const attn_bwd_args<float> &a, err *e)
+template <int HD> static status plain_dkv_launch(k_ctx *ctx, const attn_bwd_args<float> &a, err *e)
 {
     constexpr size_t bytes = plain_shared<HD>(4, 2, 2);
-    ATTN_LAUNCH(ctx, e, (attn_dkv_fp32<HD>), a.g, PLAIN_THREADS, bytes, a);
+    ATTN_LAUNCH(ctx, e, (attn_dkv_fp32<HD>), blocks_of(a.g), PLAIN_THREADS, bytes, a);
 }
-template <int HD> static status dq_launch(k_ctx *ctx, const attn_bwd_args<bf16> &a, err *e)
-{
-    constexpr int BN = HD <= 64 ? 64 : 32;
-    constexpr size_t bytes = attn_dq_shared<HD, BN>();
-    ATTN_LAUNCH(ctx, e, (attn_dq_bf16<HD, BN>), a.g, ATTN_THREADS, bytes, a);
-}
-template <int HD> static status dq_launch(k_ctx *ctx, const attn_bwd_args<float> &a, err *e)
+template <int HD> static status bwd_launch(k_ctx *ctx, attn_bwd_args<float> &a, const k_attn *s, err *e)
 {
     constexpr size_t bytes = plain_shared<HD>(4, 1, 0);
-    ATTN_LAUNCH(ctx, e, (attn_dq_fp32<HD>), a.g, PLAIN_THREADS, bytes, a);
+    const size_t shared = 2 * s->T * s->head_dim * sizeof(float), group = s->n_head / s->n_kv_head;
+    status rc = geometry(&a.g, s, s->n_kv_head, PLAIN_ROWS, shared * group, false, a.g.vec, e);
+    if (rc == ST_OK) rc = plain_dkv_launch<HD>(ctx, a, e);
+    if (rc == ST_OK) rc = geometry(&a.g, s, s->n_head, PLAIN_ROWS, shared, true, a.g.vec, e);
+    if (rc != ST_OK) return rc;
+    ATTN_LAUNCH(ctx, e, (attn_dq_fp32<HD>), blocks_of(a.g), PLAIN_THREADS, bytes, a);
 }
 
 template <class A>
@@ -187,19 +220,12 @@ status k_attn_bwd_cuda(k_ctx *ctx, k_act dq, k_act dk, k_act dv, k_cact dout, k_
                        c->scratch_bytes, k_attn_scratch_cuda<A>(s));
     attn_bwd_args<A> a = {k_ty<A>(dq), k_ty<A>(dk), k_ty<A>(dv), k_ty<A>(dout), k_ty<A>(q), k_ty<A>(k), k_ty<A>(v),
                           k_ty<A>(o), k_ty(lse), (float *)(void *)c->scratch, scale.p, {}};
-    const size_t rows = bwd_rows(A()), head = 2 * s->T * s->head_dim * sizeof(A);
-    status rc = geometry(&a.g, s, s->n_head, rows, head, true, vec, e);
-    if (rc != ST_OK) return rc;
-    const size_t sums = s->R * s->B * s->T * s->n_head, per = DELTA_THREADS / DELTA_LANES;
-    if ((sums + per - 1) / per > INT_MAX) return err_set(e, ST_DOMAIN, "attention: %zu rows of heads: too many", sums);
-    if (!sums) return ST_OK;
+    status rc = geometry(&a.g, s, s->n_head, 1, 1, false, vec, e);
+    if (rc != ST_OK || !blocks_of(a.g)) return rc;
+    const size_t sums = blocks_of(a.g), per = DELTA_THREADS / DELTA_LANES;
     rc = K_LAUNCH(ctx, e, attn_delta<A>, dim3((unsigned)((sums + per - 1) / per)), dim3(DELTA_THREADS), 0, a);
     if (rc != ST_OK) return rc;
-    rc = by_head_dim(s->head_dim, [&](auto hd) { return dq_launch<decltype(hd)::value>(ctx, a, e); });
-    if (rc != ST_OK) return rc;
-    rc = geometry(&a.g, s, s->n_kv_head, rows, head * (s->n_head / s->n_kv_head), false, vec, e);
-    if (rc != ST_OK) return rc;
-    return by_head_dim(s->head_dim, [&](auto hd) { return dkv_launch<decltype(hd)::value>(ctx, a, e); });
+    return by_head_dim(s->head_dim, [&](auto hd) { return bwd_launch<decltype(hd)::value>(ctx, a, s, e); });
 }
 
 /* ---- instantiations ------------------------------------------------------------------------------- */

@@ -20,7 +20,7 @@ template <int HD> __device__ __forceinline__ void plain_load(float *tile, const 
 template <int HD> __device__ __forceinline__ float plain_dot(const float *a, const float *b)
 {
     float x = 0.0f;
-#pragma unroll 16
+#pragma unroll 8
     for (int c = 0; c < HD; c++) x += a[c] * b[c];
     return x;
 }

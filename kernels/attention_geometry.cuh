@@ -18,21 +18,25 @@ struct attn_geometry {
     bool vec;                             /* rows are 16-byte aligned: 16 bytes at a time */
 };
 
-struct attn_place { size_t r, row; int h, block; unsigned head; }; /* row: of the sequence's position 0 in a replica's rows */
+struct attn_place { size_t r, row; int h, block; }; /* row: of the sequence's position 0 in a replica's rows */
+
+__device__ __forceinline__ attn_place attn_place_at(const attn_geometry &g, unsigned head, int heads_each, int block)
+{
+    attn_place w;
+    w.h = (int)(head % (unsigned)heads_each);
+    const unsigned sequence = head / (unsigned)heads_each;
+    w.r = sequence / (unsigned)g.B;
+    w.row = (size_t)(sequence % (unsigned)g.B) * (size_t)g.T;
+    w.block = block;
+    return w;
+}
 
 __device__ __forceinline__ attn_place attn_place_of(const attn_geometry &g, unsigned index)
 {
     const unsigned per = g.section * (unsigned)g.per_head, first = index / per * g.section, rest = index % per;
     const unsigned here = min(g.section, g.heads - first);
-    attn_place w;
-    w.head = first + rest % here;
-    w.block = (int)(rest / here);
-    if (g.long_last) w.block = g.per_head - 1 - w.block;
-    w.h = (int)(w.head % (unsigned)g.heads_each);
-    const unsigned sequence = w.head / (unsigned)g.heads_each;
-    w.r = sequence / (unsigned)g.B;
-    w.row = (size_t)(sequence % (unsigned)g.B) * (size_t)g.T;
-    return w;
+    const int block = (int)(rest / here);
+    return attn_place_at(g, first + rest % here, g.heads_each, g.long_last ? g.per_head - 1 - block : block);
 }
 
 template <class A> struct attn_fwd_args {

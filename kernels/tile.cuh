@@ -131,29 +131,39 @@ static inline void ldmatrix(uint32_t *r, const void *row, int count, bool transp
     }
 }
 
-/* A thread's copies under way, oldest first. */
+/* A thread's copies under way, oldest first. NULL: none; so a kernel that waits for all of them leaves nothing behind. */
 struct copy { void *to; const void *from; unsigned bytes; bool valid, last; }; /* last: of its group */
-static inline std::vector<copy> &copies()
+static inline std::vector<copy> *&copies()
 {
-    static thread_local std::vector<copy> of[1024];
+    static thread_local std::vector<copy> *of[1024];
     return of[(threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x];
+}
+static inline void add(const copy &x)
+{
+    if (!copies()) copies() = new std::vector<copy>;
+    copies()->push_back(x);
 }
 static inline void begin(void *to, const void *from, unsigned bytes, bool valid)
 {
     if ((uintptr_t)to % bytes || (valid && (uintptr_t)from % bytes)) __builtin_trap();
     memset(to, 0xff, bytes);
-    copies().push_back({to, from, bytes, valid, false});
+    add({to, from, bytes, valid, false});
 }
 static inline void wait(size_t groups)
 {
-    std::vector<copy> &c = copies();
-    size_t open = 0, n = c.size();
-    while (n && !(c[n - 1].last && ++open > groups)) n--; /* c[0..n) belong to older groups */
+    std::vector<copy> *&c = copies();
+    if (!c) return;
+    size_t open = 0, n = c->size();
+    while (n && !((*c)[n - 1].last && ++open > groups)) n--; /* the first n belong to older groups */
     for (size_t i = 0; i < n; i++) {
-        if (c[i].bytes && c[i].valid) memcpy(c[i].to, c[i].from, c[i].bytes);
-        if (c[i].bytes && !c[i].valid) memset(c[i].to, 0, c[i].bytes);
+        const copy &x = (*c)[i];
+        if (x.bytes && x.valid) memcpy(x.to, x.from, x.bytes);
+        if (x.bytes && !x.valid) memset(x.to, 0, x.bytes);
     }
-    c.erase(c.begin(), c.begin() + (long)n);
+    c->erase(c->begin(), c->begin() + (long)n);
+    if (!c->empty()) return;
+    delete c;
+    c = nullptr;
 }
 } // namespace tile_host
 
@@ -177,10 +187,7 @@ static inline void k_ldmatrix2(uint32_t *r, const void *row) { tile_host::ldmatr
 static inline void k_ldmatrix2_t(uint32_t *r, const void *row) { tile_host::ldmatrix(r, row, 2, true); }
 static inline void k_copy16(void *to, const void *from, bool valid) { tile_host::begin(to, from, 16, valid); }
 static inline void k_copy4(void *to, const void *from, bool valid) { tile_host::begin(to, from, 4, valid); }
-static inline void k_copy_commit()
-{
-    tile_host::copies().push_back({nullptr, nullptr, 0, false, true}); /* a group may be empty */
-}
+static inline void k_copy_commit() { tile_host::add({nullptr, nullptr, 0, false, true}); } /* a group may be empty */
 template <int N> static inline void k_copy_wait() { tile_host::wait(N); }
 static inline uint32_t k_pack(float lo, float hi)
 {

@@ -40,7 +40,7 @@ twin() { # NUMBER FILE SED PROGRAM WORDS: prints a line when the twin is not cau
         from=$src/$u
         [ "$u" = "$2" ] && from=$dir/$u
         objects="$objects $dir/$(basename "$u" .cu).o"
-        ${MAKE:-make} -s twin-object TWIN_SOURCE="$from" TWIN_OBJECT="$dir/$(basename "$u" .cu).o" TWIN_DIR="$dir" >"$dir/log" 2>&1 || {
+        ${MAKE:-make} -s twin-object WARN_CXXFLAGS=-w TWIN_SOURCE="$from" TWIN_OBJECT="$dir/$(basename "$u" .cu).o" TWIN_DIR="$dir" >"$dir/log" 2>&1 || {
             echo "$2: '$3': the twin does not compile; see $dir/log"
             return 0
         }

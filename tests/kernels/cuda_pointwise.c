@@ -386,7 +386,7 @@ static void flat_of(gpu *g, size_t R, size_t n, size_t off)
     buf_free(&p), buf_free(&m), buf_free(&v), buf_free(&x);
 }
 
-static void pack_of(gpu *g, size_t R, size_t out, size_t in_)
+static void pack_of(gpu *g, size_t R, size_t out, size_t in_, size_t off)
 {
     if (!g->ops->pack) {
         cr_expect(!g->half && !g->ops->pack_len, "%s: pack_len without pack, or bf16 without either", g->ops->name);
@@ -395,14 +395,14 @@ static void pack_of(gpu *g, size_t R, size_t out, size_t in_)
     const size_t n = out * in_, len = g->ops->pack_len(out, in_);
     cr_expect(len * sizeof(real) >= 2 * n && len * sizeof(real) % K_ALIGN_DEVICE == 0 &&
               len * sizeof(real) < 2 * n + K_ALIGN_DEVICE);
-    buf w = buf_new(R, n, 1, 1), none = buf_new(R, len, 0, 2);
+    buf w = buf_new(R, off + n, 1, 1), none = buf_new(R, len, 0, 2);
     memset(none.p, 0, R * none.stride * sizeof(real)); /* buf_new's zeros have signs */
     gbuf d_w = gpu_real(g, &w), d_p = gpu_real(g, &none);
-    GPU_OK(g, g->ops->pack(g->ctx, garr(&d_p), gin(&d_w), R, out, in_, &g->e));
+    GPU_OK(g, g->ops->pack(g->ctx, garr(&d_p), k_in_at(gin(&d_w), off), R, out, in_, &g->e));
     buf got = gpu_get(g, &d_p); /* as floats: two bf16 each */
     for (size_t r = 0; r < R; r++)
         for (size_t i = 0; i < 2 * len; i++) {
-            const float want = i < n ? gpu_bf16(w.p[r * w.stride + i]) : 0;
+            const float want = i < n ? gpu_bf16(w.p[r * w.stride + off + i]) : 0;
             uint16_t h;
             uint32_t u;
             memcpy(&h, (const char *)(got.p + r * got.stride) + 2 * i, 2);
@@ -421,7 +421,8 @@ static void flats(gpu *g)
         flat_of(g, 2, sizes[i], 1 + i % 3);
     }
     flat_of(g, 7, 300, 0);
-    pack_of(g, 1, 1, 1), pack_of(g, 2, 7, 9), pack_of(g, 3, 64, 33), pack_of(g, 7, 130, 70);
+    pack_of(g, 1, 1, 1, 0), pack_of(g, 2, 7, 9, 0), pack_of(g, 3, 64, 33, 0), pack_of(g, 7, 130, 70, 0);
+    pack_of(g, 2, 64, 33, 3); /* off its line */
 }
 Test(cuda_pointwise, flat) { gpu_each(flats, SCRATCH); }
 
