@@ -154,6 +154,7 @@ static cudaError_t release(std::map<hidden, size_t> &table, void *p, bool on_dev
     if (dev().dead != cudaSuccess) return failed(dev().dead);
     if (on_device) dev().used -= at->second;
     table.erase(at);
+    races_forget(p);
     free(p);
     return cudaSuccess;
 }
@@ -333,7 +334,10 @@ cudaError_t cudaDeviceReset(void)
     if (rc != cudaSuccess) return d.dead = was, rc;
     streams_forget();
     for (auto table : {&d.memory, &d.pinned}) {
-        for (auto &m : *table) free(shown(m.first));
+        for (auto &m : *table) {
+            races_forget(shown(m.first));
+            free(shown(m.first));
+        }
         table->clear();
     }
     d.used = 0;
