@@ -38,7 +38,9 @@
 #include <climits>
 
 /* ---- geometry ------------------------------------------------------------------------------------- */
-enum { ATTN_L2 = 16 << 20 }; /* bytes of keys and values that may hope to stay in the L2 cache: 40 MB and more there */
+/* A section (attention_geometry.cuh): bytes that may hope to stay in the L2 cache, which has 40 MB and more; and heads,
+ * for those so small that they never fill it. */
+enum { ATTN_L2 = 16 << 20, ATTN_SECTION = 64 };
 
 static bool aligned(const void *p, size_t stride, size_t R, size_t bytes)
 {
@@ -58,7 +60,8 @@ static status geometry(attn_geometry *out, const k_attn *s, size_t heads_each, s
         s->B * s->n_head > INT_MAX)
         return err_set(e, ST_DOMAIN, "attention: R %zu, B %zu, T %zu, %zu heads, row strides %zu and %zu: too large",
                        s->R, s->B, s->T, s->n_head, s->ld, s->ldo);
-    const size_t section = shared < ATTN_L2 ? ATTN_L2 / (shared ? shared : 1) : 1;
+    size_t section = shared < ATTN_L2 ? ATTN_L2 / (shared ? shared : 1) : 1;
+    if (section > ATTN_SECTION) section = ATTN_SECTION;
     out->B = (int)s->B;
     out->T = (int)s->T;
     out->head_dim = (int)s->head_dim;

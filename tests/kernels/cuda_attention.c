@@ -184,6 +184,14 @@ static void each_short(gpu *g)
 }
 Test(cuda_attention, against_the_definition) { gpu_each(each_short, SCRATCH); }
 
+/* More heads than a section of the grid has (64). */
+static void many_heads(gpu *g)
+{
+    static const attn_case c = {4, 3, 6, 3, 2, 12, 0};
+    against_cpu(g, &c, false);
+}
+Test(cuda_attention, more_heads_than_a_section) { gpu_each(many_heads, SCRATCH); }
+
 /* From T = 257 on, warps of 32 queries. */
 static const attn_case long_cases[] = {{16, 257, 2, 1, 1, 1, 0}, {32, 290, 1, 1, 1, 1, 1}, {64, 320, 1, 1, 1, 1, 0},
                                        {96, 257, 1, 1, 1, 1, 0}, {128, 257, 1, 1, 1, 1, 8}};
