@@ -43,8 +43,10 @@ const cli_command cli_commands[] = {
      "score PREDICTION.json RUN [--naive CAMPAIGN|FIT.json] [--lr-check RUN ...] [--lr-base RUN] [-o FILE]"},
     {"mup", cmd_mup, "per-tensor hyperparameters of a config",
      "  muscale mup table run.yaml\n"
-     "  muscale mup table run.yaml d_model=512\n",
-     "mup table CONFIG.yaml [key=value ...]"},
+     "  muscale mup table run.yaml d_model=512\n"
+     "  muscale mup table big.yaml --base width=256,depth=4\n"
+     "  muscale mup table big.yaml --base small.yaml parametrisation=completep\n",
+     "mup table CONFIG.yaml [key=value ...] [--base BASE.yaml|width=W,depth=L,head_dim=D,d_ff=F,batch_tokens=B,tokens=T]"},
     {"plot", cmd_plot, "draw one figure",
      "  muscale plot loss-curves campaign -o curves.svg\n"
      "  muscale plot lr-curves lr.json -o lr.pdf\n"

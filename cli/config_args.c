@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-status cli_load_config(trainer_config *out, const cli_list *words, const char *command, err *e)
+status cli_read_config(trainer_config *out, const cli_list *words, const char *command, err *e)
 {
     if (!words->n) return err_set(e, ST_USAGE, "%s: CONFIG.yaml is missing", command);
     for (size_t i = 1; i < words->n; i++)
@@ -16,6 +16,12 @@ status cli_load_config(trainer_config *out, const cli_list *words, const char *c
         s = key ? config_set(out, key, value, "command line", e) : err_set(e, ST_NOMEM, "no memory");
         free(key);
     }
+    return s;
+}
+
+status cli_load_config(trainer_config *out, const cli_list *words, const char *command, err *e)
+{
+    status s = cli_read_config(out, words, command, e);
     if (!s && (s = config_resolve(out, e))) err_prefix(e, "%s", words->items[0]);
     return s;
 }

@@ -4,7 +4,8 @@
 #include "cli/cli.h"
 #include "trainer/config.h"
 
-/* words[0] is the config file, the rest are overrides. Resolved on success; messages name the file or "command line".
- */
+/* words[0] is the config file, the rest are overrides. read: as written; load: resolved. Messages name the file or
+ * "command line". */
+status cli_read_config(trainer_config *out, const cli_list *words, const char *command, err *e);
 status cli_load_config(trainer_config *out, const cli_list *words, const char *command, err *e);
 #endif

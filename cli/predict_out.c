@@ -50,6 +50,12 @@ static json_t *interval(predict_interval i) /* an end the data do not bound is n
     return json_pack("[o,o]", number(i.lo), number(i.hi));
 }
 
+/* Share of a weight lost per step at the peak of the schedule, in either convention of decay. */
+static double decay_per_step(const prediction *p, const mup_tensor *h)
+{
+    return p->target.decay == DECAY_INDEPENDENT ? h->weight_decay : h->weight_decay * h->lr;
+}
+
 static json_t *tensors_json(const prediction *p)
 {
     if (!p->n_tensors) return json_null();
@@ -57,9 +63,10 @@ static json_t *tensors_json(const prediction *p)
     for (size_t i = 0; i < p->n_tensors && all; i++) {
         const shape_tensor *t = &p->tensors[i];
         const mup_tensor *h = &p->hparams[i];
-        json_array_append_new(all, json_pack("{s:s,s:s,s:[I,I],s:o,s:o,s:o,s:o}", "name", t->name, "role", mup_role_name(t->role),
-            "shape", (json_int_t)t->rows, (json_int_t)t->cols, "init_std", number(h->init_std), "lr", number(h->lr),
-            "eps", number(h->eps), "weight_decay", number(h->weight_decay)));
+        json_array_append_new(all, json_pack("{s:s,s:s,s:[I,I],s:o,s:o,s:o,s:o,s:o,s:o}", "name", t->name, "role", mup_role_name(t->role),
+            "shape", (json_int_t)t->rows, (json_int_t)t->cols, "init_std", number(h->init_std), "multiplier", number(h->forward_mult),
+            "lr", number(h->lr), "eps", number(h->eps), "weight_decay", number(h->weight_decay), "weight_decay_independent",
+            number(decay_per_step(p, h))));
     }
     return all;
 }
@@ -284,8 +291,8 @@ static bool same_as_first_layer(const prediction *p, size_t i)
 static void print_tensors(const prediction *p)
 {
     if (!p->n_tensors) return;
-    printf("\n  %-20s %-10s %12s %10s %10s %10s %10s   (lr %s)\n", "tensor", "role", "shape", "init std", "lr", "eps", "decay",
-           p->tensors_lr_predicted ? "as predicted" : "of the config");
+    printf("\n  %-20s %-10s %12s %10s %10s %10s %10s %10s %10s   (%s, lr %s)\n", "tensor", "role", "shape", "init std", "mult", "lr", "eps",
+           "decay", "per step", p->target.parametrisation, p->tensors_lr_predicted ? "as predicted" : "of the config");
     for (size_t i = 0; i < p->n_tensors; i++) {
         const shape_tensor *t = &p->tensors[i];
         const mup_tensor *h = &p->hparams[i];
@@ -295,7 +302,8 @@ static void print_tensors(const prediction *p)
         const char *after = t->layer == 0 ? strstr(t->name, ".0.") : NULL;
         if (after) snprintf(name, sizeof name, "%.*s.*.%s", (int)(after - t->name), t->name, after + 3);
         else snprintf(name, sizeof name, "%s", t->name);
-        printf("  %-20s %-10s %12s %10.4g %10.4g %10.3g %10.3g\n", name, mup_role_name(t->role), size, h->init_std, h->lr, h->eps, h->weight_decay);
+        printf("  %-20s %-10s %12s %10.4g %10.4g %10.4g %10.3g %10.3g %10.3g\n", name, mup_role_name(t->role), size, h->init_std,
+               h->forward_mult, h->lr, h->eps, h->weight_decay, decay_per_step(p, h));
     }
 }
 

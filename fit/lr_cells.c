@@ -120,7 +120,7 @@ static status check_settings(lr_surface *out, const table *t, const row *rows, s
         for (size_t j = 0; j < sizeof free_here / sizeof *free_here; j++) may |= !strcmp(lr_settings[k], free_here[j]);
         for (size_t i = 1; i < n && c && !may; i++) {
             double x = c->x[rows[i - 1].at], y = c->x[rows[i].at];
-            if (x == y || (isnan(x) && isnan(y))) continue;
+            if (lr_same_setting(k, x, y)) continue;
             if (rows[i].cell != rows[i - 1].cell) {
                 varies |= rows[i].par == rows[i - 1].par && strcmp(lr_settings[k], "depth"); /* follows N */
                 continue;

@@ -6,6 +6,7 @@
 /* Settings that move the optimum: constant inside a group, or the runs must not be pooled. Names are canonical columns
  * and config keys; what follows from the width (N, C, d_ff, heads) and lr, seed, data_seed are missing on purpose. */
 extern const char *const lr_settings[];
+bool lr_same_setting(size_t k, double x, double y); /* two runs' values of setting k; NaN: not recorded */
 extern const size_t lr_n_settings;
 
 const char *lr_word(const table_column *c, size_t row); /* NULL: no word there */

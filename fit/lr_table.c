@@ -11,8 +11,17 @@ const char *const lr_settings[] = {
     "weight_decay", "weight_decay_mode", "beta1", "beta2", "eps", "clip_norm", "init_std", "embed_std", "embed_mult",
     "logit_mult", "base_width", "base_depth", "head_dim", "seq_len", "vocab", "activation", "tied_head", "qk_norm",
     "norm_gain", "data_sha256", "grad_accum",
+    /* late keys: older runs of a campaign do not have them, which is no difference */
+    "depth_alpha", "eps_rule", "decay_rule", "embed_lr_rule", "attention_scale", "zero_init", "branch_init", "attn_mult",
+    "residual_mult", "residual_attn_ratio", "base_head_dim", "base_d_ff", "base_batch_tokens", "base_tokens",
 };
 const size_t lr_n_settings = sizeof lr_settings / sizeof *lr_settings;
+
+bool lr_same_setting(size_t k, double x, double y)
+{
+    const bool late = k + 14 >= lr_n_settings;
+    return x == y || (isnan(x) && isnan(y)) || (late && (isnan(x) || isnan(y)));
+}
 
 const char *lr_word(const table_column *c, size_t row)
 {
@@ -58,7 +67,7 @@ static status check_pooling(lr_optimum *out, const table *t, const lr_row *rows,
                 }
             }
             double x = c->x[at[first]], y = c->x[at[i]];
-            if (first == i || x == y || (isnan(x) && isnan(y))) continue;
+            if (first == i || lr_same_setting(k, x, y)) continue;
             lr_show(a, sizeof a, c, at[first]);
             lr_show(b, sizeof b, c, at[i]);
             return err_set(e, ST_INPUT, "method lr-optimum: runs of '%s' at width %g differ in %s (%s and %s); pooling them would move the "

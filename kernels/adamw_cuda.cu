@@ -1,10 +1,10 @@
 /* AdamW (adamw.h) and the end of a bank's step (device_ops.h).
  *
  * Bound: 28 bytes a parameter (read p, m, v, g; write p, m, v), and 2 more where a packed copy is written; 16 bytes a
- * thread and array. bank_adamw is one launch for all replicas and tensors: a block owns CHUNK numbers of a replica and goes
- * through the tensors that lie in them (nearly always one). The factors of a tensor are doubles made by one thread, so
- * that nothing but the step's row (k_step_in) has to be sent: with everything else fixed the launch can be recorded.
- * A replica without `update` is not read or written.
+ * thread and array. bank_adamw is one launch for all replicas and tensors: a block owns CHUNK numbers of a replica and
+ * goes through the tensors that lie in them (nearly always one). The factors of a tensor are doubles made by one
+ * thread, so that nothing but the step's row (k_step_in) has to be sent: with everything else fixed the launch can be
+ * recorded. A replica without `update` is not read or written.
  *
  * bank_outcome: sums of squares by slices (vector_cuda.cu), then one warp a replica. */
 #include <math.h>
@@ -15,7 +15,9 @@
 enum { W = 4, CHUNK = 4 * W * K_THREADS }; /* numbers of a block */
 
 /* k_adam as the inner loop wants it. */
-struct adam_terms { float b1, b2, c1, c2, lr, k2, eps, keep, scale; };
+struct adam_terms {
+    float b1, b2, c1, c2, lr, k2, eps, keep, scale;
+};
 
 __device__ __forceinline__ adam_terms terms_of(const k_adam &h)
 {

@@ -33,6 +33,7 @@
 #include "kernels/act.cuh"
 #include "kernels/attention_bf16.cuh"
 #include "kernels/attention_fp32.cuh"
+#include "kernels/dnn.h"
 #include "kernels/ops_cuda.h"
 
 #include <climits>
@@ -136,6 +137,9 @@ status k_attn_fwd_cuda(k_ctx *ctx, k_act o, k_arr lse, k_cact q, k_cact k, k_cac
     const size_t shared = 2 * s->T * s->head_dim * sizeof(A);
     const status rc = geometry(&a.g, s, s->n_head, rows, shared, true, vec, e);
     if (rc != ST_OK || !blocks_of(a.g)) return rc;
+    const k_cuda *c = k_cuda_of(ctx);
+    if (sizeof(A) == 2 && c->dnn && k_dnn_attn_fwd(c->dnn, c->stream, o, lse, q, k, v, scale, s))
+        return k_cuda_launched(ctx, "cuDNN's attention", e);
     return by_head_dim(s->head_dim, [&](auto hd) { return fwd_launch<decltype(hd)::value>(ctx, a, rows, e); });
 }
 

@@ -1,9 +1,10 @@
 /* Activations of the feed-forward block (gelu.h).
  *
  * A chunk per thread, groups of at most 64 threads a row. Bounds per element of y, a bytes an activation: gelu_fwd 3a
- * (read u, write y and the slope), gelu_bwd 3a, swiglu_fwd and swiglu_bwd 5a. The exponential is exp2f of a scaled argument
- * and the division the exact one: about 35 instructions an element, some 35 us of issue for n = 8192, c = 3072 on 132
- * multiprocessors beside 50 us of memory. Outputs may be inputs: a thread writes only what it has read itself. */
+ * (read u, write y and the slope), gelu_bwd 3a, swiglu_fwd and swiglu_bwd 5a. The exponential is exp2f of a scaled
+ * argument and the division the exact one: about 35 instructions an element, some 35 us of issue for n = 8192, c = 3072
+ * on 132 multiprocessors beside 50 us of memory. Outputs may be inputs: a thread writes only what it has read itself.
+ */
 #include "kernels/ops_cuda.h"
 #include "kernels/rows.cuh"
 
@@ -14,7 +15,8 @@
 
 __device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + exp2f(-LOG2_E * x)); }
 
-template <class A, int W> static __global__ void gelu_fwd(k_t<A> y, k_t<A> u, unsigned n, unsigned c, unsigned ld, unsigned blocks)
+template <class A, int W>
+static __global__ void gelu_fwd(k_t<A> y, k_t<A> u, unsigned n, unsigned c, unsigned ld, unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     if (at.i >= n) return;
@@ -34,7 +36,8 @@ template <class A, int W> static __global__ void gelu_fwd(k_t<A> y, k_t<A> u, un
 }
 
 template <class A, int W>
-static __global__ void gelu_bwd(k_t<A> du, k_t<const A> dy, k_t<const A> coef, unsigned n, unsigned c, unsigned ld, unsigned blocks)
+static __global__ void gelu_bwd(k_t<A> du, k_t<const A> dy, k_t<const A> coef, unsigned n, unsigned c, unsigned ld,
+                                unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     if (at.i >= n) return;
@@ -74,7 +77,7 @@ static __global__ void swiglu_fwd(k_t<A> y, k_t<A> u, unsigned n, unsigned c, un
 
 template <class A, int W>
 static __global__ void swiglu_bwd(k_t<A> du, k_t<const A> dy, k_t<const A> coef, unsigned n, unsigned c, unsigned ld,
-                           unsigned blocks)
+                                  unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     if (at.i >= n) return;
@@ -145,15 +148,15 @@ template <class A, int W> static status s_bwd(k_ctx *ctx, k_act du, k_cact dy, k
 template <class A> status k_swiglu_bwd_cuda(k_ctx *ctx, k_act du, k_cact dy, k_cact coef, const k_rows *s, err *e)
 {
     if (!s->R || !s->n) return ST_OK;
-    const bool even = k_even(k_ty<A>(du), 2 * s->ld) && k_even(k_ty<A>(dy), s->ld) && k_even(k_ty<A>(coef), 2 * s->ld) &&
-                      k_even(k_ty<A>(coef), s->c);
+    const bool even = k_even(k_ty<A>(du), 2 * s->ld) && k_even(k_ty<A>(dy), s->ld) &&
+                      k_even(k_ty<A>(coef), 2 * s->ld) && k_even(k_ty<A>(coef), s->c);
     return K_CHUNKED(A, even, s_bwd, ctx, du, dy, coef, s, e);
 }
 
-#define INSTANTIATE(A)                                                                                  \
-    template status k_gelu_fwd_cuda<A>(k_ctx *, k_act, k_act, const k_rows *, err *);                   \
-    template status k_gelu_bwd_cuda<A>(k_ctx *, k_act, k_cact, k_cact, const k_rows *, err *);          \
-    template status k_swiglu_fwd_cuda<A>(k_ctx *, k_act, k_act, const k_rows *, err *);                 \
+#define INSTANTIATE(A)                                                                         \
+    template status k_gelu_fwd_cuda<A>(k_ctx *, k_act, k_act, const k_rows *, err *);          \
+    template status k_gelu_bwd_cuda<A>(k_ctx *, k_act, k_cact, k_cact, const k_rows *, err *); \
+    template status k_swiglu_fwd_cuda<A>(k_ctx *, k_act, k_act, const k_rows *, err *);        \
     template status k_swiglu_bwd_cuda<A>(k_ctx *, k_act, k_cact, k_cact, const k_rows *, err *);
 INSTANTIATE(float)
 INSTANTIATE(__nv_bfloat16)

@@ -1,5 +1,5 @@
-/* The copy of a weight that matrix products read: bf16, (out, in) row-major without gaps, as the master. bank_adamw writes
- * the same copy as it updates; this op makes the first. Bound: 6 bytes a weight. */
+/* The copy of a weight that matrix products read: bf16, (out, in) row-major without gaps, as the master. bank_adamw
+ * writes the same copy as it updates; this op makes the first. Bound: 6 bytes a weight. */
 #include "kernels/ops_cuda.h"
 #include "kernels/rows.cuh"
 

@@ -71,7 +71,8 @@ static __global__ void qknorm_bwd(k_t<A> dx, k_t<const A> y, k_t<const float> rs
 static heads_of plan(const k_heads *s, unsigned *lanes, int W)
 {
     const k_groups g = k_groups_of(s->B * s->T * s->heads, k_over(s->head_dim, (size_t)W), K_WARP);
-    heads_of h = {(unsigned)(s->B * s->T * s->heads), (unsigned)s->heads, (unsigned)s->head_dim, (unsigned)s->ld, g.blocks};
+    heads_of h = {(unsigned)(s->B * s->T * s->heads), (unsigned)s->heads, (unsigned)s->head_dim, (unsigned)s->ld,
+                  g.blocks};
     *lanes = g.lanes;
     return h;
 }
@@ -109,8 +110,8 @@ template <class A> status k_qknorm_bwd_cuda(k_ctx *ctx, k_act dx, k_cact y, k_in
     return K_CHUNKED(A, even_heads(k_ty<A>(dx), s) && even_heads(k_ty<A>(y), s), bwd, ctx, dx, y, rstd, s, e);
 }
 
-#define INSTANTIATE(A)                                                                                                   \
-    template status k_qknorm_fwd_cuda<A>(k_ctx *, k_act, k_arr, double, const k_heads *, err *);                         \
+#define INSTANTIATE(A)                                                                           \
+    template status k_qknorm_fwd_cuda<A>(k_ctx *, k_act, k_arr, double, const k_heads *, err *); \
     template status k_qknorm_bwd_cuda<A>(k_ctx *, k_act, k_cact, k_in, const k_heads *, err *);
 INSTANTIATE(float)
 INSTANTIATE(__nv_bfloat16)

@@ -1,19 +1,21 @@
 /* RMSNorm and its gain (rmsnorm.h).
  *
- * A group of at most a warp per row: sums by shuffles, no barrier. The second look at a row (to scale it) finds it in the
- * L1: eight rows of a block are 12 KB at c = 768 in bf16. Bounds per element, a bytes an activation: fwd 2a (read x, write
- * y), bwd 3a, and 4a where it adds to dx; gain_fwd 2a, gain_bwd 3a.
+ * A group of at most a warp per row: sums by shuffles, no barrier. The second look at a row (to scale it) finds it in
+ * the L1: eight rows of a block are 12 KB at c = 768 in bf16. Bounds per element, a bytes an activation: fwd 2a (read
+ * x, write y), bwd 3a, and 4a where it adds to dx; gain_fwd 2a, gain_bwd 3a.
  *
  * gain_bwd's dgain sums over rows in two steps without atomics: a block adds its stretch of rows (each of its 8 rows of
- * threads every eighth, then those 8 in order) into scratch, and a second kernel adds the stretches in order. Stretches depend on n
- * alone, so the bits do too. Scratch: 4 c bytes a stretch, at most 128 of them: k_norm_scratch_cuda says it. */
+ * threads every eighth, then those 8 in order) into scratch, and a second kernel adds the stretches in order. Stretches
+ * depend on n alone, so the bits do too. Scratch: 4 c bytes a stretch, at most 128 of them: k_norm_scratch_cuda says
+ * it. */
 #include "kernels/ops_cuda.h"
 #include "kernels/rows.cuh"
 
 enum { DEPTH = K_THREADS / K_WARP, STRETCHES = 128, ROWS_OF_A_STRETCH = 16 /* at least */ };
 
 template <class A, int W>
-static __global__ void rmsnorm_fwd(k_t<A> y, k_t<float> rstd, k_t<const A> x, unsigned n, unsigned c, float eps, unsigned blocks)
+static __global__ void rmsnorm_fwd(k_t<A> y, k_t<float> rstd, k_t<const A> x, unsigned n, unsigned c, float eps,
+                                   unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     const bool live = at.i < n; /* all lanes of a warp take part in its shuffles */
@@ -40,8 +42,8 @@ static __global__ void rmsnorm_fwd(k_t<A> y, k_t<float> rstd, k_t<const A> x, un
 }
 
 template <class A, int W>
-static __global__ void rmsnorm_bwd(k_t<A> dx, k_t<const A> dy, k_t<const A> y, k_t<const float> rstd, bool acc, unsigned n,
-                            unsigned c, unsigned blocks)
+static __global__ void rmsnorm_bwd(k_t<A> dx, k_t<const A> dy, k_t<const A> y, k_t<const float> rstd, bool acc,
+                                   unsigned n, unsigned c, unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     const bool live = at.i < n;
@@ -74,7 +76,8 @@ static __global__ void rmsnorm_bwd(k_t<A> dx, k_t<const A> dy, k_t<const A> y, k
 }
 
 template <class A, int W>
-static __global__ void gain_fwd(k_t<A> y, k_t<const A> x, k_t<const float> gain, unsigned n, unsigned c, unsigned blocks)
+static __global__ void gain_fwd(k_t<A> y, k_t<const A> x, k_t<const float> gain, unsigned n, unsigned c,
+                                unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     if (at.i >= n) return;
@@ -91,12 +94,13 @@ static __global__ void gain_fwd(k_t<A> y, k_t<const A> x, k_t<const float> gain,
 
 /* dx, and the sum of dy * x over one stretch of rows. Block (K_WARP, DEPTH): a warp's width of chunks, DEPTH rows. */
 template <class A, int W>
-static __global__ void gain_bwd(k_t<A> dx, float *partial, k_t<const A> dy, k_t<const A> x, k_t<const float> gain, unsigned n,
-                         unsigned c, unsigned rows, unsigned stretches, unsigned slices)
+static __global__ void gain_bwd(k_t<A> dx, float *partial, k_t<const A> dy, k_t<const A> x, k_t<const float> gain,
+                                unsigned n, unsigned c, unsigned rows, unsigned stretches, unsigned slices)
 {
     __shared__ float tile[DEPTH][W][K_WARP];
     const unsigned slice = blockIdx.x % slices, at = blockIdx.x / slices, stretch = at % stretches, r = at / stretches;
-    const unsigned j = (slice * K_WARP + threadIdx.x) * W, from = stretch * rows, to = from + rows < n ? from + rows : n;
+    const unsigned j = (slice * K_WARP + threadIdx.x) * W, from = stretch * rows,
+                   to = from + rows < n ? from + rows : n;
     float sum[W], g[W];
 #pragma unroll
     for (int k = 0; k < W; k++) sum[k] = 0;
@@ -199,9 +203,9 @@ static status scale_bwd(k_ctx *ctx, k_act dx, k_arr dgain, k_cact dy, k_cact x, 
     const unsigned stretches = stretches_of(s->n), rows = k_over(s->n, stretches), slices = k_over(s->c, K_WARP * W),
                    blocks = k_over(s->c, K_THREADS);
     float *partial = (float *)(void *)k_cuda_of(ctx)->scratch;
-    const status st = K_LAUNCH(ctx, e, (gain_bwd<A, W>), k_grid(s->R, stretches * slices), dim3(K_WARP, DEPTH), 0,
-                               k_ty<A>(dx), partial, k_ty<A>(dy), k_ty<A>(x), k_ty(gain), (unsigned)s->n, (unsigned)s->c,
-                               rows, stretches, slices);
+    const status st =
+        K_LAUNCH(ctx, e, (gain_bwd<A, W>), k_grid(s->R, stretches * slices), dim3(K_WARP, DEPTH), 0, k_ty<A>(dx),
+                 partial, k_ty<A>(dy), k_ty<A>(x), k_ty(gain), (unsigned)s->n, (unsigned)s->c, rows, stretches, slices);
     if (st) return st;
     return K_LAUNCH(ctx, e, gain_sum, k_grid(s->R, blocks), dim3(K_THREADS), 0, k_ty(dgain), partial, (unsigned)s->c,
                     stretches, blocks);
@@ -212,17 +216,17 @@ status k_gain_bwd_cuda(k_ctx *ctx, k_act dx, k_arr dgain, k_cact dy, k_cact x, k
 {
     if (!s->R || !s->n) return ST_OK;
     if (k_norm_scratch_cuda(s) > k_cuda_of(ctx)->scratch_bytes)
-        return err_set(e, ST_DEVICE, "gain_bwd: %zu bytes of scratch are needed, the context has %zu", k_norm_scratch_cuda(s),
-                       k_cuda_of(ctx)->scratch_bytes);
-    const bool even = k_even(k_ty<A>(dx), s->c) && k_even(k_ty<A>(dy), s->c) && k_even(k_ty<A>(x), s->c) &&
-                      k_even(k_ty(gain), 0);
+        return err_set(e, ST_DEVICE, "gain_bwd: %zu bytes of scratch are needed, the context has %zu",
+                       k_norm_scratch_cuda(s), k_cuda_of(ctx)->scratch_bytes);
+    const bool even =
+        k_even(k_ty<A>(dx), s->c) && k_even(k_ty<A>(dy), s->c) && k_even(k_ty<A>(x), s->c) && k_even(k_ty(gain), 0);
     return K_CHUNKED(A, even, scale_bwd, ctx, dx, dgain, dy, x, gain, s, e);
 }
 
-#define INSTANTIATE(A)                                                                                                   \
-    template status k_rmsnorm_fwd_cuda<A>(k_ctx *, k_act, k_arr, k_cact, const k_norm *, err *);                         \
-    template status k_rmsnorm_bwd_cuda<A>(k_ctx *, k_act, k_cact, k_cact, k_in, bool, const k_norm *, err *);            \
-    template status k_gain_fwd_cuda<A>(k_ctx *, k_act, k_cact, k_in, const k_norm *, err *);                             \
+#define INSTANTIATE(A)                                                                                        \
+    template status k_rmsnorm_fwd_cuda<A>(k_ctx *, k_act, k_arr, k_cact, const k_norm *, err *);              \
+    template status k_rmsnorm_bwd_cuda<A>(k_ctx *, k_act, k_cact, k_cact, k_in, bool, const k_norm *, err *); \
+    template status k_gain_fwd_cuda<A>(k_ctx *, k_act, k_cact, k_in, const k_norm *, err *);                  \
     template status k_gain_bwd_cuda<A>(k_ctx *, k_act, k_arr, k_cact, k_cact, k_in, const k_norm *, err *);
 INSTANTIATE(float)
 INSTANTIATE(__nv_bfloat16)

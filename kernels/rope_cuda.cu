@@ -1,14 +1,14 @@
 /* Rotary positions, in place (rope.h).
  *
- * A thread turns W pairs: a chunk of a head's first half with the chunk of its second half that it is paired with. Bound: 2a
- * bytes per element of q and k; the table (4 bytes per channel of a position) is shared by all heads, rows and replicas
- * and stays in the caches. k_rope_table is the CPU's: the table is uploaded once. */
+ * A thread turns W pairs: a chunk of a head's first half with the chunk of its second half that it is paired with.
+ * Bound: 2a bytes per element of q and k; the table (4 bytes per channel of a position) is shared by all heads, rows
+ * and replicas and stays in the caches. k_rope_table is the CPU's: the table is uploaded once. */
 #include "kernels/ops_cuda.h"
 #include "kernels/rows.cuh"
 
 template <class A, int W>
-static __global__ void rotate(k_t<A> x, k_t<const float> table, float sign, unsigned n, unsigned T, unsigned heads, unsigned head_dim,
-                       unsigned ld, unsigned blocks)
+static __global__ void rotate(k_t<A> x, k_t<const float> table, float sign, unsigned n, unsigned T, unsigned heads,
+                              unsigned head_dim, unsigned ld, unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     if (at.i >= n) return;
@@ -59,8 +59,8 @@ template <class A> status k_rope_bwd_cuda(k_ctx *ctx, k_act dx, k_in table, cons
     return rotate_rows<A>(ctx, dx, table, -1, s, e);
 }
 
-#define INSTANTIATE(A)                                                                       \
-    template status k_rope_fwd_cuda<A>(k_ctx *, k_act, k_in, const k_heads *, err *);        \
+#define INSTANTIATE(A)                                                                \
+    template status k_rope_fwd_cuda<A>(k_ctx *, k_act, k_in, const k_heads *, err *); \
     template status k_rope_bwd_cuda<A>(k_ctx *, k_act, k_in, const k_heads *, err *);
 INSTANTIATE(float)
 INSTANTIATE(__nv_bfloat16)

@@ -1,13 +1,13 @@
 /* How the pointwise kernels cut rows, and how they read and write them.
  *
  * A row is cut into chunks of W elements, W being what 16 bytes hold, or 1 where an address, a row stride or a replica
- * stride is not a multiple of 16 bytes (k_even); a chunk that the row's end cuts is read element by element, so that any
- * width works. A group of `lanes` threads (a power of two) shares a row and takes every lanes-th chunk; a block holds
- * K_THREADS / lanes groups, side by side in threadIdx.y. A group of at most 32 lies inside a warp and adds by shuffles, in
- * an order that depends on W and lanes, hence on the shape alone.
+ * stride is not a multiple of 16 bytes (k_even); a chunk that the row's end cuts is read element by element, so that
+ * any width works. A group of `lanes` threads (a power of two) shares a row and takes every lanes-th chunk; a block
+ * holds K_THREADS / lanes groups, side by side in threadIdx.y. A group of at most 32 lies inside a warp and adds by
+ * shuffles, in an order that depends on W and lanes, hence on the shape alone.
  *
- * All replicas are one launch: block b is block b % blocks of replica b / blocks. (Not grid.y, which ends at 65535; every
- * block moves a kilobyte or more, so that 2^31 blocks do not fit a device's memory.) */
+ * All replicas are one launch: block b is block b % blocks of replica b / blocks. (Not grid.y, which ends at 65535;
+ * every block moves a kilobyte or more, so that 2^31 blocks do not fit a device's memory.) */
 #ifndef KERNELS_ROWS_CUH
 #define KERNELS_ROWS_CUH
 #include <string.h>
@@ -18,9 +18,14 @@
 enum { K_THREADS = 256, K_WARP = 32 };
 #define K_ALL_LANES 0xffffffffu
 
-/* Chunks. x[] beyond the row's end is `fill` after reading and is not written. left > 0: elements of the row from p on. */
-template <class A> struct k_wide { enum { W = 16 / sizeof(A) }; };
-template <class A, int W> struct alignas(sizeof(A) * W < 16 ? sizeof(A) * W : 16) k_chunk { A v[W]; };
+/* Chunks. x[] beyond the row's end is `fill` after reading and is not written. left > 0: elements of the row from p on.
+ */
+template <class A> struct k_wide {
+    enum { W = 16 / sizeof(A) };
+};
+template <class A, int W> struct alignas(sizeof(A) * W < 16 ? sizeof(A) * W : 16) k_chunk {
+    A v[W];
+};
 
 template <int W, class A>
 __device__ __forceinline__ void k_read(float (&x)[W], const A *p, size_t left, float fill = 0.0f)
@@ -83,21 +88,26 @@ template <class T> __device__ __forceinline__ T k_group_sum(T v, unsigned lanes)
 }
 
 /* n rows of `chunks` chunks, by groups of at most `most` lanes. */
-typedef struct k_groups { unsigned lanes, blocks; } k_groups;
+typedef struct k_groups {
+    unsigned lanes, blocks;
+} k_groups;
 static inline unsigned k_over(size_t n, size_t by) { return (unsigned)((n + by - 1) / by); }
 static inline k_groups k_groups_of(size_t n, size_t chunks, unsigned most)
 {
     unsigned lanes = 1;
     while (lanes < most && lanes < chunks) lanes *= 2;
     /* Half the lanes where that wastes fewer of them: 96 chunks are three rounds of 32, not two of 64. */
-    while (lanes > K_WARP && (size_t)k_over(chunks, lanes) * lanes > (size_t)k_over(chunks, lanes / 2) * (lanes / 2)) lanes /= 2;
+    while (lanes > K_WARP && (size_t)k_over(chunks, lanes) * lanes > (size_t)k_over(chunks, lanes / 2) * (lanes / 2))
+        lanes /= 2;
     k_groups g = {lanes, k_over(n, K_THREADS / lanes)};
     return g;
 }
 static inline dim3 k_grid(size_t R, unsigned blocks) { return dim3((unsigned)(R * blocks)); }
 static inline dim3 k_block(unsigned lanes) { return dim3(lanes, K_THREADS / lanes); }
 
-struct k_place { unsigned r, i; };
+struct k_place {
+    unsigned r, i;
+};
 __device__ __forceinline__ k_place k_place_of(unsigned blocks) /* this group's replica and row */
 {
     return {blockIdx.x / blocks, blockIdx.x % blocks * blockDim.y + threadIdx.y};

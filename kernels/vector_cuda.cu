@@ -1,18 +1,21 @@
 /* Passes over flat vectors (vector.h).
  *
  * sumsq: a replica's vector is cut into at most K_NORM_PARTS slices of at least MIN_SLICE numbers, a block sums each in
- * double, and a second launch adds a replica's slices in a fixed tree. Slices depend on n alone, so the bits do too. Squares in double from the start: in float they
- * would overflow where the CPU's do not. Bound: 4 bytes a number; 256 blocks with four loads of 16 bytes in flight a
- * thread. add: 12 bytes a number, zero: 4. */
+ * double, and a second launch adds a replica's slices in a fixed tree. Slices depend on n alone, so the bits do too.
+ * Squares in double from the start: in float they would overflow where the CPU's do not. Bound: 4 bytes a number; 256
+ * blocks with four loads of 16 bytes in flight a thread. add: 12 bytes a number, zero: 4. */
 #include "kernels/bank_cuda.cuh"
 #include "kernels/ops_cuda.h"
 #include "kernels/rows.cuh"
 
-enum { FLAT = 4 * 4 * K_THREADS, /* numbers of a block of add and zero */
-       MIN_SLICE = 4 * K_THREADS };
+enum {
+    FLAT = 4 * 4 * K_THREADS, /* numbers of a block of add and zero */
+    MIN_SLICE = 4 * K_THREADS
+};
 
 template <int W>
-static __global__ void __launch_bounds__(K_THREADS) norm_parts(double *parts, k_t<const float> x, size_t n, size_t slice)
+static __global__ void __launch_bounds__(K_THREADS)
+    norm_parts(double *parts, k_t<const float> x, size_t n, size_t slice)
 {
     __shared__ double warp_sum[K_THREADS / K_WARP];
     const unsigned r = blockIdx.x / K_NORM_PARTS, part = blockIdx.x % K_NORM_PARTS;
@@ -100,8 +103,9 @@ status k_add_cuda(k_ctx *ctx, k_arr y, k_in x, size_t R, size_t n, err *e)
     if (!R || !n) return ST_OK;
     const unsigned blocks = k_over(n, FLAT);
     const dim3 grid = k_grid(R, blocks), block(K_THREADS);
-    return k_even(k_ty(y), 0) && k_even(k_ty(x), 0) ? K_LAUNCH(ctx, e, add<4>, grid, block, 0, k_ty(y), k_ty(x), n, blocks)
-                                                    : K_LAUNCH(ctx, e, add<1>, grid, block, 0, k_ty(y), k_ty(x), n, blocks);
+    return k_even(k_ty(y), 0) && k_even(k_ty(x), 0)
+               ? K_LAUNCH(ctx, e, add<4>, grid, block, 0, k_ty(y), k_ty(x), n, blocks)
+               : K_LAUNCH(ctx, e, add<1>, grid, block, 0, k_ty(y), k_ty(x), n, blocks);
 }
 
 status k_zero_cuda(k_ctx *ctx, k_arr y, size_t R, size_t n, err *e)

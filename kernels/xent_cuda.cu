@@ -1,11 +1,11 @@
 /* Softmax cross-entropy and its gradient (xent.h).
  *
- * A row belongs to a warp (up to 2048 logits), to a block of 256 threads or to one of 1024 (above 16384): two looks at the row,
- * the first for its maximum and the sum of exp (each thread keeps its own of both and rescales when its maximum
- * grows), the second writes the gradient over the logits; probabilities are never stored otherwise. Bound: 2a bytes a logit,
- * read and written once, a bytes an activation. The second look must not go to memory: the longest rows have the largest
- * blocks, of which two fit a multiprocessor, so that 264 rows of 100 KB (V = 50304 in bf16) are under way, 26 MB of an L2
- * of 50; a row of 4096 stays in the L1.
+ * A row belongs to a warp (up to 2048 logits), to a block of 256 threads or to one of 1024 (above 16384): two looks at
+ * the row, the first for its maximum and the sum of exp (each thread keeps its own of both and rescales when its
+ * maximum grows), the second writes the gradient over the logits; probabilities are never stored otherwise. Bound: 2a
+ * bytes a logit, read and written once, a bytes an activation. The second look must not go to memory: the longest rows
+ * have the largest blocks, of which two fit a multiprocessor, so that 264 rows of 100 KB (V = 50304 in bf16) are under
+ * way, 26 MB of an L2 of 50; a row of 4096 stays in the L1.
  *
  * Exactness. A thread's sum is of a few dozen floats at most; threads are added in double after the maximum of all is
  * known, and the loss is formed in double: it is the CPU's to 1e-6. NaN and +inf stay visible: the maximum passes them
@@ -85,10 +85,10 @@ static __global__ void __launch_bounds__(LANES > BLOCK ? LANES : BLOCK)
     }
 }
 
-/* A warp per sequence. Its lanes take every 32nd row and are then added in a fixed tree: in double the difference from the
- * CPU's order is below 1e-14. */
-static __global__ void seq_mean(double *seq_loss, size_t ld, const double *row_loss, size_t loss_stride, unsigned n_seq, unsigned T,
-                         unsigned blocks)
+/* A warp per sequence. Its lanes take every 32nd row and are then added in a fixed tree: in double the difference from
+ * the CPU's order is below 1e-14. */
+static __global__ void seq_mean(double *seq_loss, size_t ld, const double *row_loss, size_t loss_stride, unsigned n_seq,
+                                unsigned T, unsigned blocks)
 {
     const k_place at = k_place_of(blocks);
     const bool live = at.i < n_seq;
@@ -109,7 +109,8 @@ static status of_lanes(k_ctx *ctx, double *row_loss, size_t loss_stride, k_act l
     constexpr unsigned rows = LANES < BLOCK ? BLOCK / LANES : 1;
     const unsigned blocks = k_over(s->n, rows);
     return K_LAUNCH(ctx, e, (xent<A, W, LANES>), k_grid(s->R, blocks), dim3(LANES, rows), 0, row_loss, loss_stride,
-                    k_ty<A>(logits), k_tokens_of(targets), dscale, (unsigned)s->n, (unsigned)s->c, (unsigned)s->ld, blocks);
+                    k_ty<A>(logits), k_tokens_of(targets), dscale, (unsigned)s->n, (unsigned)s->c, (unsigned)s->ld,
+                    blocks);
 }
 
 template <class A, int W>
@@ -126,7 +127,8 @@ status k_xent_cuda(k_ctx *ctx, double *row_loss, size_t loss_stride, k_act logit
                    const k_rows *s, err *e)
 {
     if (!s->R || !s->n) return ST_OK;
-    return K_CHUNKED(A, k_even(k_ty<A>(logits), s->ld), of_width, ctx, row_loss, loss_stride, logits, targets, dscale, s, e);
+    return K_CHUNKED(A, k_even(k_ty<A>(logits), s->ld), of_width, ctx, row_loss, loss_stride, logits, targets, dscale,
+                     s, e);
 }
 
 status k_seq_loss_cuda(k_ctx *ctx, double *seq_loss, size_t ld, const double *row_loss, size_t loss_stride, size_t R,

@@ -11,8 +11,11 @@ const char plot_label_params[] = "parameters N";
 
 const char *words_parametrisation(const char *name)
 {
-    if (!strcmp(name, "mup")) return "μP";
-    if (!strcmp(name, "sp")) return "SP";
+    static const char *const words[][2] = {{"mup", "μP"}, {"sp", "SP"}, {"mup-table3", "μP (Table 3)"},
+                                           {"completep", "CompleteP"}, {"depth-mup", "depth-μP"}, {"u-mup", "u-μP"},
+                                           {"complete-dp", "Complete(d)P"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(name, words[i][0])) return words[i][1];
     return name;
 }
 

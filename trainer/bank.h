@@ -52,7 +52,8 @@ status bank_write(bank *b, size_t r, const float *params, const float *m, const 
  *   tokens  [R] pointers to (batch, seq_len + 1) ids, all < vocab; equal pointers are fine
  *   lr      [R] schedule value s_t * eta relative to hparams: absolute lr of tensor = lr_factor[r] * tensors[i].lr
  *   step    [R] Adam's step number, from 1
- *   out     [R] mean loss of the batch before the step (nats/token), global gradient norm before clipping;
+ *   out     [R] mean loss of the batch before the step (nats/token), global gradient norm before clipping, of g/theta
+ *           (mup_tensor); the gradient of a readout in Table 3's form so weighs as much as in Table 8's;
  *           loss or norm not finite: that replica's weights are left as they were, `finite` is false */
 typedef struct bank_step_out { double loss, grad_norm; bool finite; } bank_step_out;
 status bank_step(bank *b, bank_step_out *out, const int32_t *const *tokens, const double *lr_factor,

@@ -87,7 +87,7 @@ static status finish(const job *j, worker *w, size_t r)
         const k_adam hp = k_adam_set(&(k_adam_in){.s = j->order->lr_factor[r],
                                                  .lr = t->lr,
                                                  .lambda = t->weight_decay,
-                                                 .eps = t->eps,
+                                                 .eps = t->eps / mup_theta(t), /* the gradient is g/theta */
                                                  .beta1 = rep->h.beta1,
                                                  .beta2 = rep->h.beta2,
                                                  .grad_scale = clip,

@@ -1,7 +1,7 @@
 /* The config of one run: a flat table of typed keys. The same table serves `train`, `sweep` and `predict`.
  *
  * Resolved = every key has its value, defaults filled, n_head etc. derived. Canonical text: "key=value\n" sorted by key,
- * numbers as num_text() of the parsed double, launch-only keys left out, plus `data_sha256`. Identity of a run =
+ * numbers as num_text() of the parsed double, launch-only keys and late keys at their default left out, plus `data_sha256`. Identity of a run =
  * first 16 hex digits of sha256 of the canonical text; on equal ids the text is compared too. */
 #ifndef TRAINER_CONFIG_H
 #define TRAINER_CONFIG_H
@@ -28,8 +28,10 @@ typedef struct trainer_config {
     shape shape;
     /* parametrisation */
     char parametrisation[16];
-    int64_t base_width, base_depth, base_head_dim; /* 0: the rule must not need it */
-    mup_base base;              /* keys init_std, embed_std, lr, eps, weight_decay, embed_mult, logit_mult */
+    int64_t base_width, base_depth, base_head_dim, base_d_ff, base_batch_tokens, base_tokens; /* 0: the rule must not
+                                 * need it */
+    mup_base base;              /* keys init_std, embed_std, lr, eps, weight_decay, embed_mult, logit_mult, attn_mult, ... */
+    mup_options options;        /* keys depth_alpha, eps_rule, decay_rule, embed_lr_rule, attention_scale, ... */
     /* optimiser */
     double beta1, beta2, clip_norm;
     decay_mode decay;           /* key weight_decay_mode: independent | coupled */
@@ -51,7 +53,7 @@ typedef struct trainer_config {
     /* launch-only: not hashed */
     int64_t log_every, ckpt_every; /* steps; ckpt_every 0 = by time (every 60 s) */
     int64_t threads;            /* 0 = as many as the machine has processors */
-    char backend[8];
+    char backend[16];
     /* not a key: what config_resolve changed and a person should know ("tokens rounded down ..."), "" if nothing */
     char note[256];
 } trainer_config;
@@ -65,6 +67,8 @@ typedef struct config_key {
     const char *range;         /* numbers: an interval, "[1,1e6]" or "(0,inf)"; NULL for the rest */
     const char *fallback;      /* default as text; NULL = required */
     bool launch_only;
+    bool late;                 /* came after runs were stored: at its default it is no part of the canonical text, so that
+                                * those keep their identity */
     const char *doc;           /* unit and meaning, one line */
 } config_key;
 const config_key *config_keys(size_t *n);
@@ -98,6 +102,10 @@ extern const char *const schedule_names[];    /* NULL-terminated, in enum order 
 extern const char *const decay_shape_names[];
 int64_t config_steps(const trainer_config *c); /* tokens / batch_tokens */
 
+/* What the parametrisation is asked; the config must be resolved. And a tensor as it sees it. */
+mup_setup config_mup(const trainer_config *c);
+mup_place config_place(const shape_tensor *t);
 /* Per-tensor hyperparameters by the parametrisation: out[shape_tensors()]. */
 status config_hparams(const trainer_config *c, mup_tensor *tensors, mup_model *model, err *e);
+status config_betas(const trainer_config *c, double *beta1, double *beta2, err *e); /* of Adam, by the parametrisation */
 #endif

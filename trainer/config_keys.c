@@ -10,7 +10,9 @@ static const char *const backends[] = {"cpu", "cuda", "cuda-fp32", NULL};
 
 #define AT(field) offsetof(trainer_config, field), sizeof(((trainer_config *)0)->field)
 #define REQUIRED NULL
-enum { HASHED = false, LAUNCH_ONLY = true };
+#define HASHED false, false
+#define LAUNCH_ONLY true, false
+#define LATE false, true /* see config_key */
 
 const config_key config_table[] = {
     /* data */
@@ -40,12 +42,37 @@ const config_key config_table[] = {
     {"rope_theta", CFG_F64, AT(shape.rope_theta), NULL, "(0,inf)", "10000", HASHED, "base of the rotary frequencies"},
 
     /* parametrisation */
-    {"parametrisation", CFG_TEXT, AT(parametrisation), NULL, NULL, "mup", HASHED, "rule of widths: sp, mup"},
+    {"parametrisation", CFG_TEXT, AT(parametrisation), NULL, NULL, "mup", HASHED,
+     "rule of sizes: sp, mup, mup-table3, completep, depth-mup, u-mup, complete-dp; see doc/mup.md"},
     {"base_width", CFG_I64, AT(base_width), NULL, "[0,1e6]", "0", HASHED,
-     "d_model at which lr, init_std ... were tuned; mup needs it; 0 = none"},
+     "d_model at which lr, init_std ... were tuned; all but sp and u-mup need it; 0 = none"},
     {"base_depth", CFG_I64, AT(base_depth), NULL, "[0,1e4]", "0", HASHED, "n_layer of the base model; 0 = this one's"},
     {"base_head_dim", CFG_I64, AT(base_head_dim), NULL, "[0,1e4]", "0", HASHED,
      "head_dim of the base model; 0 = this one's"},
+    {"base_d_ff", CFG_I64, AT(base_d_ff), NULL, "[0,1e7]", "0", LATE,
+     "d_ff of the base model; 0 = in this one's proportion to the width"},
+    {"base_batch_tokens", CFG_I64, AT(base_batch_tokens), NULL, "[0,1e12]", "0", LATE,
+     "batch_tokens of the base model; complete-dp needs it; 0 = this one's"},
+    {"base_tokens", CFG_I64, AT(base_tokens), NULL, "[0,9e15]", "0", LATE,
+     "training tokens of the base model; complete-dp needs it; 0 = this one's"},
+    {"depth_alpha", CFG_F64, AT(options.alpha), NULL, "[0,1]", "0", LATE,
+     "residual branches x m_L^-alpha; 0 = the rule's: completep and complete-dp 1, depth-mup 0.5"},
+    {"eps_rule", CFG_ENUM, AT(options.eps), mup_eps_words, NULL, "exact", LATE,
+     "which tensors' eps follows the gradients' size: exact (all), hidden (Megatron), blocks (CompleteP), none"},
+    {"decay_rule", CFG_ENUM, AT(options.decay), mup_decay_words, NULL, "m", LATE,
+     "factor of coupled weight decay on hidden matrices: m, sqrt-m, constant; independent decay has none"},
+    {"embed_lr_rule", CFG_ENUM, AT(options.embed_lr), mup_embed_lr_words, NULL, "rule", LATE,
+     "embedding's learning rate with the width: rule (u-mup sqrt, else constant), constant, sqrt (m^-1/2)"},
+    {"attention_scale", CFG_ENUM, AT(options.attention), mup_attention_words, NULL, "rule", LATE,
+     "on q.k: rule, sqrt (1/sqrt(d)), aligned (sqrt(base head_dim)/head_dim: mup), inverse (1/head_dim: u-mup)"},
+    {"zero_init", CFG_ENUM, AT(options.zero), mup_zero_words, NULL, "none", LATE,
+     "initial zeros: none, readout, query (W_q), both"},
+    {"branch_init", CFG_ENUM, AT(options.branch_init), mup_branch_words, NULL, "plain", LATE,
+     "std of the matrices that end a branch: plain, gpt2 (divided by sqrt(2 n_layer))"},
+    {"attn_mult", CFG_F64, AT(base.attn_mult), NULL, "(0,inf)", "1", LATE, "multiplier on the attention logits"},
+    {"residual_mult", CFG_F64, AT(base.residual_mult), NULL, "(0,inf)", "1", LATE, "multiplier on every residual branch"},
+    {"residual_attn_ratio", CFG_F64, AT(base.residual_attn_ratio), NULL, "(0,inf)", "1", LATE,
+     "attention branches over MLP branches; both multipliers change, their mean square does not"},
     {"init_std", CFG_F64, AT(base.init_std), NULL, "[0,inf)", "0", HASHED,
      "standard deviation of hidden matrices at the base width; 0 = 1/sqrt(fan_in) there"},
     {"embed_std", CFG_F64, AT(base.embed_std), NULL, "[0,inf)", "0", HASHED,

@@ -11,6 +11,9 @@
 #include "base/num.h"
 #include "trainer/config_keys.h"
 
+/* Below it a learning rate was meant for a rule that has a base: unit-scaling's demonstration sweeps 2^-3 to 2^4. */
+static const double UNIT_LR = 0.02;
+
 static void add_note(trainer_config *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void add_note(trainer_config *c, const char *fmt, ...)
 {
@@ -72,7 +75,31 @@ static status check_rule(const trainer_config *c, err *e)
                        "base_width: 0, but parametrisation '%s' scales from the width at which lr was tuned; "
                        "set base_width to that d_model (or use parametrisation: sp)",
                        c->parametrisation);
+    if (mup_rule_needs_depth(rule) && !c->base_depth)
+        return err_set(e, ST_INPUT,
+                       "base_depth: 0, but parametrisation '%s' scales from the depth at which lr was tuned; "
+                       "set base_depth to that n_layer (or use parametrisation: mup)",
+                       c->parametrisation);
+    if (mup_rule_needs_horizon(rule) && (!c->base_batch_tokens || !c->base_tokens))
+        return err_set(e, ST_INPUT,
+                       "%s: 0, but parametrisation '%s' scales from the batch and the tokens with which lr was tuned; "
+                       "set base_batch_tokens and base_tokens (or use parametrisation: completep)",
+                       c->base_batch_tokens ? "base_tokens" : "base_batch_tokens", c->parametrisation);
     return ST_OK;
+}
+
+/* A base width that no whole number of this head_dim makes: the base model had another, and attention's scale with it. */
+static status check_base_heads(const trainer_config *c, err *e)
+{
+    const int64_t head = c->base_head_dim ? c->base_head_dim : c->shape.head_dim;
+    if (!mup_rule_needs_base(mup_rule_find(c->parametrisation)) || c->base_width % head == 0) return ST_OK;
+    if (c->base_head_dim)
+        return err_set(e, ST_INPUT, "base_head_dim: %" PRId64 " does not divide base_width %" PRId64 "; use one that does",
+                       head, c->base_width);
+    return err_set(e, ST_INPUT,
+                   "base_width: %" PRId64 " is not a multiple of head_dim %" PRId64
+                   ", so the base model had another; say which: base_head_dim",
+                   c->base_width, head);
 }
 
 static status check_batch(trainer_config *c, err *e)
@@ -158,7 +185,8 @@ status config_resolve_with(trainer_config *c, data_set *d, err *e)
 {
     status s = ST_OK;
     c->note[0] = 0;
-    if ((s = check_values(c, e)) || (s = check_rule(c, e)) || (s = check_batch(c, e)) || (s = check_schedule(c, e)) ||
+    if ((s = check_values(c, e)) || (s = check_rule(c, e)) || (s = check_base_heads(c, e)) ||
+        (s = check_batch(c, e)) || (s = check_schedule(c, e)) ||
         (s = check_val(c, e)))
         return s;
     if (d && (s = check_data(c, d, e))) return s;
@@ -170,7 +198,12 @@ status config_resolve_with(trainer_config *c, data_set *d, err *e)
     mup_tensor *tensors = calloc(n, sizeof *tensors);
     mup_model model;
     if (!tensors) return err_set(e, ST_NOMEM, "no memory for %zu tensors", n);
+    if (mup_rule_absolute(mup_rule_find(c->parametrisation)) && c->base.lr < UNIT_LR)
+        add_note(c, "lr: %g is small for %s, whose learning rates are of order 1 (0.1 to 10)", c->base.lr,
+                 c->parametrisation);
+    double betas[2];
     s = config_hparams(c, tensors, &model, e);
+    if (!s) s = config_betas(c, &betas[0], &betas[1], e);
     free(tensors);
     return s;
 }
@@ -190,36 +223,49 @@ status config_resolve(trainer_config *c, err *e)
     return s;
 }
 
-/* The base model has this model's proportions (d_ff and heads scale with the width), so one width ratio serves all
- * matrices whose fan_in grows. The embedding's fan_in (a one-hot row) and a gain's do not. */
-static double fan_in_ratio(const trainer_config *c, mup_role role)
+mup_setup config_mup(const trainer_config *c)
 {
-    if (role != MUP_HIDDEN && role != MUP_READOUT) return 1;
-    return c->base_width ? (double)c->shape.d_model / (double)c->base_width : 1;
+    const shape *x = &c->shape;
+    mup_setup s = {.rule = mup_rule_find(c->parametrisation), .base = c->base, .opt = c->options, .tied = x->tied_head,
+                   .swiglu = x->act == ACT_SWIGLU};
+    s.base.decay_independent = c->decay == DECAY_INDEPENDENT;
+    s.size = (mup_size){.width = (double)x->d_model, .depth = (double)x->n_layer, .head_dim = (double)x->head_dim,
+                        .d_ff = (double)x->d_ff, .seq_len = (double)x->seq_len, .batch = (double)c->batch_tokens,
+                        .tokens = (double)c->tokens};
+    s.base_size = (mup_size){.width = (double)c->base_width, .depth = (double)c->base_depth,
+                             .head_dim = (double)c->base_head_dim, .d_ff = (double)c->base_d_ff,
+                             .batch = (double)c->base_batch_tokens, .tokens = (double)c->base_tokens};
+    return s;
+}
+
+mup_place config_place(const shape_tensor *t)
+{
+    return (mup_place){.name = t->name, .role = t->role, .part = t->part, .block = t->layer >= 0,
+                       .fan_in = (double)t->fan_in};
 }
 
 status config_hparams(const trainer_config *c, mup_tensor *tensors, mup_model *model, err *e)
 {
-    const mup_rule *rule = mup_rule_find(c->parametrisation);
-    if (!rule) return check_rule(c, e);
-    mup_ratios ratios = {
-        .width = c->base_width ? (double)c->shape.d_model / (double)c->base_width : 1,
-        .depth = c->base_depth ? (double)c->shape.n_layer / (double)c->base_depth : 1,
-        .head_dim = c->base_head_dim ? (double)c->shape.head_dim / (double)c->base_head_dim : 1,
-        .fan_in = fan_in_ratio(c, MUP_HIDDEN),
-    };
-    mup_base base = c->base;
-    base.decay_independent = c->decay == DECAY_INDEPENDENT;
-    if (c->shape.tied_head) base.tied_width = (double)(mup_rule_needs_base(rule) ? c->base_width : c->shape.d_model);
-    status s = mup_apply_model(model, rule, (double)c->shape.head_dim, &base, &ratios, e);
+    const mup_setup setup = config_mup(c);
+    if (!setup.rule) return check_rule(c, e);
+    status s = mup_check(&setup, e);
+    if (!s) s = mup_apply_model(model, &setup, e);
     size_t n = shape_tensors(&c->shape, NULL, 0);
     shape_tensor *t = s ? NULL : calloc(n, sizeof *t);
     if (!s && !t) return err_set(e, ST_NOMEM, "no memory for %zu tensors", n);
     if (t) shape_tensors(&c->shape, t, n);
     for (size_t i = 0; !s && i < n; i++) {
-        ratios.fan_in = fan_in_ratio(c, t[i].role);
-        s = mup_apply_tensor(&tensors[i], rule, t[i].role, t[i].name, (double)t[i].fan_in, &base, &ratios, e);
+        const mup_place p = config_place(&t[i]);
+        s = mup_apply_tensor(&tensors[i], &setup, &p, e);
     }
     free(t);
     return s;
+}
+
+status config_betas(const trainer_config *c, double *beta1, double *beta2, err *e)
+{
+    const mup_setup setup = config_mup(c);
+    if (!setup.rule) return check_rule(c, e);
+    status s = mup_apply_beta(beta1, &setup, c->beta1, "beta1", e);
+    return s ? s : mup_apply_beta(beta2, &setup, c->beta2, "beta2", e);
 }

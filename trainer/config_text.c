@@ -12,6 +12,12 @@ static int by_name(const void *a, const void *b)
     return strcmp((*(const config_key *const *)a)->name, (*(const config_key *const *)b)->name);
 }
 
+static bool is_default(const trainer_config *c, const config_key *k)
+{
+    char value[IO_PATH_MAX];
+    return !strcmp(config_value(c, k, value), k->fallback); /* fallbacks of late keys are canonical: test_config */
+}
+
 char *config_canonical(const trainer_config *c)
 {
     /* data_sha256 is no key (nobody writes it by hand) but belongs to the identity. */
@@ -21,7 +27,8 @@ char *config_canonical(const trainer_config *c)
     char *text = NULL, value[IO_PATH_MAX];
     rows[n++] = &sha;
     for (size_t i = 0; i < config_table_size; i++)
-        if (!config_table[i].launch_only) rows[n++] = &config_table[i];
+        if (!config_table[i].launch_only && !(config_table[i].late && is_default(c, &config_table[i])))
+            rows[n++] = &config_table[i];
     qsort(rows, n, sizeof *rows, by_name);
     FILE *f = open_memstream(&text, &bytes);
     if (!f) return NULL;

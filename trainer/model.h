@@ -15,9 +15,13 @@ void model_free(model *m);
 
 /* Multipliers of one replica: [model_n_mults], entry i at out[i * ld]. From the parametrisation: embed_mult on the
  * embedding, forward_mult of each hidden matrix (times residual_mult where it ends a branch), logit_mult on the
- * logits, attn_scale. */
+ * logits, attn_scale; logit_mult over the readout's theta on the readout's gradient, which is therefore g/theta. */
 size_t model_n_mults(const model *m);
 void model_mults(const model *m, real *out, size_t ld, const mup_tensor *tensors, const mup_model *mult);
+
+/* On a device q, k and v of a block are one product where their shapes allow it, and so are the two halves of SwiGLU: a
+ * replica must give them one factor (every parametrisation does, by role). mults as model_mults wrote them. */
+bool model_joins_hold(const model *m, const real *mults, size_t ld);
 
 /* Sequences that go through the model together. A pure function of shape and `seqs` (those of a shard), so that
  * results do not depend on who computes. */

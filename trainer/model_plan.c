@@ -93,7 +93,7 @@ void model_free(model *m)
     free(m);
 }
 
-size_t model_n_mults(const model *m) { return m->n_tensors + 2; }
+size_t model_n_mults(const model *m) { return m->n_tensors + 3; }
 
 void model_mults(const model *m, real *out, size_t ld, const mup_tensor *tensors, const mup_model *mult)
 {
@@ -105,6 +105,7 @@ void model_mults(const model *m, real *out, size_t ld, const mup_tensor *tensors
     out[m->embed * ld] = (real)mult->embed_mult;
     out[m->n_tensors * ld] = (real)mult->logit_mult;
     out[(m->n_tensors + 1) * ld] = (real)mult->attn_scale;
+    out[(m->n_tensors + 2) * ld] = (real)(mult->logit_mult / mup_theta(&tensors[m->head]));
 }
 
 size_t model_micro(const model *m, size_t seqs)

@@ -44,12 +44,13 @@ status shape_check(const shape *s, err *e)
 /* Collects tensors in storage order; counts them when there is no room. */
 typedef struct list { shape_tensor *out; size_t max, n, offset; } list;
 
-static void add(list *l, const char *name, mup_role role, int64_t layer, int64_t rows, int64_t cols)
+static void add(list *l, const char *name, mup_role role, mup_part part, int64_t layer, int64_t rows, int64_t cols)
 {
     size_t n = (size_t)rows * (size_t)cols;
     if (l->out && l->n < l->max) {
         shape_tensor *t = &l->out[l->n];
-        *t = (shape_tensor){.role = role, .layer = (int)layer, .rows = rows, .cols = cols, .offset = l->offset, .n = n};
+        *t = (shape_tensor){.role = role, .part = part, .layer = (int)layer, .rows = rows, .cols = cols,
+                            .offset = l->offset, .n = n};
         t->fan_in = role == MUP_EMBEDDING || role == MUP_GAIN ? 1 : cols;
         if (layer < 0) snprintf(t->name, sizeof t->name, "%s", name);
         else snprintf(t->name, sizeof t->name, "blocks.%d.%s", (int)layer, name);
@@ -62,20 +63,20 @@ static list walk(const shape *s, shape_tensor *out, size_t max)
 {
     list l = {out, max, 0, 0};
     const int64_t d = s->d_model, q = s->n_head * s->head_dim, kv = s->n_kv_head * s->head_dim;
-    add(&l, "embed", MUP_EMBEDDING, -1, s->vocab, d);
+    add(&l, "embed", MUP_EMBEDDING, MUP_PART_OTHER, -1, s->vocab, d);
     for (int64_t i = 0; i < s->n_layer; i++) {
-        if (s->norm_gain) add(&l, "attn.norm", MUP_GAIN, i, 1, d);
-        add(&l, "attn.q", MUP_HIDDEN, i, q, d);
-        add(&l, "attn.k", MUP_HIDDEN, i, kv, d);
-        add(&l, "attn.v", MUP_HIDDEN, i, kv, d);
-        add(&l, "attn.out", MUP_HIDDEN, i, d, q);
-        if (s->norm_gain) add(&l, "ffn.norm", MUP_GAIN, i, 1, d);
-        add(&l, "ffn.in", MUP_HIDDEN, i, s->d_ff, d);
-        if (s->act == ACT_SWIGLU) add(&l, "ffn.gate", MUP_HIDDEN, i, s->d_ff, d);
-        add(&l, "ffn.out", MUP_HIDDEN, i, d, s->d_ff);
+        if (s->norm_gain) add(&l, "attn.norm", MUP_GAIN, MUP_PART_OTHER, i, 1, d);
+        add(&l, "attn.q", MUP_HIDDEN, MUP_QUERY, i, q, d);
+        add(&l, "attn.k", MUP_HIDDEN, MUP_PART_OTHER, i, kv, d);
+        add(&l, "attn.v", MUP_HIDDEN, MUP_PART_OTHER, i, kv, d);
+        add(&l, "attn.out", MUP_HIDDEN, MUP_ATTN_OUT, i, d, q);
+        if (s->norm_gain) add(&l, "ffn.norm", MUP_GAIN, MUP_PART_OTHER, i, 1, d);
+        add(&l, "ffn.in", MUP_HIDDEN, MUP_PART_OTHER, i, s->d_ff, d);
+        if (s->act == ACT_SWIGLU) add(&l, "ffn.gate", MUP_HIDDEN, MUP_PART_OTHER, i, s->d_ff, d);
+        add(&l, "ffn.out", MUP_HIDDEN, MUP_FFN_OUT, i, d, s->d_ff);
     }
-    if (s->norm_gain) add(&l, "final.norm", MUP_GAIN, -1, 1, d);
-    if (!s->tied_head) add(&l, "head", MUP_READOUT, -1, s->vocab, d);
+    if (s->norm_gain) add(&l, "final.norm", MUP_GAIN, MUP_PART_OTHER, -1, 1, d);
+    if (!s->tied_head) add(&l, "head", MUP_READOUT, MUP_PART_OTHER, -1, s->vocab, d);
     return l;
 }
 

@@ -25,6 +25,7 @@ typedef struct shape {
 typedef struct shape_tensor {
     char name[48];      /* "embed", "blocks.3.attn.q", ... */
     mup_role role;
+    mup_part part;
     int layer;          /* -1 outside the blocks */
     int64_t rows, cols; /* out, in; a gain is (1, d_model); the embedding is (vocab, d_model), fan_in 1 by role */
     int64_t fan_in;

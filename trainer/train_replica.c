@@ -13,11 +13,11 @@ static double wall(const loop *l, size_t r) { return l->jobs[r].wall_before + io
 static status set_replica(loop *l, size_t r, err *e)
 {
     const trainer_config *c = &l->jobs[r].config;
-    bank_hparams h = {.beta1 = c->beta1, .beta2 = c->beta2, .clip_norm = c->clip_norm, .decay = c->decay,
-                      .seed = c->seed};
+    bank_hparams h = {.clip_norm = c->clip_norm, .decay = c->decay, .seed = c->seed};
     mup_tensor *tensors = calloc(shape_tensors(&c->shape, NULL, 0), sizeof *tensors);
     if (!tensors) return err_set(e, ST_NOMEM, "no memory for the tensors' hyperparameters");
     status s = config_hparams(c, tensors, &h.model, e);
+    if (!s) s = config_betas(c, &h.beta1, &h.beta2, e);
     h.tensors = tensors;
     if (!s) s = bank_set_replica(l->bank, r, &h, e);
     free(tensors);

@@ -150,6 +150,9 @@ Test(cli_predict, budget_to_run_that_exists)
     const json_t *tensors = json_object_get(json_object_get(p, "optimum"), "tensors"), *first = json_array_get(tensors, 0);
     cr_assert_eq(json_array_size(tensors), 14, "2 tables and 2 blocks of 6");
     cr_assert(json_is_number(json_object_get(first, "init_std")) && json_is_string(json_object_get(first, "role")));
+    const json_t *last = json_array_get(tensors, 13); /* the readout: mult 1/m, and what is lost of it per step */
+    cr_assert_float_eq(json_number_value(json_object_get(last, "multiplier")), 64 / real_at(p, "optimum", "width"), 1e-12);
+    cr_assert_float_eq(json_number_value(json_object_get(last, "weight_decay_independent")), 1e-4, 1e-12);
     /* what no law determines is null and says why */
     cr_assert(json_is_null(json_object_get(json_object_get(p, "optimum"), "batch_tokens")));
     cr_assert(strstr(text_at(p, "why", "batch_tokens"), "no batch law"));

@@ -40,6 +40,7 @@ struct fibre_thread {
     void *to;         /* gather */
     const void *from;
     unsigned result;
+    unsigned warp_syncs; /* __syncwarps that ordered this lane's memory with others' */
 };
 
 /* The threads of this OS thread's kernels; stacks are made once and used again. */
@@ -50,13 +51,13 @@ struct scheduler {
     size_t page = 0;
 
     const geometry *grid = nullptr; /* of the running kernel */
-    const std::function<void()> *body = nullptr;
     unsigned n = 0, current = 0, at_barrier = 0, alive = 0;
     bool inside = false;            /* a fibre runs */
     bool moved = false;             /* somebody became ready or ended since the last look */
     uint64_t turn = 0;
     bool reorder = false;
     void *shared = nullptr;
+    uint64_t phase_of_block = 0, phase_of_launch = 0;
 
     scheduler() { memset(&home, 0, sizeof home); }
     ~scheduler()
@@ -75,13 +76,14 @@ struct scheduler {
     void warp_arrive(wait_kind kind, unsigned mask, const char *file, int line);
 };
 thread_local scheduler sched;
+uint64_t phase; /* counts spans between barriers over all blocks; the device's lock is held where it changes */
 
 [[noreturn]] void fibre_main()
 {
     scheduler &s = sched;
     fibre_started(&s.home);
     for (;;) {
-        (*s.body)();
+        s.grid->thread(s.grid->data.get());
         fibre_thread &t = s.threads[s.current];
         t.waits = EXITED;
         s.alive--;
@@ -157,6 +159,7 @@ void scheduler::finish_barrier()
         threads[i].waits = RUNNING;
     }
     at_barrier = 0;
+    phase++;
     moved = true;
     reorder = true;
 }
@@ -205,8 +208,14 @@ void scheduler::finish_warp(unsigned warp, unsigned mask, wait_kind kind)
         default: break;
         }
     }
+    unsigned syncs = 0; /* a shuffle or a vote orders no memory */
     for (unsigned l = 0; l < WARP; l++)
-        if (mask >> l & 1) lanes[l].waits = RUNNING;
+        if (mask >> l & 1) syncs = std::max(syncs, lanes[l].warp_syncs);
+    for (unsigned l = 0; l < WARP; l++) {
+        if (!(mask >> l & 1)) continue;
+        lanes[l].waits = RUNNING;
+        if (kind == SYNCWARP) lanes[l].warp_syncs = syncs + 1;
+    }
     moved = true;
 }
 
@@ -242,7 +251,9 @@ void scheduler::block(order_rule rule)
         t.idx = uint3{i % d.x, i / d.x % d.y, i / (d.x * d.y)};
         t.waits = RUNNING;
         t.bytes = 0;
+        t.warp_syncs = 0;
     }
+    phase_of_block = ++phase;
     alive = n;
     at_barrier = 0;
     reorder = true;
@@ -275,16 +286,16 @@ __attribute__((no_sanitize_address)) static void spoil_static_shared()
     for (volatile uint64_t *p = __start_emu_shared; p < __stop_emu_shared; p++) *p = ~(uint64_t)0;
 }
 
-void run_grid(const geometry &g, const std::function<void()> &thread)
+void run_grid(const geometry &g)
 {
     scheduler &s = sched;
     if (s.grid) die("kernel %s is launched from inside a kernel", g.name);
     if (!s.stacks) s.make_stacks();
     s.grid = &g;
-    s.body = &thread;
     s.n = g.block.x * g.block.y * g.block.z;
     emu_grid_dim = g.grid;
     emu_block_dim = g.block;
+    s.phase_of_launch = phase + 1;
     order_rule rule = order_now();
     s.turn = (uint64_t)launches;
     size_t blocks = (size_t)g.grid.x * g.grid.y * g.grid.z;
@@ -302,7 +313,16 @@ void run_grid(const geometry &g, const std::function<void()> &thread)
         s.shared = nullptr;
     }
     s.grid = nullptr;
-    s.body = nullptr;
+}
+
+bool where_now(place *p)
+{
+    const scheduler &s = sched;
+    if (!s.inside) return false;
+    const fibre_thread &t = s.threads[s.current];
+    *p = {s.grid, s.current, phase, s.phase_of_block, s.phase_of_launch, t.warp_syncs, (const char *)t.f.bottom,
+          (const char *)t.f.bottom + t.f.size, s.stacks, s.stacks + (size_t)MAX_THREADS * (STACK + s.page), (const char *)s.shared};
+    return true;
 }
 
 void say_where()

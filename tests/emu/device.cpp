@@ -1,4 +1,5 @@
 /* The device: its number, memory, errors. */
+#include <errno.h>
 #include <fcntl.h>
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/emu/state.h"
@@ -101,17 +103,27 @@ touch::~touch()
     dev().lock.unlock();
 }
 
+extern "C" const char __executable_start; /* the linker's */
+
+/* EMU_LOG names a folder: a file per program and build of it (coverage.sh finds it by name and time), a line per kernel:
+ * its address from the program's start. */
 void log_launch(const geometry &g)
 {
     launches++;
-    static const char *const path = getenv("EMU_LOG");
+    static const char *const folder = getenv("EMU_LOG");
     static std::set<const void *> *const seen = new std::set<const void *>;
-    if (!path || !*path || !seen->insert(g.kernel).second) return;
-    char name[1024];
-    __sanitizer_symbolize_pc((char *)const_cast<void *>(g.kernel) + 1, "%f", name, sizeof name - 1);
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    std::string line = std::string(name) + "\n";
-    if (fd < 0 || write(fd, line.data(), line.size()) != (ssize_t)line.size()) die("EMU_LOG=%s: cannot write", path);
+    if (!folder || !*folder || !seen->insert(g.kernel).second) return;
+    struct stat st; /* argv[0] is Criterion's: its workers have another */
+    char exe[4096];
+    ssize_t length = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    if (length < 0 || stat("/proc/self/exe", &st)) die("EMU_LOG: the program does not know its name");
+    exe[length] = 0;
+    std::string path = std::string(folder) + strrchr(exe, '/') + "." + std::to_string(st.st_mtim.tv_sec);
+    if (mkdir(folder, 0777) && errno != EEXIST) die("EMU_LOG=%s: cannot make it", folder);
+    int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    char line[64];
+    int n = snprintf(line, sizeof line, "%016zx\n", (size_t)((const char *)g.kernel - &__executable_start));
+    if (fd < 0 || write(fd, line, (size_t)n) != n) die("EMU_LOG: %s: cannot write", path.c_str());
     close(fd);
 }
 
@@ -142,6 +154,7 @@ static cudaError_t release(std::map<hidden, size_t> &table, void *p, bool on_dev
     if (dev().dead != cudaSuccess) return failed(dev().dead);
     if (on_device) dev().used -= at->second;
     table.erase(at);
+    races_forget(p);
     free(p);
     return cudaSuccess;
 }
@@ -321,7 +334,10 @@ cudaError_t cudaDeviceReset(void)
     if (rc != cudaSuccess) return d.dead = was, rc;
     streams_forget();
     for (auto table : {&d.memory, &d.pinned}) {
-        for (auto &m : *table) free(shown(m.first));
+        for (auto &m : *table) {
+            races_forget(shown(m.first));
+            free(shown(m.first));
+        }
         table->clear();
     }
     d.used = 0;

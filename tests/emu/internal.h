@@ -16,7 +16,18 @@ enum { WARP = 32, MAX_THREADS = 1024, SHARED_DEFAULT = 48 << 10, SHARED_MAX = 22
 void say_where(); /* to stderr: kernel, block, thread; nothing when none runs */
 
 /* block.cpp: all blocks of a grid on this OS thread, one after another. */
-void run_grid(const geometry &g, const std::function<void()> &thread);
+void run_grid(const geometry &g);
+
+/* races.cpp, of kernels whose every access calls it (races.sh); `phase` numbers the spans between barriers of all blocks. */
+struct place { /* of the running thread */
+    const geometry *grid;
+    unsigned thread;
+    uint64_t phase, first_phase_of_block, first_phase_of_launch;
+    unsigned warp_syncs;
+    const char *stack, *stack_end, *stacks, *stacks_end, *shared;
+};
+bool where_now(place *p); /* false: no kernel runs */
+void races_forget(const void *allocation);
 
 /* order.cpp */
 struct order_rule { enum { ascending, descending, shuffled, mixed } kind; uint64_t seed; };

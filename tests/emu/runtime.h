@@ -9,6 +9,7 @@
 #define TESTS_EMU_RUNTIME_H
 #include <stddef.h>
 #include <functional>
+#include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -173,8 +174,27 @@ namespace emu {
  * not of the work. `work` may return an error of its own, which then is the device's, as of a kernel that fails. */
 cudaError_t enqueue(cudaStream_t stream, const char *what, std::function<cudaError_t()> work);
 
-struct geometry { const char *name; const void *kernel; dim3 grid, block; size_t shared; size_t argument_bytes; };
-void launch_closure(const geometry &g, cudaStream_t stream, std::function<void()> thread);
+/* A launch: `thread` runs the kernel once for the thread that calls it, with a copy of the arguments, which stand in `data`. */
+struct geometry {
+    const char *name;
+    const void *kernel;
+    dim3 grid, block;
+    size_t shared;
+    void (*thread)(const void *data);
+    std::shared_ptr<const void> data;
+    size_t data_bytes;
+};
+void launch_closure(const geometry &g, cudaStream_t stream);
+
+template <class... P> struct call {
+    void (*kernel)(P...);
+    std::tuple<std::remove_cv_t<P>...> args;
+    static void thread(const void *data)
+    {
+        const call *c = static_cast<const call *>(data);
+        std::apply(c->kernel, c->args);
+    }
+};
 
 /* kernel<<<grid, block, shared, stream>>>(arguments...): converts and copies the arguments now, runs later. */
 template <class... P, class... Q>
@@ -184,9 +204,8 @@ void launch(const char *name, dim3 grid, dim3 block, size_t shared, cudaStream_t
     static_assert((!std::is_reference<P>::value && ...), "a kernel takes its arguments by value");
     static_assert((std::is_trivially_copyable<P>::value && ...), "a kernel's arguments are copied as bytes");
     static_assert((sizeof(P) + ... + 0) <= 4096, "a kernel's arguments have 4 KiB");
-    std::tuple<std::remove_cv_t<P>...> args{std::forward<Q>(q)...};
-    geometry g = {name, (const void *)kernel, grid, block, shared, (sizeof(P) + ... + 0)};
-    launch_closure(g, stream, [kernel, args] { std::apply(kernel, args); });
+    auto c = std::make_shared<call<P...>>(call<P...>{kernel, {std::forward<Q>(q)...}});
+    launch_closure({name, (const void *)kernel, grid, block, shared, call<P...>::thread, c, sizeof *c}, stream);
 }
 } // namespace emu
 #endif

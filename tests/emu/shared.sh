@@ -1,5 +1,5 @@
 #!/bin/sh
-# shared.sh NM OBJCOPY OBJECT: a kernel's object keeps its static __shared__ arrays in .bss. Renamed, the layer finds that
+# shared.sh NM OBJCOPY OBJECT [races]: a kernel's object keeps its static __shared__ arrays in .bss. Renamed, the layer finds that
 # section and spoils it before each block (block.cpp), so nothing else may stand there; and each array must be fenced by
 # ASan, which it is not where the linker may merge copies: in a template kernel that is not static.
 set -eu
@@ -10,10 +10,15 @@ if [ -n "$bad" ]; then
     rm -f "$object"
     exit 1
 fi
-bad=$($nm "$object" | sed -n 's/^[0-9a-f]* [bB] //p' | grep -v -e '^_ZZ' -e '^__odr_asan' || true)
+bad=$($nm -f sysv "$object" | sed -n 's/^\([^ |]*\) *|.*|\.bss$/\1/p' | grep -v -e '^_ZZ' -e '^__odr_asan' -e '^\.bss' || true)
 if [ -n "$bad" ]; then
     echo "$object: a file with kernels has mutable data of its own:" $bad >&2
     rm -f "$object"
     exit 1
 fi
-$objcopy --rename-section .bss=emu_shared "$object"
+redefine=
+if [ "${4:-}" = races ]; then # each access asks races.cpp
+    for n in 1 2 4 8 16 N; do redefine="$redefine --redefine-sym __asan_load$n=emu_load$n --redefine-sym __asan_store$n=emu_store$n"; done
+fi
+# shellcheck disable=SC2086 # options
+$objcopy --rename-section .bss=emu_shared $redefine "$object"

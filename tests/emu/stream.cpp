@@ -119,7 +119,7 @@ cudaError_t enqueue(cudaStream_t s, const char *what, std::function<cudaError_t(
     return put(s, {what, std::move(work)});
 }
 
-void launch_closure(const geometry &g, cudaStream_t stream, std::function<void()> thread)
+void launch_closure(const geometry &g, cudaStream_t stream)
 {
     guard lock(dev().lock);
     const dim3 &b = g.block, &d = g.grid;
@@ -141,9 +141,9 @@ void launch_closure(const geometry &g, cudaStream_t stream, std::function<void()
         put(stream, {g.name, [injected] { return injected; }});
         return;
     }
-    put(stream, {g.name, [g, thread] {
+    put(stream, {g.name, [g] {
         log_launch(g);
-        run_grid(g, thread);
+        run_grid(g);
         return cudaSuccess;
     }});
 }

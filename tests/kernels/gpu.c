@@ -1,6 +1,6 @@
 #include "tests/kernels/gpu.h"
 
-enum { EDGE = 2 * K_ALIGN_DEVICE }; /* bytes of guard before the first and after the last replica */
+enum { EDGE = 2 * K_ALIGN_DEVICE };      /* bytes of guard before the first and after the last replica */
 static const uint16_t NAN_WORD = 0x7fc1; /* a NaN as bf16, and as either half of a float */
 
 static uint32_t bits(float x)
@@ -97,10 +97,7 @@ void gpu_take(gpu *g, void *to, const void *from, size_t bytes)
     GPU_OK(g, g->ops->device->sync(g->ctx, &g->e));
 }
 
-k_mult gpu_mult(gpu *g, const real *a, size_t R)
-{
-    return (k_mult){gpu_put(g, a, R * sizeof *a), a};
-}
+k_mult gpu_mult(gpu *g, const real *a, size_t R) { return (k_mult){gpu_put(g, a, R * sizeof *a), a}; }
 
 static size_t total(const gbuf *b) { return 2 * EDGE + b->R * b->stride * b->size; }
 
@@ -207,8 +204,7 @@ gbuf gpu_alone(gpu *g, const gbuf *b, size_t r)
 bool gpu_same(gpu *g, const gbuf *a, size_t r, const gbuf *b, size_t q)
 {
     buf x = gpu_get(g, a), y = gpu_get(g, b);
-    const bool same =
-        a->len == b->len && memcmp(x.p + r * x.stride, y.p + q * y.stride, a->len * sizeof *x.p) == 0;
+    const bool same = a->len == b->len && memcmp(x.p + r * x.stride, y.p + q * y.stride, a->len * sizeof *x.p) == 0;
     buf_free(&x), buf_free(&y);
     return same;
 }

@@ -41,14 +41,33 @@ static inline const k_ops *cpu(void) { return k_ops_cpu(CPU_GENERIC); }
 
 /* A buffer on the device, shaped as a buf: R replicas of len elements, stride padded to K_ALIGN_DEVICE and one line of
  * guards. size: bytes of an element. */
-typedef struct gbuf { char *base, *p; size_t R, len, stride, size; } gbuf;
+typedef struct gbuf {
+    char *base, *p;
+    size_t R, len, stride, size;
+} gbuf;
 gbuf gpu_real(gpu *g, const buf *host); /* parameters, gradients, statistics: copied */
 gbuf gpu_act(gpu *g, buf *host);        /* activations: host is rounded to what they are stored in, then copied */
 buf gpu_get(gpu *g, const gbuf *b);     /* as floats; asserts the guards */
-static inline k_arr garr(const gbuf *b) { k_arr a = {(real *)(void *)b->p, b->stride}; return a; }
-static inline k_in gin(const gbuf *b) { k_in a = {(const real *)(void *)b->p, b->stride}; return a; }
-static inline k_act gact(const gbuf *b) { k_act a = {(act_real *)(void *)b->p, b->stride}; return a; }
-static inline k_cact gcact(const gbuf *b) { k_cact a = {(const act_real *)(void *)b->p, b->stride}; return a; }
+static inline k_arr garr(const gbuf *b)
+{
+    k_arr a = {(real *)(void *)b->p, b->stride};
+    return a;
+}
+static inline k_in gin(const gbuf *b)
+{
+    k_in a = {(const real *)(void *)b->p, b->stride};
+    return a;
+}
+static inline k_act gact(const gbuf *b)
+{
+    k_act a = {(act_real *)(void *)b->p, b->stride};
+    return a;
+}
+static inline k_cact gcact(const gbuf *b)
+{
+    k_cact a = {(const act_real *)(void *)b->p, b->stride};
+    return a;
+}
 static inline k_act gat(const gpu *g, k_act a, size_t i) { return k_act_at(a, i, g->ops->act_bytes); }
 static inline k_cact gcat(const gpu *g, k_cact a, size_t i) { return k_cact_at(a, i, g->ops->act_bytes); }
 
@@ -62,23 +81,24 @@ void gpu_round(const gpu *g, buf *host); /* to what activations are stored in */
 /* The largest |got - want| in units of what storing allows. fp32: 1e-5 (|want| + rms). bf16: 2^-8 |want|, one rounding
  * with room for a neighbour, plus 1e-4 rms for sums in another order. INFINITY where only one is NaN. */
 double gpu_off(const buf *got, const buf *want, bool half);
-#define GPU_CLOSE(g, d, want, times, ...)                                                                        \
-    do {                                                                                                         \
-        buf close_got = gpu_get((g), &(d));                                                                      \
-        const double close_off = gpu_off(&close_got, &(want), (d).size == 2);                                    \
-        char close_what[160];                                                                                    \
-        snprintf(close_what, sizeof close_what, __VA_ARGS__);                                                    \
-        cr_expect_leq(close_off, (double)(times), "%s: %s of " #d ": off by %g times what storing it allows",    \
-                      (g)->ops->name, close_what, close_off);                                                    \
-        buf_free(&close_got);                                                                                    \
+#define GPU_CLOSE(g, d, want, times, ...)                                                                     \
+    do {                                                                                                      \
+        buf close_got = gpu_get((g), &(d));                                                                   \
+        const double close_off = gpu_off(&close_got, &(want), (d).size == 2);                                 \
+        char close_what[160];                                                                                 \
+        snprintf(close_what, sizeof close_what, __VA_ARGS__);                                                 \
+        cr_expect_leq(close_off, (double)(times), "%s: %s of " #d ": off by %g times what storing it allows", \
+                      (g)->ops->name, close_what, close_off);                                                 \
+        buf_free(&close_got);                                                                                 \
     } while (0)
-#define GPU_OK(g, call)                                                      \
-    do {                                                                     \
-        const status ok_s = (call);                                          \
-        cr_assert_eq(ok_s, ST_OK, #call ": %s", (g)->e.msg);                 \
+#define GPU_OK(g, call)                                      \
+    do {                                                     \
+        const status ok_s = (call);                          \
+        cr_assert_eq(ok_s, ST_OK, #call ": %s", (g)->e.msg); \
     } while (0)
 
-/* Bank independence: replica r as a bank of one, elsewhere; and whether replica r of a has the bits of replica q of b. */
+/* Bank independence: replica r as a bank of one, elsewhere; and whether replica r of a has the bits of replica q of b.
+ */
 gbuf gpu_alone(gpu *g, const gbuf *b, size_t r);
 bool gpu_same(gpu *g, const gbuf *a, size_t r, const gbuf *b, size_t q);
 #endif

@@ -11,7 +11,7 @@
 #include "kernels/kernels.h"
 #include "trainer/bank.h"
 
-enum { BATCH = 4, T = 10, STEPS = 3, MAX_R = 32, MAX_TENSORS = 64, N_VAL = BATCH + 3 };
+enum { BATCH = 2, T = 10, STEPS = 3, MAX_R = 32, MAX_TENSORS = 64, N_VAL = BATCH + 3 };
 
 static const char *const backends[] = {"cuda-fp32", "cuda"};
 
@@ -22,7 +22,7 @@ static bool here(void) /* 77 is for the runner: no device, nothing to test */
 
 static shape small(void)
 {
-    return (shape){.vocab = 61, .d_model = 24, .n_layer = 2, .n_head = 3, .n_kv_head = 1, .head_dim = 8, .d_ff = 40,
+    return (shape){.vocab = 61, .d_model = 16, .n_layer = 2, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .d_ff = 40,
                    .seq_len = T, .act = ACT_GELU, .tied_head = true, .rope_theta = 10000};
 }
 
@@ -300,6 +300,24 @@ Test(cuda_bank, learns)
         cr_expect_lt(out.loss, first.loss - 1, "%s: %g -> %g", backends[k], first.loss, out.loss);
         bank_free(b);
     }
+}
+
+/* q, k and v are one product on a device: factors that forbid it are refused, not ignored. */
+Test(cuda_bank, parts_of_a_product_have_one_factor)
+{
+    if (!here()) return;
+    const shape s = other();
+    bank *b = make("cuda", s, 1, 1);
+    err e = {0};
+    shape_tensor at[MAX_TENSORS];
+    mup_tensor t[MAX_TENSORS];
+    const size_t n = shape_tensors(&s, at, MAX_TENSORS);
+    for (size_t i = 0; i < n; i++)
+        t[i] = (mup_tensor){.init_std = 0.1, .forward_mult = strstr(at[i].name, "attn.k") ? 2 : 1, .lr = 1e-3, .eps = 1e-8};
+    const bank_hparams h = {.tensors = t, .model = {1, 1, 1, 1}, .beta1 = 0.9, .beta2 = 0.95};
+    cr_expect_eq(bank_set_replica(b, 0, &h, &e), ST_INPUT);
+    cr_expect(strstr(e.msg, "q, k and v"), "%s", e.msg);
+    bank_free(b);
 }
 
 Test(cuda_bank, tokens_outside_the_table_are_refused)

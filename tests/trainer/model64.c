@@ -30,7 +30,7 @@ static void make(world *w, shape s)
     w->consts = buf_new(1, model_const_len(w->m), 0, 0);
     model_consts(w->m, w->consts.p);
     w->mults = buf_new(1, model_n_mults(w->m) * R, 0, 0);
-    mup_tensor t[MAX_TENSORS];
+    mup_tensor t[MAX_TENSORS] = {0};
     for (size_t i = 0; i < MAX_TENSORS; i++) t[i].forward_mult = 0.8 + 0.05 * (double)(i % 7);
     const mup_model mm[R] = {{1.3, 0.6, 0.7, 1.1}, {0.9, 0.5, 1.2, 0.8}};
     for (size_t r = 0; r < R; r++) model_mults(w->m, w->mults.p + r, R, t, &mm[r]);

@@ -131,6 +131,9 @@ static const char *const other_value[][2] = {
     {"weight_decay", "0"}, {"weight_decay_mode", "coupled"}, {"clip_norm", "0"}, {"batch_tokens", "512"},
     {"grad_accum", "2"}, {"shards", "4"}, {"seed", "1"}, {"tokens", "12800"}, {"warmup_tokens", "0"},
     {"schedule", "cosine"}, {"min_lr_ratio", "0.2"}, {"decay_fraction", "0.3"}, {"decay_shape", "linear"},
+    {"base_d_ff", "192"}, {"base_batch_tokens", "128"}, {"base_tokens", "1e6"}, {"depth_alpha", "0.5"}, {"eps_rule", "none"},
+    {"decay_rule", "constant"}, {"embed_lr_rule", "sqrt"}, {"attention_scale", "sqrt"}, {"zero_init", "readout"},
+    {"branch_init", "gpt2"}, {"attn_mult", "2"}, {"residual_mult", "0.5"}, {"residual_attn_ratio", "2"},
     {"val_tokens", "2048"}, {"val_every", "10"}, {"blowup_nats", "1"}, {"flops_rule", "6N"},
     {"log_every", "1"}, {"ckpt_every", "5"}, {"threads", "3"}, {"backend", "cuda"},
 };
@@ -237,7 +240,7 @@ Test(config, the_canonical_text_is_sorted_and_pinned)
         cr_expect_lt(strcmp(last, key), 0, "%s before %s", last, key);
         strcpy(last, key);
     }
-    cr_expect_eq(lines, n - 5 + 1, "all but five launch-only keys, and the data's hash");
+    cr_expect_eq(lines, n - 5 - 13 + 1, "all but five launch-only keys and thirteen late ones, and the data's hash");
     expect_has(text, "lr=0.002\n");
     expect_has(text, "n_kv_head=4\n");
     expect_has(text, "decay_shape=1-sqrt\n");
