@@ -1,10 +1,10 @@
 /* Attention of bf16 operands on the tensor cores: kernels of attention_cuda.cu, which has the reasons and the bounds.
  *
- * Four warps. A warp owns 16 or 32 rows (MT products of 16) of the block's tile: queries forward and for dq, keys for dk
- * and dv, and all columns of the scores of those rows, so that a row's softmax never leaves the four lanes that hold it,
- * and the scores, rounded to bf16, are in place as the left operand of the second product (tile.cuh). Tiles in shared
- * memory are [rows][HD + 8]: 16 bytes beyond HD turn the eight rows that ldmatrix reads at once over all 32 banks. HD is
- * head_dim rounded up to a case; columns beyond head_dim and rows beyond T are zeros. */
+ * Four warps. A warp owns 16 or 32 rows (MT products of 16) of the block's tile: queries forward and for dq, keys for
+ * dk and dv, and all columns of the scores of those rows, so that a row's softmax never leaves the four lanes that
+ * hold it, and the scores, rounded to bf16, are in place as the left operand of the second product (tile.cuh). Tiles
+ * in shared memory are [rows][HD + 8]: 16 bytes beyond HD turn the eight rows that ldmatrix reads at once over all 32
+ * banks. HD is head_dim rounded up to a case; columns beyond head_dim and rows beyond T are zeros. */
 #ifndef KERNELS_ATTENTION_BF16_CUH
 #define KERNELS_ATTENTION_BF16_CUH
 #include "kernels/attention_geometry.cuh"
@@ -60,8 +60,9 @@ template <int HD, int ROWS> __device__ __forceinline__ void tile_negate(bf16 *ti
 /* A warp's products times `by` (per row: by[MT][2]) to rows [0, rows) of a head, by way of its own rows of a tile that
  * no other warp reads any more. */
 template <int MT, int HD>
-__device__ __forceinline__ void tile_store(bf16 *out, unsigned ld, int rows, bf16 *tile, const float (&acc)[MT][HD / 8][4],
-                                           const float (&by)[MT][2], const attn_geometry &g)
+__device__ __forceinline__ void tile_store(bf16 *out, unsigned ld, int rows, bf16 *tile,
+                                           const float (&acc)[MT][HD / 8][4], const float (&by)[MT][2],
+                                           const attn_geometry &g)
 {
     constexpr int LD = HD + 8;
     const int lane = (int)threadIdx.x % 32;
@@ -211,13 +212,14 @@ template <int MT, int NT> __device__ __forceinline__ void mask_keys(float (&s)[M
                 if (k0 + n * 8 + lane % 4 * 2 + i % 2 > q0 + m * 16 + lane / 4 + i / 2 * 8) s[m][n][i] = with;
 }
 
-/* The largest score and the sum of weights of rows lane / 4 and lane / 4 + 8; the sum is of this lane's columns only. */
+/* The largest score and the sum of weights of rows lane / 4 and lane / 4 + 8; the sum: of this lane's columns only. */
 template <int MT> struct softmax_state { float max[MT][2], sum[MT][2]; };
 
 /* s becomes the weights exp(c (s - max)); o and the sums are turned to the new maximum. A row whose scores are all -inf
  * so far has weights of 0, not NaN: a later key may still be finite. */
 template <int MT, int NT, int OT>
-__device__ __forceinline__ void softmax_step(float (&s)[MT][NT][4], float (&o)[MT][OT][4], softmax_state<MT> &x, float c)
+__device__ __forceinline__ void softmax_step(float (&s)[MT][NT][4], float (&o)[MT][OT][4], softmax_state<MT> &x,
+                                             float c)
 {
 #pragma unroll
     for (int m = 0; m < MT; m++)
@@ -347,7 +349,8 @@ template <int HD, int BQ> struct dkv_stage {
     }
 };
 
-template <int HD, int BQ> __device__ __forceinline__ void dkv_block(const attn_bwd_args<bf16> &a, const attn_place &w, bf16 *shared)
+template <int HD, int BQ>
+__device__ __forceinline__ void dkv_block(const attn_bwd_args<bf16> &a, const attn_place &w, bf16 *shared)
 {
     constexpr int BN = 64, LD = HD + 8, NT = BQ / 8;
     bf16 *const tk = shared, *const tv = tk + BN * LD, *const stages = tv + BN * LD;
@@ -419,7 +422,8 @@ template <int HD, int BQ> __device__ __forceinline__ void dkv_block(const attn_b
 }
 
 /* ---- backward: dq ---------------------------------------------------------------------------------- */
-template <int HD, int BN> __device__ __forceinline__ void dq_block(const attn_bwd_args<bf16> &a, const attn_place &w, bf16 *shared)
+template <int HD, int BN>
+__device__ __forceinline__ void dq_block(const attn_bwd_args<bf16> &a, const attn_place &w, bf16 *shared)
 {
     constexpr int BM = 64, LD = HD + 8, NT = BN / 8;
     bf16 *const tq = shared, *const tdo = tq + BM * LD, *const stages = tdo + BM * LD; /* a stage: keys, values */
@@ -496,7 +500,8 @@ __global__ void __launch_bounds__(ATTN_THREADS, HD <= 16 ? 4 : HD <= 32 ? 3 : 2)
     K_SHARED(bf16, shared);
     const attn_geometry &g = a.g;
     const unsigned blocks = (unsigned)g.per_head, group = (unsigned)g.group, per = g.section * (1 + group) * blocks;
-    const unsigned first = blockIdx.x / per * g.section, rest = blockIdx.x % per, here = min(g.section, g.heads - first);
+    const unsigned first = blockIdx.x / per * g.section, rest = blockIdx.x % per;
+    const unsigned here = min(g.section, g.heads - first);
     if (rest < here * blocks) {
         dkv_block<HD, BQ>(a, attn_place_at(g, first + rest % here, g.heads_each, (int)(rest / here)), shared);
     } else {
