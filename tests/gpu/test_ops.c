@@ -43,7 +43,9 @@ static void taken_apart(const char *backend, bool swiglu)
     cr_expect_eq(calls(&t, "attn_fwd"), 1);
     cr_expect_eq(calls(&t, "attn_bwd"), 1);
     cr_expect_eq(calls(&t, "rmsnorm_fwd"), 3);
-    cr_expect_eq(calls(&t, "matmul_wgrad"), swiglu ? 8 : 7);
+    /* In fp32 q, k, v and SwiGLU's halves lie back to back and are one product each; the packed copies of this shape's
+     * do not, and the host joins nothing. */
+    cr_expect_eq(calls(&t, "matmul_wgrad"), (swiglu ? 8u : 7u) - (strcmp(backend, "cuda-fp32") ? 0u : 3u));
     cr_expect_eq(calls(&t, "xent"), 1);
     cr_expect_eq(calls(&t, "gain_bwd"), swiglu ? 3 : 0);
     for (size_t i = 0; i < t.n; i++)
