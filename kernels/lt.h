@@ -1,5 +1,5 @@
-/* Matrix products on a device: a thin wrapper around cuBLASLt (lt_cuda.cu), with a host stand-in for the tests
- * (tests/emu/lt_host.cpp). Private to kernels/, C++.
+/* Matrix products on a device: a thin wrapper around cuBLASLt (lt_cuda.cu); for the tests the library itself has a
+ * stand-in on the host (tests/emu/cublaslt_host.cpp). Private to kernels/, C++.
  *
  *   D[r] = alpha * op(A[r]) op(B[r]) + acc * D[r],  r < R        row-major, replica strides and row strides in elements
  *

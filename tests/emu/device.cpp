@@ -50,12 +50,17 @@ static void spoil_captures()
     for (auto &c : dev().captures)
         if (c->mode == cudaStreamCaptureModeGlobal || c->thread == std::this_thread::get_id()) c->invalid = true;
 }
+/* What this thread lets a capture forbid it: a global one of any thread and its own; its own; nothing. */
+static thread_local cudaStreamCaptureMode thread_mode = cudaStreamCaptureModeGlobal;
 static bool capture_forbids()
 {
-    for (auto &c : dev().captures)
-        if (c->mode == cudaStreamCaptureModeGlobal
-            || (c->mode == cudaStreamCaptureModeThreadLocal && c->thread == std::this_thread::get_id()))
+    if (thread_mode == cudaStreamCaptureModeRelaxed) return false;
+    for (auto &c : dev().captures) {
+        bool own = c->thread == std::this_thread::get_id();
+        if ((c->mode == cudaStreamCaptureModeGlobal && (own || thread_mode == cudaStreamCaptureModeGlobal))
+            || (c->mode == cudaStreamCaptureModeThreadLocal && own))
             return true;
+    }
     return false;
 }
 
@@ -345,6 +350,13 @@ cudaError_t cudaDeviceReset(void)
     return cudaSuccess;
 }
 
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode *mode)
+{
+    ENTER();
+    if (!mode || (unsigned)*mode > cudaStreamCaptureModeRelaxed) return failed(cudaErrorInvalidValue);
+    std::swap(*mode, thread_mode);
+    return cudaSuccess;
+}
 cudaError_t cudaMalloc(void **p, size_t size)
 {
     ENTER(true);

@@ -23,6 +23,18 @@ long emu_launches(void);         /* kernels that have run */
  * changes with every launch, block and barrier, so that a missing barrier is likely to show. */
 void emu_order(const char *order);
 
+/* The stand-in for cuBLASLt (cublaslt_host.cpp): what is wrong with it, any of these; and how often it was called. */
+enum {
+    EMU_LT_NO_BATCHES = 1,  /* no algorithm computes a batch */
+    EMU_LT_ONLY_SPLITS = 2, /* all algorithms split k */
+    EMU_LT_BROKEN = 4,      /* products fail */
+    EMU_LT_ABSENT = 8,      /* not installed */
+    EMU_LT_OLD = 16         /* lacks a function */
+};
+void emu_lt(int faults);
+typedef struct emu_lt_count { long asked, checked, products; } emu_lt_count;
+emu_lt_count emu_lt_counts(void);
+
 typedef struct emu_live { size_t device, device_bytes, host, streams, events, graphs; } emu_live;
 emu_live emu_live_now(void);     /* what was made and not destroyed */
 

@@ -1,7 +1,12 @@
 /* The layer against NVIDIA's header: this file compiles with either (signatures.sh), so names, types, codes agree. */
 #include <cuda_bf16.h>
 #include <cuda_runtime_api.h>
+#include <stddef.h>
 #include <stdint.h>
+#if __has_include(<cublasLt.h>) /* CUDA may be installed without it */
+#include <cublasLt.h>
+#define LT_HEADER
+#endif
 
 #define EMU_ERROR(name, code, text) static_assert((int)name == code, #name);
 #include "tests/emu/errors.h"
@@ -86,6 +91,7 @@ F(cudaEventSynchronize, cudaEvent_t)
 F(cudaEventElapsedTime, float *, cudaEvent_t, cudaEvent_t)
 F(cudaStreamBeginCapture, cudaStream_t, cudaStreamCaptureMode)
 F(cudaStreamEndCapture, cudaStream_t, cudaGraph_t *)
+F(cudaThreadExchangeStreamCaptureMode, cudaStreamCaptureMode *)
 F(cudaStreamIsCapturing, cudaStream_t, cudaStreamCaptureStatus *)
 F(cudaGraphGetNodes, cudaGraph_t, cudaGraphNode_t *, size_t *)
 F(cudaGraphInstantiate, cudaGraphExec_t *, cudaGraph_t, unsigned long long)
@@ -127,6 +133,76 @@ SIZE(dim3, 12, 4);
 SIZE(__nv_bfloat16, 2, 2);
 SIZE(__nv_bfloat162, 4, 4);
 SIZE(__nv_bfloat16_raw, 2, 2);
+
+#ifdef LT_HEADER
+IS(CUDA_R_32F, 0);
+IS(CUDA_R_16F, 2);
+IS(CUDA_R_16BF, 14);
+IS(CUBLAS_STATUS_SUCCESS, 0);
+IS(CUBLAS_STATUS_NOT_INITIALIZED, 1);
+IS(CUBLAS_STATUS_ALLOC_FAILED, 3);
+IS(CUBLAS_STATUS_INVALID_VALUE, 7);
+IS(CUBLAS_STATUS_ARCH_MISMATCH, 8);
+IS(CUBLAS_STATUS_EXECUTION_FAILED, 13);
+IS(CUBLAS_STATUS_INTERNAL_ERROR, 14);
+IS(CUBLAS_STATUS_NOT_SUPPORTED, 15);
+IS(CUBLAS_OP_N, 0);
+IS(CUBLAS_OP_T, 1);
+IS(CUBLAS_OP_C, 2);
+IS(CUBLAS_COMPUTE_32F, 68);
+IS(CUBLAS_COMPUTE_32F_FAST_TF32, 77);
+IS(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, 5);
+IS(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, 6);
+IS(CUBLASLT_POINTER_MODE_HOST, 0);
+IS(CUBLASLT_POINTER_MODE_DEVICE, 1);
+IS(CUBLASLT_MATMUL_DESC_POINTER_MODE, 2);
+IS(CUBLASLT_MATMUL_DESC_TRANSA, 3);
+IS(CUBLASLT_MATMUL_DESC_TRANSB, 4);
+IS(CUBLASLT_REDUCTION_SCHEME_NONE, 0);
+IS(CUBLASLT_REDUCTION_SCHEME_INPLACE, 1);
+IS(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, 2);
+IS(CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE, 4);
+IS(CUBLASLT_REDUCTION_SCHEME_MASK, 7);
+IS(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, 1);
+IS(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, 3);
+IS(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, 5);
+IS(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, 6);
+IS(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, 7);
+IS(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, 8);
+IS(CUBLASLT_ALGO_CONFIG_ID, 0);
+IS(CUBLASLT_ALGO_CONFIG_SPLITK_NUM, 2);
+IS(CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, 3);
+SIZE(cublasLtMatrixLayoutOpaque_t, 64, 8);
+SIZE(cublasLtMatmulAlgo_t, 64, 8);
+SIZE(cublasLtMatmulDescOpaque_t, 256, 8);
+SIZE(cublasLtMatmulPreferenceOpaque_t, 64, 8);
+SIZE(cublasLtMatmulHeuristicResult_t, 96, 8);
+SIZE(cublasStatus_t, 4, 4);
+SIZE(cublasOperation_t, 4, 4);
+static_assert(offsetof(cublasLtMatmulHeuristicResult_t, workspaceSize) == 64
+                  && offsetof(cublasLtMatmulHeuristicResult_t, state) == 72
+                  && offsetof(cublasLtMatmulHeuristicResult_t, wavesCount) == 76, "an answer of the heuristic");
+#define LT(name, ...) static cublasStatus_t (*const f_##name)(__VA_ARGS__) = name;
+LT(cublasLtCreate, cublasLtHandle_t *)
+LT(cublasLtDestroy, cublasLtHandle_t)
+LT(cublasLtMatmul, cublasLtHandle_t, cublasLtMatmulDesc_t, const void *, const void *, cublasLtMatrixLayout_t, const void *,
+   cublasLtMatrixLayout_t, const void *, const void *, cublasLtMatrixLayout_t, void *, cublasLtMatrixLayout_t,
+   const cublasLtMatmulAlgo_t *, void *, size_t, cudaStream_t)
+LT(cublasLtMatmulAlgoGetHeuristic, cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+   cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatmulPreference_t, int, cublasLtMatmulHeuristicResult_t *, int *)
+LT(cublasLtMatmulAlgoCheck, cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+   cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, const cublasLtMatmulAlgo_t *, cublasLtMatmulHeuristicResult_t *)
+LT(cublasLtMatmulAlgoConfigGetAttribute, const cublasLtMatmulAlgo_t *, cublasLtMatmulAlgoConfigAttributes_t, void *, size_t,
+   size_t *)
+LT(cublasLtMatmulDescInit_internal, cublasLtMatmulDesc_t, size_t, cublasComputeType_t, cudaDataType_t)
+LT(cublasLtMatmulDescSetAttribute, cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, const void *, size_t)
+LT(cublasLtMatrixLayoutInit_internal, cublasLtMatrixLayout_t, size_t, cudaDataType, uint64_t, uint64_t, int64_t)
+LT(cublasLtMatrixLayoutSetAttribute, cublasLtMatrixLayout_t, cublasLtMatrixLayoutAttribute_t, const void *, size_t)
+LT(cublasLtMatmulPreferenceInit_internal, cublasLtMatmulPreference_t, size_t)
+LT(cublasLtMatmulPreferenceSetAttribute, cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t, const void *, size_t)
+static const char *(*const f_lt_string)(cublasStatus_t) = cublasLtGetStatusString;
+static size_t (*const f_lt_version)(void) = cublasLtGetVersion;
+#endif
 
 /* NVIDIA's conversions run on the host too: signatures.sh compares what the two builds print. */
 #include <stdio.h>

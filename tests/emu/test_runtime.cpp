@@ -235,8 +235,31 @@ Test(runtime, what_a_capture_forbids)
         cudaGraph_t h;
         IS(cudaStreamEndCapture(b.s, &h), cudaErrorStreamCaptureWrongThread);
     }).join();
+    cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed; /* a thread may ask to be forbidden nothing */
+    OK(cudaThreadExchangeStreamCaptureMode(&mode));
+    cr_expect_eq(mode, cudaStreamCaptureModeGlobal);
+    OK(cudaMalloc(&p, 4));
+    OK(cudaFree(p));
+    OK(cudaThreadExchangeStreamCaptureMode(&mode));
+    cr_expect_eq(mode, cudaStreamCaptureModeRelaxed);
     OK(cudaStreamEndCapture(b.s, &g));
     OK(cudaGraphDestroy(g));
+    OK(cudaStreamBeginCapture(b.s, cudaStreamCaptureModeThreadLocal));
+    IS(cudaMalloc(&p, 4), cudaErrorStreamCaptureUnsupported);
+    IS(cudaStreamEndCapture(b.s, &g), cudaErrorStreamCaptureInvalidated);
+    mode = (cudaStreamCaptureMode)3;
+    IS(cudaThreadExchangeStreamCaptureMode(&mode), cudaErrorInvalidValue);
+    OK(cudaStreamBeginCapture(b.s, cudaStreamCaptureModeGlobal)); /* forbids all threads but those that care for theirs only */
+    std::thread([] {
+        void *q;
+        cudaStreamCaptureMode own = cudaStreamCaptureModeThreadLocal;
+        OK(cudaThreadExchangeStreamCaptureMode(&own));
+        OK(cudaMalloc(&q, 4));
+        OK(cudaFree(q));
+        OK(cudaThreadExchangeStreamCaptureMode(&own));
+        IS(cudaMalloc(&q, 4), cudaErrorStreamCaptureUnsupported);
+    }).join();
+    IS(cudaStreamEndCapture(b.s, &g), cudaErrorStreamCaptureInvalidated);
 }
 
 Test(runtime, events_order_streams)

@@ -145,15 +145,19 @@ Test(cuda_faults, little_memory)
     k_ctx *ctx = NULL;
     err e = {0};
     void *p = NULL;
-    emu_memory(3000000);
+    emu_memory(40000000);
     cr_assert_eq(k_backend(&ops, "cuda", &e), ST_OK);
-    cr_expect_eq(ops->ctx_new(&ctx, 5000000, &e), ST_NOMEM);
-    cr_expect(strstr(e.msg, "0.005 GB of scratch") && strstr(e.msg, "0.003 GB"), "%s", e.msg);
+    cr_expect_eq(ops->ctx_new(&ctx, 50000000, &e), ST_NOMEM);
+    cr_expect(strstr(e.msg, "0.050 GB of scratch") && strstr(e.msg, "0.040 GB"), "%s", e.msg);
+    cr_expect_null(ctx);
+    cr_expect(nothing_lives());
+    cr_expect_eq(ops->ctx_new(&ctx, 10000000, &e), ST_NOMEM); /* and 32 MiB */
+    cr_expect(strstr(e.msg, "cuBLASLt's workspace") && strstr(e.msg, "0.030 GB"), "%s", e.msg);
     cr_expect_null(ctx);
     cr_expect(nothing_lives());
     cr_assert_eq(ops->ctx_new(&ctx, 1000000, &e), ST_OK, "%s", e.msg);
-    cr_expect_eq(ops->device->mem_new(ctx, &p, 2500000, &e), ST_NOMEM);
-    cr_expect(strstr(e.msg, "2500000 bytes") && strstr(e.msg, "free"), "%s", e.msg);
+    cr_expect_eq(ops->device->mem_new(ctx, &p, 7500000, &e), ST_NOMEM);
+    cr_expect(strstr(e.msg, "7500000 bytes") && strstr(e.msg, "free"), "%s", e.msg);
     ops->ctx_free(ctx);
     cr_expect(nothing_lives());
 }
@@ -169,11 +173,14 @@ static status when(bool each, const char **who, err *e)
     cr_assert_eq(k_backend(&l.ops, "cuda-fp32", NULL), ST_OK);
     cr_assert_eq(l.ops->ctx_new(&l.ctx, 0, e), ST_OK);
     for (size_t i = 0; i < 3; i++) cr_assert_eq(l.ops->device->mem_new(l.ctx, &l.dev[i], 256, e), ST_OK);
+    const k_act y = {l.dev[0], 64};
+    const k_cact x = {l.dev[1], 64};
+    const k_weight w = {{l.dev[2], 64}, {0}};
+    cr_assert_eq(l.ops->matmul_fwd(l.ctx, y, x, w, one, false, &s, e), ST_OK); /* the first one loads code */
     cr_assert_eq(l.ops->device->sync(l.ctx, e), ST_OK);
-    emu_fail_at(1, ILLEGAL_ADDRESS);
+    emu_fail_at(2, ILLEGAL_ADDRESS); /* the launch: 1 is the capture's mode */
     *who = "matmul";
-    status st = l.ops->matmul_fwd(l.ctx, (k_act){l.dev[0], 64}, (k_cact){l.dev[1], 64}, (k_weight){{l.dev[2], 64}, {0}},
-                                  one, false, &s, e);
+    status st = l.ops->matmul_fwd(l.ctx, y, x, w, one, false, &s, e);
     if (!st) *who = "sync", st = l.ops->device->sync(l.ctx, e);
     end(&l);
     cr_assert_eq(l.ops->device->recover(NULL), ST_OK);

@@ -144,6 +144,29 @@ static void columns(gpu *g)
 }
 Test(cuda_matmul, columns) { gpu_each(columns, 0); }
 
+/* The same product once more from addresses of less and of more alignment: what served the first does not serve those. */
+static void alignments(gpu *g)
+{
+    static const size_t places[][2] = {{0, 0}, {1, 0}, {0, 1}, {8, 0}, {0, 8}, {3, 24}, {0, 0}};
+    const size z = {2, 20, 24, 16, 40, 48};
+    const k_mult no = {0};
+    operands o = make(g, &z, 73);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const size_t at_x = places[i][0], at_y = places[i][1];
+        const k_cact x = gcat(g, gcact(&o.gx), at_x), hx = cat(cact(&o.x), at_x);
+        const k_cact dy = gcat(g, gcact(&o.gy), at_y), hdy = cat(cact(&o.y), at_y);
+        GPU_OK(g, g->ops->matmul_fwd(g->ctx, gat(g, gact(&o.gy), at_y), x, weight(g, &o), no, false, &o.s, &g->e));
+        GPU_OK(g, g->ops->matmul_wgrad(g->ctx, garr(&o.gdw), dy, x, no, &o.s, &g->e));
+        cr_assert_eq(cpu()->matmul_fwd(NULL, at(act(&o.y), at_y), hx, plain(&o), no, false, &o.s, NULL), ST_OK);
+        GPU_CLOSE(g, o.gy, o.y, 1, "fwd, x at %zu, y at %zu", at_x, at_y);
+        gpu_round(g, &o.y);
+        cr_assert_eq(cpu()->matmul_wgrad(NULL, arr(&o.dw), hdy, hx, no, &o.s, NULL), ST_OK);
+        GPU_CLOSE(g, o.gdw, o.dw, 2, "wgrad, x at %zu, y at %zu", at_x, at_y);
+    }
+    drop(g, &o);
+}
+Test(cuda_matmul, alignments) { gpu_each(alignments, 0); }
+
 /* Replica r of a bank has the bits it has alone, with a factor of its own or with all equal. */
 static void alone(gpu *g, const size *z, int kind)
 {
