@@ -172,7 +172,15 @@ void k_cuda_ctx_free(k_ctx *ctx)
 
 static size_t ctx_bytes(size_t scratch_bytes) { return scratch_bytes + K_LT_WORKSPACE; }
 
-static const char *device_name(k_ctx *c) { return k_cuda_of(c)->name; }
+/* What slows products down is said here too; it is known once they have run. */
+static const char *device_name(k_ctx *ctx)
+{
+    k_cuda *c = k_cuda_of(ctx);
+    const size_t n = k_lt_one_by_one(c->lt);
+    if (!n) return c->name;
+    snprintf(c->noted, sizeof c->noted, "%s; %zu products of a bank run replica by replica", c->name, n);
+    return c->noted;
+}
 
 /* --- memory and copies ------------------------------------------------------------------------------ */
 

@@ -62,7 +62,8 @@ struct k_device_ops {
     status (*bank_adamw)(k_ctx *, const k_bank_end *, err *);
 
     status (*ready)(err *e);             /* k_backend_ready's answer */
-    const char *(*device_name)(k_ctx *); /* of the device this context uses; lives as long as the context */
+    /* Of the device this context uses, and what of the work so far went not as it should; valid until asked again. */
+    const char *(*device_name)(k_ctx *);
     /* After ST_DEVICE, when every context of the process is freed: makes the device usable again where that is
      * possible. Anything else still on the device is lost. */
     status (*recover)(err *);

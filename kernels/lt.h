@@ -45,6 +45,9 @@ status k_lt_new(k_lt **out, int device, err *e); /* of one stream at a time: it 
 void k_lt_free(k_lt *lt);                        /* NULL is fine */
 status k_lt_run(k_lt *lt, cudaStream_t stream, const k_lt_product *x, err *e);
 
+/* How many products, so far, no algorithm computed for the batch: their replicas run one by one, at a cost in time. */
+size_t k_lt_one_by_one(const k_lt *lt);
+
 /* "13.1.0"; false: why not in e. Needs no device. */
 bool k_lt_version(char *out, size_t room, err *e);
 

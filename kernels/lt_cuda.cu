@@ -270,6 +270,13 @@ static status plan_for(k_lt *lt, plan *out, const k_lt_product *x, err *e)
     return ST_OK;
 }
 
+size_t k_lt_one_by_one(const k_lt *lt)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < lt->n_plans; i++) n += lt->plans[i].one_by_one;
+    return n;
+}
+
 /* --- products --------------------------------------------------------------------------------------- */
 
 static status launch(k_lt *lt, cudaStream_t stream, const k_lt_product *x, const plan *p, size_t R, err *e)

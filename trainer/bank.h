@@ -69,6 +69,7 @@ status bank_step_wait(bank *b, bank_step_out *out, err *e);
  * shared by all replicas; any n_seq. Inactive replicas' rows are left alone. */
 status bank_eval(bank *b, double *seq_loss, const int32_t *tokens, size_t n_seq, const bool *active, err *e);
 
-/* Name of the CPU level ("x86-64-v3", ...) or device, and of the BLAS core: for /env. */
+/* Name of the CPU level ("x86-64-v3", ...) or device, and of the BLAS core: for /env. After a step a device's also says
+ * what slows its products down, if anything does. */
 const char *bank_device_name(const bank *b);
 #endif

@@ -165,6 +165,12 @@ static status upload_plan(device_bank *d, const bank *b, err *e)
     return s;
 }
 
+static void say_device(bank *b)
+{
+    const device_bank *d = b->self;
+    snprintf(b->device, sizeof b->device, "%s %s: %s", b->ops->name, b->ops->level, d->dev->device_name(d->ctx));
+}
+
 static status device_make(bank *b, err *e)
 {
     device_bank *d = b->self = calloc(1, sizeof *d);
@@ -178,7 +184,7 @@ static status device_make(bank *b, err *e)
     if (!s && !each_buffer(d, &b->o, b->n_tensors, make_buffer, &w)) s = w.s;
     if (!s) s = make_host_parts(d, b, e);
     if (!s) s = upload_plan(d, b, e);
-    if (!s) snprintf(b->device, sizeof b->device, "%s %s: %s", b->ops->name, b->ops->level, d->dev->device_name(d->ctx));
+    if (!s) say_device(b);
     return s;
 }
 
@@ -343,7 +349,9 @@ static status device_start(bank *b, const bank_order *o, err *e)
     if (s) return s;
     if (!d->warm) { /* makes plans and loads kernels, which may not happen while recording */
         d->warm = true;
-        return enqueue(b, d, shared, e);
+        s = enqueue(b, d, shared, e);
+        say_device(b); /* once more: now it is known how its products run */
+        return s;
     }
     if (!d->step[shared]) s = record(b, d, shared, e);
     return s ? s : d->dev->replay(d->ctx, d->step[shared], e);

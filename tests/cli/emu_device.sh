@@ -84,9 +84,9 @@ EMU_DEVICES=0 expect 0 "6 runs" $M sweep plan spec.yaml --device cuda --no-calib
 # Too little memory for the bank: halved until it fits. For one replica: said, with what is missing.
 need=$($M --json sweep plan spec.yaml --device cuda --no-calibrate | tr -d ' \n' | sed 's/.*"bytes_peak":\([0-9]*\).*/\1/')
 [ "$need" -gt 1000000 ] 2>/dev/null || fail "the plan's bytes_peak is '$need'"
-workspace=33554432 # cuBLASLt's, whose stand-in takes none
-EMU_MEMORY=$((need - workspace - 60000)) expect 0 "going on with banks of" $M sweep run spec.yaml -o tight --device cuda --memory 1
-EMU_MEMORY=200000 expect 4 "MB are missing" $M sweep run spec.yaml -o tiny --device cuda
+workspace=33554432 # cuBLASLt's
+EMU_MEMORY=$((need - 60000)) expect 0 "going on with banks of" $M sweep run spec.yaml -o tight --device cuda --memory 1
+EMU_MEMORY=$((workspace + 200000)) expect 4 "MB are missing" $M sweep run spec.yaml -o tiny --device cuda
 
 # A kernel fails in mid-run (700: an illegal address): the device is started anew, the campaign goes on to its end.
 EMU_FAIL=300:700 expect 0 "" $M sweep run spec.yaml -o hurt --device cuda

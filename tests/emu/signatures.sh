@@ -22,7 +22,7 @@ done
 cmp "$work/ours.bits" "$work/theirs.bits" || { echo "bf16: the bits of the layer are not NVIDIA's"; exit 1; }
 # and it can fail
 for wrong in cudaMemset=cudaMemcpy cublasLtDestroy=cublasLtCreate; do
-    if ${CXX:-g++} -std=c++17 -fsyntax-only -I"$src/tests/emu" -I"$src" -D$wrong "$src/tests/emu/signatures.cpp" 2>/dev/null; then
+    if ${CXX:-g++} -std=c++17 -fsyntax-only -I"$src/tests/emu" -I"$src" "-D$wrong" "$src/tests/emu/signatures.cpp" 2>/dev/null; then
         echo "a wrong signature compiles: $wrong"
         exit 1
     fi

@@ -101,6 +101,10 @@ static void one_by_one(gpu *g)
     GPU_OK(h, step_run(h, &each));
     expect_calls(then, 2, 2, 6, "one by one");
     same(g, &batched, h, &each, "one by one");
+    const char *name = h->ops->device->device_name(h->ctx);
+    cr_expect(strstr(name, "cuBLASLt 13.1.0") && strstr(name, "; 2 products of a bank run replica by replica"), "%s", name);
+    name = g->ops->device->device_name(g->ctx);
+    cr_expect(!strstr(name, "replica by replica"), "%s", name);
     k_graph *graph = NULL;
     GPU_OK(h, h->ops->device->record_begin(h->ctx, &h->e));
     GPU_OK(h, step_run(h, &replayed));
