@@ -6,6 +6,7 @@
 
 static const struct { const char *name; int (*run)(cli *, int, char **); } actions[] = {
     {"table", mup_table_cmd},
+    {"check", mup_check_cmd},
 };
 enum { N_ACTIONS = sizeof actions / sizeof *actions };
 

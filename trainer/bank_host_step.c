@@ -195,3 +195,15 @@ status host_eval(bank *b, double *seq_loss, const int32_t *tokens, size_t n_seq,
     pool_run(h->pool, eval_item, &j, n * j.chunks);
     return end(h, e);
 }
+
+status host_look(bank *b, size_t r, const int32_t *tokens, size_t n_seq, model_scene *out, err *e)
+{
+    host_bank *h = b->self;
+    worker *w = &h->workers[0];
+    model_io io = io_of(b, w, r);
+    io.n_seq = n_seq;
+    io.ids.p = tokens;
+    w->packed_of = HOST_NOBODY;
+    status s = use_weights(b, w, r, e);
+    return s ? s : model_look(b->m, b->ops, w->ctx, &io, out, e);
+}
