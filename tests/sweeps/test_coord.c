@@ -11,7 +11,7 @@
 static trainer_config config_of(const char *const *pairs)
 {
     static const char *const lines[][2] = {
-        {"vocab", "64"}, {"d_model", "32"}, {"n_layer", "2"}, {"head_dim", "16"}, {"seq_len", "16"}, {"base_width", "32"},
+        {"vocab", "64"}, {"d_model", "16"}, {"n_layer", "2"}, {"head_dim", "8"}, {"seq_len", "16"}, {"base_width", "16"},
         {"base_depth", "2"}, {"batch_tokens", "64"}, {"tokens", "640"}, {"val_tokens", "64"}, {"base_batch_tokens", "64"},
         {"base_tokens", "640"}, {"lr", "0.005"}, {"eps", "1e-12"},
     };
@@ -27,7 +27,7 @@ static trainer_config config_of(const char *const *pairs)
 
 typedef void planted(void *, const trainer_config *, const shape_tensor *, size_t, mup_tensor *, mup_model *);
 typedef enum sizes { WIDE, DEEP, WIDE_HEADS } sizes;
-static const int64_t widths[] = {32, 64, 128, 256}, depths[] = {2, 4, 8, 16};
+static const int64_t widths[] = {16, 32, 64, 128}, depths[] = {2, 4, 8, 16};
 
 static coord_result *check(const trainer_config *c, sizes which, planted *bug)
 {
@@ -223,7 +223,7 @@ Test(coord, bad_sizes)
     trainer_config c = CONFIG("parametrisation", "mup");
     coord_opts o = coord_opts_default();
     err e = {0};
-    const int64_t two[] = {32, 64}, back[] = {64, 32, 128}, odd[] = {32, 40, 128}, near[] = {32, 48, 64};
+    const int64_t two[] = {32, 64}, back[] = {64, 32, 128}, odd[] = {32, 44, 128}, near[] = {32, 48, 64};
     cr_expect_eq(coord_check(&r, &c, &o, &e), ST_INPUT);
     o.widths = two, o.n_widths = 2;
     cr_expect_eq(coord_check(&r, &c, &o, &e), ST_INPUT);
@@ -231,7 +231,7 @@ Test(coord, bad_sizes)
     cr_expect_eq(coord_check(&r, &c, &o, &e), ST_INPUT);
     o.widths = odd;
     cr_expect_eq(coord_check(&r, &c, &o, &e), ST_INPUT);
-    cr_expect(strstr(e.msg, "width 40"), "%s", e.msg);
+    cr_expect(strstr(e.msg, "width 44"), "%s", e.msg);
     o.widths = near;
     cr_expect_eq(coord_check(&r, &c, &o, &e), ST_INPUT);
     cr_expect(strstr(e.msg, "factor of 4"), "%s", e.msg);
