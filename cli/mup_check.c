@@ -22,7 +22,8 @@ static status read_sizes(int64_t *out, size_t *n, const char *text, const char *
         snprintf(word, sizeof word, "%.*s", len < sizeof word ? (int)len : (int)sizeof word - 1, p);
         out[*n] = strtoll(word, &end, 10);
         if (!len || *end || len >= sizeof word || out[*n] <= 0)
-            return err_set(e, ST_USAGE, "--%s: '%s' is no whole number above 0; write them as 64,128,256,512", option, word);
+            return err_set(e, ST_USAGE, "--%s: '%s' is no whole number above 0; write them as 64,128,256,512", option,
+                           word);
         ++*n;
         if (!*(p += len)) return ST_OK;
         if (*n == MAX_SIZES) return err_set(e, ST_USAGE, "--%s: more than %d", option, MAX_SIZES);
@@ -57,10 +58,10 @@ static json_t *row_json(const coord_axis *a, const coord_row *r, size_t seeds)
                           mup_coord_word(r->verdict));
     if (r->zero) json_object_set_new(o, "zero", json_true());
     else
-        json_object_update_new(o, json_pack("{s:f, s:f, s:[f,f], s:f, s:[o,o], s:[o,o]}", "expected", r->bounds.expected,
-                                            "slope", r->fit.slope, "ci95", r->fit.lo, r->fit.hi, "r2", r->fit.r2, "pass",
-                                            bound(r->bounds.pass_lo), bound(r->bounds.pass_hi), "fail",
-                                            bound(r->bounds.fail_lo), bound(r->bounds.fail_hi)));
+        json_object_update_new(o, json_pack("{s:f, s:f, s:[f,f], s:f, s:[o,o], s:[o,o]}", "expected",
+                                            r->bounds.expected, "slope", r->fit.slope, "ci95", r->fit.lo, r->fit.hi,
+                                            "r2", r->fit.r2, "pass", bound(r->bounds.pass_lo), bound(r->bounds.pass_hi),
+                                            "fail", bound(r->bounds.fail_lo), bound(r->bounds.fail_hi)));
     json_object_set_new(o, "values", values);
     return o;
 }
@@ -75,9 +76,10 @@ static int print_json(const trainer_config *c, const coord_result *x)
         for (size_t i = 0; i < a->n_rows && !*x->diverged; i++)
             json_array_append_new(rows, row_json(a, &a->rows[i], x->seeds));
         const bool wide = a->axis == MUP_OVER_WIDTH;
-        json_array_append_new(axes, json_pack("{s:s, s:o, s:I, s:o}", "axis", wide ? "width" : "depth", "sizes", sizes,
-                                              wide ? "depth" : "width",
-                                              (json_int_t)(wide ? x->depth_of_widths : x->width_of_depths), "rows", rows));
+        json_array_append_new(axes,
+                              json_pack("{s:s, s:o, s:I, s:o}", "axis", wide ? "width" : "depth", "sizes", sizes,
+                                        wide ? "depth" : "width",
+                                        (json_int_t)(wide ? x->depth_of_widths : x->width_of_depths), "rows", rows));
     }
     return cli_json_out(json_pack("{s:s, s:s, s:s, s:I, s:I, s:f, s:s, s:o}", "schema", "muscale.mup-check/1",
                                   "parametrisation", c->parametrisation, "verdict", mup_coord_word(x->verdict), "seeds",
@@ -97,7 +99,8 @@ static void group_name(char *out, size_t n, const coord_row *r)
 
 static bool worse(const coord_row *a, const coord_row *b)
 {
-    static const int rank[] = {[MUP_COORD_PASS] = 1, [MUP_COORD_FAIL] = 3, [MUP_COORD_UNDECIDED] = 2, [MUP_COORD_SHOWN] = 0};
+    static const int rank[] = {
+        [MUP_COORD_PASS] = 1, [MUP_COORD_FAIL] = 3, [MUP_COORD_UNDECIDED] = 2, [MUP_COORD_SHOWN] = 0};
     if (a->verdict != b->verdict) return rank[a->verdict] > rank[b->verdict];
     return fabs(a->fit.slope - a->bounds.expected) > fabs(b->fit.slope - b->bounds.expected);
 }
@@ -130,7 +133,8 @@ static void print_row(const coord_axis *a, const coord_row *r, size_t seeds)
     printf("%-24s %-8s", r->place, mup_coord_name(r->quantity));
     if (r->zero) printf(" %8s %8s %16s %6s", "0", "", "", "");
     else
-        printf(" %+8.2f %+8.2f   [%+5.2f, %+5.2f] %6.3f", r->bounds.expected, r->fit.slope, r->fit.lo, r->fit.hi, r->fit.r2);
+        printf(" %+8.2f %+8.2f   [%+5.2f, %+5.2f] %6.3f", r->bounds.expected, r->fit.slope, r->fit.lo, r->fit.hi,
+               r->fit.r2);
     printf("  %9.3g %9.3g  %s\n", mean_at(r, 0, seeds), mean_at(r, a->n_sizes - 1, seeds), mup_coord_word(r->verdict));
 }
 
@@ -141,8 +145,8 @@ static void print_axis(const cli *c, const coord_result *x, const coord_axis *a)
     printf("over %s", wide ? "width" : "depth");
     for (size_t i = 0; i < a->n_sizes; i++) printf("%s %.10g", i ? "," : "", a->sizes[i]);
     printf(" at %s %" PRId64 "\n", wide ? "depth" : "width", wide ? x->depth_of_widths : x->width_of_depths);
-    printf("%-24s %-8s %8s %8s   %-14s %6s  %9s %9s\n", "place", "quantity", "expected", "slope", "95 %", "R2", "smallest",
-           "largest");
+    printf("%-24s %-8s %8s %8s   %-14s %6s  %9s %9s\n", "place", "quantity", "expected", "slope", "95 %", "R2",
+           "smallest", "largest");
     for (size_t i = 0; i < a->n_rows; i++) {
         size_t n = 1;
         const coord_row *r = c->verbosity > 0 ? &a->rows[i] : worst_of(a, i, &n);
@@ -156,8 +160,8 @@ static void print_axis(const cli *c, const coord_result *x, const coord_axis *a)
 static int print_text(const cli *c, const trainer_config *config, const coord_result *x)
 {
     size_t n[4] = {0};
-    printf("coordinate check of %s: %zu seeds, %" PRId64 " steps at lr %g\n", config->parametrisation, x->seeds, x->steps,
-           config->base.lr);
+    printf("coordinate check of %s: %zu seeds, %" PRId64 " steps at lr %g\n", config->parametrisation, x->seeds,
+           x->steps, config->base.lr);
     for (size_t k = 0; k < x->n_axes; k++) {
         for (size_t i = 0; i < x->axes[k].n_rows; i++) n[x->axes[k].rows[i].verdict]++;
         if (!*x->diverged) print_axis(c, x, &x->axes[k]);
@@ -173,7 +177,8 @@ static int print_text(const cli *c, const trainer_config *config, const coord_re
 
 typedef struct words { const char *widths, *depths, *grow; int64_t seeds, steps; } words;
 
-static status read_opts(coord_opts *o, int64_t *widths, int64_t *depths, const words *w, const trainer_config *c, err *e)
+static status read_opts(coord_opts *o, int64_t *widths, int64_t *depths, const words *w, const trainer_config *c,
+                        err *e)
 {
     status s = ST_OK;
     if (w->grow && strcmp(w->grow, "heads") && strcmp(w->grow, "head_dim"))
@@ -202,7 +207,8 @@ static void say(const cli *c, const trainer_config *config, const coord_opts *o)
 {
     const mup_rule *r = mup_rule_find(config->parametrisation);
     if (r && mup_rule_needs_depth(r) && !o->n_depths)
-        cli_note(c, "%s has a rule for depth, which widths do not show; add --depths 2,4,8,16", config->parametrisation);
+        cli_note(c, "%s has a rule for depth, which widths do not show; add --depths 2,4,8,16",
+                 config->parametrisation);
 }
 
 int mup_check_cmd(cli *c, int argc, char **argv)
@@ -210,7 +216,8 @@ int mup_check_cmd(cli *c, int argc, char **argv)
     coord_opts o = coord_opts_default();
     words w = {.seeds = (int64_t)o.seeds, .steps = o.steps};
     const cli_opt opts[] = {
-        {"widths", 0, OPT_TEXT, &w.widths, "W1,W2,W3,...", "default: 64,128,256,512 in whole heads, unless --depths is given"},
+        {"widths", 0, OPT_TEXT, &w.widths, "W1,W2,W3,...",
+         "default: 64,128,256,512 in whole heads, unless --depths is given"},
         {"depths", 0, OPT_TEXT, &w.depths, "L1,L2,L3,...", "layers, at the base width; default: none"},
         {"seeds", 0, OPT_I64, &w.seeds, "K", "replicas at every size; default 4"},
         {"steps", 0, OPT_I64, &w.steps, "K", "of the optimiser, on one batch; default 4"},

@@ -71,10 +71,12 @@ status mup_coord_fit(mup_coord_slope *out, const double *size, const double *y, 
                      err *e)
 {
     if (n < 3 || seeds < 2)
-        return err_set(e, ST_DOMAIN, "a slope with an interval needs 3 sizes and 2 seeds; there are %zu and %zu", n, seeds);
+        return err_set(e, ST_DOMAIN, "a slope with an interval needs 3 sizes and 2 seeds; there are %zu and %zu", n,
+                       seeds);
     for (size_t i = 0; i < n * seeds; i++)
         if (!isfinite(y[i]) || !(y[i] > 0))
-            return err_set(e, ST_DOMAIN, "size %g, seed %zu: %g has no logarithm", size[i / seeds], i % seeds + 1, y[i]);
+            return err_set(e, ST_DOMAIN, "size %g, seed %zu: %g has no logarithm", size[i / seeds], i % seeds + 1,
+                           y[i]);
     double *work = calloc(2 * n + seeds, sizeof *work), *w = work, *mean = work + n, *own = work + 2 * n;
     if (!work) return err_set(e, ST_NOMEM, "no memory for a fit over %zu sizes", n);
     weights(w, size, n);
@@ -92,8 +94,8 @@ status mup_coord_fit(mup_coord_slope *out, const double *size, const double *y, 
     return ST_OK;
 }
 
-/* Distances from the expected slope: how they were found is in doc/mup.md, 8. One-sided where finite width, or the batch
- * that is being learnt, bends a correct rule the harmless way. */
+/* Distances from the expected slope: how they were found is in doc/mup.md, 8. One-sided where finite width, or the
+ * batch that is being learnt, bends a correct rule the harmless way. */
 #define NONE INFINITY
 static const struct { double fail_lo, pass_lo, pass_hi, fail_hi; } bounds[2][MUP_COORD_N] = {
     [MUP_OVER_WIDTH] = {

@@ -36,12 +36,14 @@ static status grow_heads(trainer_config *out, const trainer_config *c, err *e)
     const int64_t heads = s->d_model / s->head_dim;
     if (out->shape.d_model % (2 * heads))
         return err_set(e, ST_INPUT,
-                       "head_dim: width %" PRId64 " and %" PRId64 " heads make it no even number; use multiples of %" PRId64,
+                       "head_dim: width %" PRId64 " and %" PRId64
+                       " heads make it no even number; use multiples of %" PRId64,
                        out->shape.d_model, heads, 2 * heads);
     out->shape.head_dim = out->shape.d_model / heads;
     if (!c->base_head_dim && c->base_width) {
         if (c->base_width % heads)
-            return err_set(e, ST_INPUT, "base_width: %" PRId64 " is not divisible by the %" PRId64 " heads; set base_head_dim",
+            return err_set(e, ST_INPUT,
+                           "base_width: %" PRId64 " is not divisible by the %" PRId64 " heads; set base_head_dim",
                            c->base_width, heads);
         out->base_head_dim = c->base_width / heads;
     }
@@ -49,7 +51,8 @@ static status grow_heads(trainer_config *out, const trainer_config *c, err *e)
 }
 
 /* The config at another width and depth, with the short context of the check. */
-static status sized(trainer_config *out, const trainer_config *c, const coord_opts *o, int64_t width, int64_t depth, err *e)
+static status sized(trainer_config *out, const trainer_config *c, const coord_opts *o, int64_t width, int64_t depth,
+                    err *e)
 {
     *out = *c;
     memset(out->data, 0, sizeof out->data);
@@ -88,7 +91,8 @@ static void runs_free(runs *x)
         if (x->last) model_scene_free(x->last[r]);
     }
     bank_free(x->b);
-    free(x->shapes), free(x->rule), free(x->tensor), free(x->first), free(x->last), free(x->w0), free(x->w1), free(x->m);
+    free(x->shapes), free(x->rule), free(x->tensor), free(x->first), free(x->last), free(x->w0), free(x->w1),
+        free(x->m);
     free(x->grad), free(x->clip), free(x->tokens);
 }
 
@@ -161,14 +165,15 @@ static status look(runs *x, model_scene **at, err *e)
     return s;
 }
 
-/* After one step Adam's m is (1 - beta1) clip g: the gradient of t = 1, as the trainer had it. Entries that are 0 (tokens
- * that did not occur) are no gradient. */
+/* After one step Adam's m is (1 - beta1) clip g: the gradient of t = 1, as the trainer had it. Entries that are 0
+ * (tokens that did not occur) are no gradient. */
 static status read_gradients(runs *x, const bank_step_out *out, err *e)
 {
     double beta1, beta2;
     status s = config_betas(&x->c, &beta1, &beta2, e);
     for (size_t r = 0; r < x->seeds && !s; r++) {
-        const double norm = out[r].grad_norm, limit = x->c.clip_norm, clip = limit > 0 && norm > limit ? limit / norm : 1;
+        const double norm = out[r].grad_norm, limit = x->c.clip_norm,
+                     clip = limit > 0 && norm > limit ? limit / norm : 1;
         x->clip[r] = clip;
         s = bank_read(x->b, r, NULL, x->m, NULL, e);
         for (size_t i = 0; i < x->n && !s; i++) {
@@ -267,9 +272,9 @@ static bool idle_eps(const coord_row *r, const coord_axis *a, size_t seeds)
     return r->quantity == MUP_COORD_EPS && most < MUP_COORD_EPS_SHARE;
 }
 
-/* Where a correct rule has no lower bound, or none at all: the first block changes by its own step, which a rule may make
- * smaller with depth, while later ones change by what came before too. The gradient of a gain has a part of its own,
- * var(logits)/width, that falls faster until width has made it small. */
+/* Where a correct rule has no lower bound, or none at all: the first block changes by its own step, which a rule may
+ * make smaller with depth, while later ones change by what came before too. The gradient of a gain has a part of its
+ * own, var(logits)/width, that falls faster until width has made it small. */
 static void exempt(mup_coord_bounds *b, const coord_axis *a, const coord_row *r)
 {
     if (a->axis == MUP_OVER_DEPTH && !strncmp(r->place, "blocks.first", strlen("blocks.first")))
@@ -340,12 +345,12 @@ static status check_sizes(const int64_t *x, size_t n, const char *what, int64_t 
     for (size_t i = 0; i < n; i++) {
         if (x[i] < least) return err_set(e, ST_INPUT, "%s: %" PRId64 "; at least %" PRId64, what, x[i], least);
         if (i && x[i] <= x[i - 1])
-            return err_set(e, ST_INPUT, "%s: %" PRId64 " after %" PRId64 "; each must be larger than the one before", what,
-                           x[i], x[i - 1]);
+            return err_set(e, ST_INPUT, "%s: %" PRId64 " after %" PRId64 "; each must be larger than the one before",
+                           what, x[i], x[i - 1]);
     }
     if (n && x[n - 1] < 4 * x[0])
-        return err_set(e, ST_INPUT, "%s: %" PRId64 " to %" PRId64 " is too short for a slope; at least a factor of 4", what, x[0],
-                       x[n - 1]);
+        return err_set(e, ST_INPUT, "%s: %" PRId64 " to %" PRId64 " is too short for a slope; at least a factor of 4",
+                       what, x[0], x[n - 1]);
     return ST_OK;
 }
 

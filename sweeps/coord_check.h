@@ -1,19 +1,20 @@
-/* The runs of a coordinate check: a config at several widths and depths, a bank per size whose replicas are seeds, a few
- * steps on one batch; what is measured becomes slopes and verdicts (mup/coord.h). doc/mup.md, section 8. */
+/* The runs of a coordinate check: a config at several widths and depths, a bank per size whose replicas are seeds, a
+ * few steps on one batch; what is measured becomes slopes and verdicts (mup/coord.h). doc/mup.md, section 8. */
 #ifndef SWEEPS_COORD_CHECK_H
 #define SWEEPS_COORD_CHECK_H
 #include "mup/coord.h"
 #include "trainer/config.h"
 
 typedef struct coord_opts {
-    const int64_t *widths, *depths; /* of an axis that is asked for: 3.., rising, over a factor of 4 or more; else 0 of them */
+    const int64_t *widths, *depths; /* 3.., rising, over a factor of 4 or more; none: that axis is left out */
     size_t n_widths, n_depths;
     size_t seeds;                   /* 3.. */
     int64_t steps;                  /* 1.. */
     int threads;
     bool grow_head_dim;             /* with the width head_dim grows, not the number of heads */
     /* Called on what the rule says before it goes into a bank, for tests: a bug is planted here. May be NULL. */
-    void (*alter)(void *arg, const trainer_config *c, const shape_tensor *shapes, size_t n, mup_tensor *t, mup_model *m);
+    void (*alter)(void *arg, const trainer_config *c, const shape_tensor *shapes, size_t n, mup_tensor *t,
+                  mup_model *m);
     void *alter_arg;
 } coord_opts;
 coord_opts coord_opts_default(void); /* 4 seeds, 4 steps, no sizes, 1 thread */

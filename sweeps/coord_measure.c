@@ -79,7 +79,8 @@ static pair attention(const coord_size *z, const coord_moment *x, size_t l)
             for (size_t h = 0; h < (size_t)s->n_head; h++) {
                 const size_t q = (l * f->rows + i) * f->qkv + h * D,
                              k = (l * f->rows + j) * f->qkv + f->q + h / group * D;
-                const double y0 = dot(f->heads + q, f->heads + k, D), y1 = dot(x->last->heads + q, x->last->heads + k, D);
+                const double y0 = dot(f->heads + q, f->heads + k, D),
+                             y1 = dot(x->last->heads + q, x->last->heads + k, D);
                 first += y0 * y0;
                 change += (y1 - y0) * (y1 - y0);
                 n++;
@@ -99,7 +100,7 @@ static void name_block(char *out, size_t n, const coord_sheet *to, const coord_s
     else snprintf(out, n, "blocks.%s.%s", l == z->c->shape.n_layer - 1 ? "last" : "first", tail);
 }
 
-/* At first q and k are independent: a sum of head_dim terms over 1/head_dim. So are the gradients that come through it. */
+/* At first q and k are independent: a sum of head_dim terms over 1/head_dim. So are gradients through it. */
 static double unlearnt(const coord_size *z, const shape_tensor *t)
 {
     const bool q_or_k = strstr(t->name, ".attn.q") || strstr(t->name, ".attn.k");
@@ -138,7 +139,8 @@ static void activations(coord_sheet *to, const coord_size *z, const coord_moment
         }
     }
     const size_t end = 2 * (size_t)L * each;
-    put_pair(to, "stream", MUP_COORD_ACT, MUP_COORD_DACT, rms_pair(a->stream + end, NULL, b->stream + end, NULL, each, 1), 1);
+    put_pair(to, "stream", MUP_COORD_ACT, MUP_COORD_DACT,
+             rms_pair(a->stream + end, NULL, b->stream + end, NULL, each, 1), 1);
 }
 
 /* logits = mult U h, and their change in two: of the readout, and of what it reads. */
@@ -221,8 +223,10 @@ static void tensor(coord_sheet *to, const coord_size *z, const coord_moment *x, 
     }
     for (size_t k = 0; k < t->n; k++) d[k] = x->w1[t->offset + k] - x->w0[t->offset + k];
     const bool hidden = t->role == MUP_HIDDEN, matrix = hidden || t->role == MUP_READOUT;
-    const double mult = hidden ? z->tensor[i].forward_mult
-                        : t->role == MUP_READOUT ? z->model.logit_mult : t->role == MUP_EMBEDDING ? z->model.embed_mult : 1;
+    const double mult = hidden                     ? z->tensor[i].forward_mult
+                        : t->role == MUP_READOUT   ? z->model.logit_mult
+                        : t->role == MUP_EMBEDDING ? z->model.embed_mult
+                                                   : 1;
     const double rms = matrix ? 1 / (double)t->fan_in
                        : t->role == MUP_EMBEDDING && !tied ? z->rule[i].lr * z->rule_model.embed_mult : 1;
     if (hidden)

@@ -14,7 +14,13 @@ status model_scene_new(model_scene **out, const model *m, size_t n_seq, err *e)
         free(all);
         return err_set(e, ST_NOMEM, "no memory to look at the activations of %zu tokens", n);
     }
-    *s = (model_scene){.rows = n, .d = m->d, .qkv = m->qkv, .q = m->q, .kv = m->kv, .stream = all, .heads = all + streams,
+    *s = (model_scene){.rows = n,
+                       .d = m->d,
+                       .qkv = m->qkv,
+                       .q = m->q,
+                       .kv = m->kv,
+                       .stream = all,
+                       .heads = all + streams,
                        .normed = all + streams + heads};
     *out = s;
     return ST_OK;
