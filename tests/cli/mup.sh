@@ -146,6 +146,9 @@ run -v mup check check.yaml --widths 32,64,128
 has "blocks.0.attn.q "
 has "blocks.1.attn.q "
 ok mup check check.yaml --widths 32,64,128 --grow head_dim --seeds 3
+run mup check check.yaml --widths 32,64,128 lr=1e30
+same "$rc" 1 "exit of a divergence"
+has "verdict: fail: width 32, depth 2, seed 1: not finite after step"
 bad 3 "width 40" mup check check.yaml --widths 32,40,128
 bad 3 "a slope needs at least 3" mup check check.yaml --widths 32,64
 bad 3 "64 after 64" mup check check.yaml --widths 32,64,64

@@ -11,16 +11,17 @@
 static trainer_config config_of(const char *const *pairs)
 {
     static const char *const lines[][2] = {
-        {"vocab", "64"}, {"d_model", "16"}, {"n_layer", "2"}, {"head_dim", "8"}, {"seq_len", "16"}, {"base_width", "16"},
-        {"base_depth", "2"}, {"batch_tokens", "64"}, {"tokens", "640"}, {"val_tokens", "64"}, {"base_batch_tokens", "64"},
-        {"base_tokens", "640"}, {"lr", "0.005"}, {"eps", "1e-12"},
+        {"vocab", "64"}, {"d_model", "16"}, {"n_layer", "2"}, {"head_dim", "8"}, {"seq_len", "16"},
+        {"base_width", "16"}, {"base_depth", "2"}, {"batch_tokens", "64"}, {"tokens", "640"}, {"val_tokens", "64"},
+        {"base_batch_tokens", "64"}, {"base_tokens", "640"}, {"lr", "0.005"}, {"eps", "1e-12"},
     };
     trainer_config c;
     err e = {0};
     config_default(&c);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         cr_assert_eq(config_set(&c, lines[i][0], lines[i][1], "test", &e), ST_OK, "%s", e.msg);
-    for (; pairs && *pairs; pairs += 2) cr_assert_eq(config_set(&c, pairs[0], pairs[1], "test", &e), ST_OK, "%s", e.msg);
+    for (; pairs && *pairs; pairs += 2)
+        cr_assert_eq(config_set(&c, pairs[0], pairs[1], "test", &e), ST_OK, "%s", e.msg);
     return c;
 }
 #define CONFIG(...) config_of((const char *const[]){__VA_ARGS__, NULL})
@@ -72,14 +73,15 @@ static void passes(const char *what, trainer_config c, sizes which)
 }
 
 /* The whole fails, and by the row that the bug is known by. */
-static void fails(const char *what, trainer_config c, sizes which, planted *bug, const char *place, mup_coord_quantity q)
+static void fails(const char *what, trainer_config c, sizes which, planted *bug, const char *place,
+                  mup_coord_quantity q)
 {
     coord_result *r = check(&c, which, bug);
     const coord_row *x = row(r, place, q);
     if (x->verdict != MUP_COORD_FAIL) show(r);
     cr_expect_eq(r->verdict, MUP_COORD_FAIL, "%s passes", what);
-    cr_expect_eq(x->verdict, MUP_COORD_FAIL, "%s: %s %s has slope %g [%g, %g]", what, place, mup_coord_name(q), x->fit.slope,
-                 x->fit.lo, x->fit.hi);
+    cr_expect_eq(x->verdict, MUP_COORD_FAIL, "%s: %s %s has slope %g [%g, %g]", what, place, mup_coord_name(q),
+                 x->fit.slope, x->fit.lo, x->fit.hi);
     coord_result_free(r);
 }
 
@@ -97,7 +99,8 @@ Test(coord, options_pass_over_width)
 {
     passes("tied", CONFIG("parametrisation", "mup", "tied_head", "true"), WIDE);
     passes("zero", CONFIG("parametrisation", "mup", "zero_init", "both"), WIDE);
-    passes("gains", CONFIG("parametrisation", "mup", "norm_gain", "true", "qk_norm", "true", "activation", "swiglu"), WIDE);
+    passes("gains", CONFIG("parametrisation", "mup", "norm_gain", "true", "qk_norm", "true", "activation", "swiglu"),
+           WIDE);
     passes("eps", CONFIG("parametrisation", "mup", "eps", "1e-4"), WIDE);
     passes("heads grow", CONFIG("parametrisation", "mup"), WIDE_HEADS);
 }
@@ -113,7 +116,8 @@ Test(coord, rules_pass_over_depth)
 /* --- bugs --------------------------------------------------------------------------------------------------------- */
 
 #define BUG(name) \
-    static void name(void *arg, const trainer_config *c, const shape_tensor *s, size_t n, mup_tensor *t, mup_model *model)
+    static void name(void *arg, const trainer_config *c, const shape_tensor *s, size_t n, mup_tensor *t, \
+                     mup_model *model)
 #define UNUSED() (void)arg, (void)c, (void)s, (void)n, (void)t, (void)model
 static double m_of(const trainer_config *c) { return (double)c->shape.d_model / (double)c->base_width; }
 

@@ -1,5 +1,5 @@
-/* No false alarm of the coordinate check over 20 times 4 seeds, for every rule. MUSCALE_SHOW=1 prints the extreme slopes
- * of each quantity, from which the bounds of mup/coord.c were set. */
+/* No false alarm of the coordinate check over 20 times 4 seeds, for every rule. MUSCALE_SHOW=1 prints the extreme
+ * slopes of each quantity, from which the bounds of mup/coord.c were set. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -14,9 +14,9 @@ typedef struct extremes { double lo[MUP_COORD_N], hi[MUP_COORD_N]; size_t undeci
 static trainer_config config_of(const char *rule, const char *lr, size_t k)
 {
     static const char *const lines[][2] = {
-        {"vocab", "64"}, {"d_model", "32"}, {"n_layer", "2"}, {"head_dim", "16"}, {"seq_len", "16"}, {"base_width", "32"},
-        {"base_depth", "2"}, {"batch_tokens", "64"}, {"tokens", "640"}, {"val_tokens", "64"}, {"base_batch_tokens", "64"},
-        {"base_tokens", "640"}, {"eps", "1e-12"},
+        {"vocab", "64"}, {"d_model", "32"}, {"n_layer", "2"}, {"head_dim", "16"}, {"seq_len", "16"},
+        {"base_width", "32"}, {"base_depth", "2"}, {"batch_tokens", "64"}, {"tokens", "640"}, {"val_tokens", "64"},
+        {"base_batch_tokens", "64"}, {"base_tokens", "640"}, {"eps", "1e-12"},
     };
     trainer_config c;
     err e = {0};
@@ -55,14 +55,16 @@ static void no_alarm(const char *rule, const char *lr, bool deep)
         for (size_t i = 0; i < r->axes[0].n_rows; i++) {
             const coord_row *y = &r->axes[0].rows[i];
             note(&x, y);
-            cr_expect_neq(y->verdict, MUP_COORD_FAIL, "%s, time %zu: %s %s has slope %g [%g, %g], expected %g", rule, k,
-                          y->place, mup_coord_name(y->quantity), y->fit.slope, y->fit.lo, y->fit.hi, y->bounds.expected);
+            cr_expect_neq(y->verdict, MUP_COORD_FAIL, "%s, time %zu: %s %s has slope %g [%g, %g], expected %g", rule,
+                          k, y->place, mup_coord_name(y->quantity), y->fit.slope, y->fit.lo, y->fit.hi,
+                          y->bounds.expected);
         }
         coord_result_free(r);
     }
     if (!getenv("MUSCALE_SHOW")) return;
     printf("%s over %s: %zu of %zu undecided\n", rule, deep ? "depth" : "width", x.undecided, x.rows);
-    for (int q = 0; q < MUP_COORD_N; q++) printf("  %-8s %+.2f to %+.2f\n", mup_coord_name((mup_coord_quantity)q), x.lo[q], x.hi[q]);
+    for (int q = 0; q < MUP_COORD_N; q++)
+        printf("  %-8s %+.2f to %+.2f\n", mup_coord_name((mup_coord_quantity)q), x.lo[q], x.hi[q]);
 }
 
 Test(coord_long, mup) { no_alarm("mup", "0.005", false); }
