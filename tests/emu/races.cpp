@@ -189,36 +189,35 @@ void check_address(const void *p, size_t bytes)
 }
 } // namespace emu
 
-/* races.sh has the linker's tools send __asan_loadN of a kernel's object here. */
-#define HOOK(n)                                                              \
-    void __asan_load##n(uintptr_t);                                          \
-    void __asan_store##n(uintptr_t);                                         \
-    void emu_load##n(uintptr_t p)                                            \
-    {                                                                        \
-        __asan_load##n(p);                                                   \
-        emu::access((const char *)p, n, false);                              \
-    }                                                                        \
-    void emu_store##n(uintptr_t p)                                           \
-    {                                                                        \
-        __asan_store##n(p);                                                  \
-        emu::access((const char *)p, n, true);                               \
-    }
+/* The calls that the compiler makes for ThreadSanitizer, renamed (shared.sh). ASan, which is not in such an object, checks the
+ * address here. */
 extern "C" {
-HOOK(1)
-HOOK(2)
-HOOK(4)
-HOOK(8)
-HOOK(16)
 void __asan_loadN(uintptr_t, size_t);
 void __asan_storeN(uintptr_t, size_t);
-void emu_loadN(uintptr_t p, size_t n)
+void emu_tsan_read_range(void *p, size_t n)
 {
-    __asan_loadN(p, n);
+    __asan_loadN((uintptr_t)p, n);
     emu::access((const char *)p, n, false);
 }
-void emu_storeN(uintptr_t p, size_t n)
+void emu_tsan_write_range(void *p, size_t n)
 {
-    __asan_storeN(p, n);
+    __asan_storeN((uintptr_t)p, n);
     emu::access((const char *)p, n, true);
 }
+#define ACCESS(n)                                                           \
+    void emu_tsan_read##n(void *p) { emu_tsan_read_range(p, n); }           \
+    void emu_tsan_write##n(void *p) { emu_tsan_write_range(p, n); }         \
+    void emu_tsan_unaligned_read##n(void *p) { emu_tsan_read_range(p, n); } \
+    void emu_tsan_unaligned_write##n(void *p) { emu_tsan_write_range(p, n); }
+ACCESS(1)
+ACCESS(2)
+ACCESS(4)
+ACCESS(8)
+ACCESS(16)
+void emu_tsan_init(void) {}
+void emu_tsan_func_entry(void *) {}
+void emu_tsan_func_exit(void) {}
+int emu_tsan_atomic32_fetch_add(volatile int *p, int v, int) { return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST); } /* shared_ptr's */
+void emu_tsan_vptr_read(void **) {}
+void emu_tsan_vptr_update(void **, void *) {}
 }
