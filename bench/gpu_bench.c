@@ -21,6 +21,7 @@
 #include "bench/gpu_trace.h"
 
 enum { MAX_CASES = 8, SKIPPED = 77 };
+#define SCHEMA "\"schema\":\"muscale.gpu_bench/1\""
 
 typedef struct settings {
     const char *program, *only, *peers, *backend;
@@ -29,11 +30,12 @@ typedef struct settings {
 
 typedef struct result {
     const gpu_case *c;
-    gpu_time bank, one;      /* R replicas, and one */
-    bound bound, bound_one;  /* at the rates measured around it */
+    gpu_time bank, one;     /* R replicas, and one */
+    bound bound, bound_one; /* at the rates measured around it */
     count counted, counted_one;
     gpu_rates rates;
     gpu_memory memory;
+    double memory_by_shape; /* counted apart from the trainer, without workspaces */
     double kernels, torch, jax; /* seconds of the kernels of a step at R = 1; peers' tokens/s; 0: not measured */
     const char *kernels_by;
 } result;
@@ -63,7 +65,8 @@ static double traced_sum(const gpu_case *c, size_t R, const settings *o)
 {
     char command[1024];
     double sum = 0;
-    snprintf(command, sizeof command, "'%s' --backend '%s' --kernel-sum '%s' %zu 2>&1", o->program, o->backend, c->name, R);
+    snprintf(command, sizeof command, "'%s' --backend '%s' --kernel-sum '%s' %zu 2>&1", o->program, o->backend, c->name,
+             R);
     FILE *f = popen(command, "r");
     if (!f) return 0;
     if (fscanf(f, "kernels %lf", &sum) != 1) sum = 0;
@@ -100,9 +103,11 @@ static status measure(result *x, gpu_peak *peak, const settings *o, err *e)
     if (!st) st = gpu_run_memory(&x->memory, c, c->R, o->backend, e);
     if (st) return st;
     const size_t weight = 2;
-    x->rates = (gpu_rates){0.5 * (before.bf16 + after.bf16), 0.5 * (before.fp32 + after.fp32), 0.5 * (before.copy + after.copy)};
+    x->rates = (gpu_rates){0.5 * (before.bf16 + after.bf16), 0.5 * (before.fp32 + after.fp32),
+                           0.5 * (before.copy + after.copy)};
     x->counted = count_step(&s, c->R, c->batch, 2, weight);
     x->counted_one = count_step(&s, 1, c->batch, 2, weight);
+    x->memory_by_shape = count_memory(&s, c->R, c->batch, 2, weight);
     x->bound = count_bound(&x->counted, x->rates.bf16, x->rates.copy);
     x->bound_one = count_bound(&x->counted_one, x->rates.bf16, x->rates.copy);
     if (o->peers) {
@@ -117,17 +122,21 @@ static void json_case(const result *x)
 {
     const gpu_case *c = x->c;
     const double rate = tokens(c, c->R) / x->bank.median, one = tokens(c, 1) / x->one.median;
-    printf("{\"schema\":\"muscale.gpu_bench/1\",\"kind\":\"case\",\"case\":\"%s\",\"n_layer\":%lld,\"d_model\":%lld,\"vocab\":%lld,"
-           "\"seq_len\":%lld,\"batch\":%zu,\"R\":%zu,\"step_s\":%.6g,\"step_min_s\":%.6g,\"step_max_s\":%.6g,\"reps\":%d,"
-           "\"steps_per_rep\":%d,\"model_tokens_per_s\":%.6g,\"flops\":%.6g,\"least_bytes\":%.6g,\"bf16_peak\":%.6g,"
-           "\"copy_bytes_per_s\":%.6g,\"share_of_peak\":%.4f,\"bound_s\":%.6g,\"bound_by\":\"%s\",\"share_of_bound\":%.4f,",
-           c->name, (long long)c->n_layer, (long long)c->d_model, (long long)c->vocab, (long long)c->seq_len, c->batch,
-           c->R, x->bank.median, x->bank.min, x->bank.max, x->bank.reps, x->bank.steps, rate, x->counted.flops,
-           x->counted.bytes, x->rates.bf16, x->rates.copy, x->counted.flops / x->bank.median / x->rates.bf16,
-           x->bound.seconds, x->bound.by_flops > x->bound.by_bytes ? "flops" : "bytes", x->bound.seconds / x->bank.median);
-    printf("\"step_one_s\":%.6g,\"ratio_to_one\":%.4f,\"ratio_allowed\":%.4f,\"bound_one_s\":%.6g,\"memory_bytes\":%.0f,"
-           "\"memory_needed\":%.0f", x->one.median, rate / one, x->one.median * (double)c->R / x->bound.seconds,
-           x->bound_one.seconds, x->memory.taken, x->memory.needed);
+    printf(
+        "{" SCHEMA ",\"kind\":\"case\",\"case\":\"%s\",\"n_layer\":%lld,\"d_model\":%lld,\"vocab\":%lld,"
+        "\"seq_len\":%lld,\"batch\":%zu,\"R\":%zu,\"step_s\":%.6g,\"step_min_s\":%.6g,\"step_max_s\":%.6g,\"reps\":%d,"
+        "\"steps_per_rep\":%d,\"model_tokens_per_s\":%.6g,\"flops\":%.6g,\"least_bytes\":%.6g,\"bf16_peak\":%.6g,"
+        "\"copy_bytes_per_s\":%.6g,\"share_of_peak\":%.4f,\"bound_s\":%.6g,\"bound_by\":\"%s\",\"share_of_bound\":%."
+        "4f,",
+        c->name, (long long)c->n_layer, (long long)c->d_model, (long long)c->vocab, (long long)c->seq_len, c->batch,
+        c->R, x->bank.median, x->bank.min, x->bank.max, x->bank.reps, x->bank.steps, rate, x->counted.flops,
+        x->counted.bytes, x->rates.bf16, x->rates.copy, x->counted.flops / x->bank.median / x->rates.bf16,
+        x->bound.seconds, x->bound.by_flops > x->bound.by_bytes ? "flops" : "bytes", x->bound.seconds / x->bank.median);
+    printf(
+        "\"step_one_s\":%.6g,\"ratio_to_one\":%.4f,\"ratio_allowed\":%.4f,\"bound_one_s\":%.6g,\"memory_bytes\":%.0f,"
+        "\"memory_needed\":%.0f,\"memory_by_shape\":%.0f",
+        x->one.median, rate / one, x->one.median * (double)c->R / x->bound.seconds, x->bound_one.seconds,
+        x->memory.taken, x->memory.needed, x->memory_by_shape);
     if (x->kernels > 0) printf(",\"kernels_one_s\":%.6g,\"kernels_by\":\"%s\"", x->kernels, x->kernels_by);
     if (x->torch > 0) printf(",\"torch_tokens_per_s\":%.6g", x->torch);
     if (x->jax > 0) printf(",\"jax_tokens_per_s\":%.6g", x->jax);
@@ -138,15 +147,19 @@ static void json_case(const result *x)
 static void row_speed(const result *x)
 {
     const gpu_case *c = x->c;
-    const double of_peak = x->counted.flops / x->bank.median / x->rates.bf16, of_bound = x->bound.seconds / x->bank.median;
-    printf("| %s, R = %zu | step %.3f ms [%.3f, %.3f], %.4g model-tokens/s | %.3f ms (%s: %.3f ms FLOPs, %.3f ms bytes) | ", c->name,
-           c->R, 1e3 * x->bank.median, 1e3 * x->bank.min, 1e3 * x->bank.max, tokens(c, c->R) / x->bank.median,
-           1e3 * x->bound.seconds, x->bound.by_flops > x->bound.by_bytes ? "matmul" : "bandwidth", 1e3 * x->bound.by_flops,
-           1e3 * x->bound.by_bytes);
-    if (c->R == 1) printf("%.1f %% of the bf16 peak (%.1f %% of the bound) | %.0f %% of the peak | %s |\n", 100 * of_peak,
-                          100 * of_bound, 100 * c->share, verdict(of_peak, c->share));
-    else printf("%.1f %% of the bound (%.1f %% of the bf16 peak) | %.0f %% of the bound | %s |\n", 100 * of_bound,
-                100 * of_peak, 100 * c->share, verdict(of_bound, c->share));
+    const double of_peak = x->counted.flops / x->bank.median / x->rates.bf16,
+                 of_bound = x->bound.seconds / x->bank.median;
+    printf("| %s, R = %zu | step %.3f ms [%.3f, %.3f], %.4g model-tokens/s | %.3f ms (%s: %.3f ms FLOPs, %.3f ms "
+           "bytes) | ",
+           c->name, c->R, 1e3 * x->bank.median, 1e3 * x->bank.min, 1e3 * x->bank.max, tokens(c, c->R) / x->bank.median,
+           1e3 * x->bound.seconds, x->bound.by_flops > x->bound.by_bytes ? "matmul" : "bandwidth",
+           1e3 * x->bound.by_flops, 1e3 * x->bound.by_bytes);
+    if (c->R == 1)
+        printf("%.1f %% of the bf16 peak (%.1f %% of the bound) | %.0f %% of the peak | %s |\n", 100 * of_peak,
+               100 * of_bound, 100 * c->share, verdict(of_peak, c->share));
+    else
+        printf("%.1f %% of the bound (%.1f %% of the bf16 peak) | %.0f %% of the bound | %s |\n", 100 * of_bound,
+               100 * of_peak, 100 * c->share, verdict(of_bound, c->share));
 }
 
 static void row_peer(const result *x, const char *peer, double theirs, double least)
@@ -166,8 +179,9 @@ static void rows_bank(const result *x)
     const gpu_case *c = x->c;
     if (c->R > 1) {
         const double ratio = (double)c->R * x->one.median / x->bank.median;
-        printf("| %s, ratio to our own R = 1 | R = 1: step %.3f ms | at the bound of R = %zu: %.1fx | %.1fx | printed | |\n", c->name,
-               1e3 * x->one.median, c->R, (double)c->R * x->one.median / x->bound.seconds, ratio);
+        printf("| %s, ratio to our own R = 1 | R = 1: step %.3f ms | at the bound of R = %zu: %.1fx | %.1fx | printed "
+               "| |\n",
+               c->name, 1e3 * x->one.median, c->R, (double)c->R * x->one.median / x->bound.seconds, ratio);
         printf("| %s, R = 1: step over its kernels | %.3f ms over %.3f ms (%s) | | %.2fx | 1.30x%s | %s |\n", c->name,
                1e3 * x->one.median, 1e3 * x->kernels, x->kernels_by, x->one.median / x->kernels,
                strcmp(c->name, "d128") ? " (for d128)" : "", verdict_most(x->one.median / x->kernels, 1.3));
@@ -179,13 +193,14 @@ static void rows_bank(const result *x)
 
 static void markdown(const result *x, size_t n, const char *device, const gpu_rates *least, const gpu_rates *most)
 {
-    printf("\n%s. bf16 matrix peak %.0f to %.0f TFLOP/s, fp32 %.1f to %.1f, copy %.2f to %.2f TB/s over the run.\n\n", device,
-           1e-12 * least->bf16, 1e-12 * most->bf16, 1e-12 * least->fp32, 1e-12 * most->fp32, 1e-12 * least->copy,
-           1e-12 * most->copy);
+    printf("\n%s. bf16 matrix peak %.0f to %.0f TFLOP/s, fp32 %.1f to %.1f, copy %.2f to %.2f TB/s over the run.\n\n",
+           device, 1e-12 * least->bf16, 1e-12 * most->bf16, 1e-12 * least->fp32, 1e-12 * most->fp32,
+           1e-12 * least->copy, 1e-12 * most->copy);
     puts("| case | measured | counted bound | ratio | must reach | |\n| --- | --- | --- | --- | --- | --- |");
     for (size_t i = 0; i < n; i++) {
         row_speed(&x[i]);
-        row_peer(&x[i], x[i].c->R > 1 ? "PyTorch compile, one after another" : "PyTorch compile", x[i].torch, x[i].c->torch);
+        row_peer(&x[i], x[i].c->R > 1 ? "PyTorch compile, one after another" : "PyTorch compile", x[i].torch,
+                 x[i].c->torch);
         row_peer(&x[i], "JAX vmap", x[i].jax, x[i].c->jax);
         rows_bank(&x[i]);
     }
@@ -201,10 +216,11 @@ static void json_peak(const gpu_peak *p, const gpu_rates *r, const char *device)
 {
     gpu_size size[8];
     const size_t n = gpu_peak_sizes(p, size, 8);
-    printf("{\"schema\":\"muscale.gpu_bench/1\",\"kind\":\"peak\",\"device\":\"%s\",\"bf16\":%.6g,\"fp32\":%.6g,\"copy\":%.6g,\"sizes\":[",
+    printf("{" SCHEMA ",\"kind\":\"peak\",\"device\":\"%s\",\"bf16\":%.6g,\"fp32\":%.6g,\"copy\":%.6g,\"sizes\":[",
            device, r->bf16, r->fp32, r->copy);
     for (size_t i = 0; i < n && i < 8; i++)
-        printf("%s{\"m\":%zu,\"n\":%zu,\"k\":%zu,\"rate\":%.6g}", i ? "," : "", size[i].m, size[i].n, size[i].k, size[i].rate);
+        printf("%s{\"m\":%zu,\"n\":%zu,\"k\":%zu,\"rate\":%.6g}", i ? "," : "", size[i].m, size[i].n, size[i].k,
+               size[i].rate);
     puts("]}");
     fflush(stdout);
 }
@@ -242,8 +258,9 @@ static int by_gap(const void *a, const void *b)
 static int print_ops(op_rows *t, const gpu_case *c, size_t R, const gpu_rates *r)
 {
     double bounds[OPS_MAX_ROWS], sum = 0;
-    printf("%s, R = %zu: every op alone, replayed; its bound is the larger of FLOPs over %.0f TFLOP/s and bytes over %.2f TB/s\n\n", c->name,
-           R, 1e-12 * r->bf16, 1e-12 * r->copy);
+    printf("%s, R = %zu: every op alone, replayed; its bound is the larger of FLOPs over %.0f TFLOP/s and bytes over "
+           "%.2f TB/s\n\n",
+           c->name, R, 1e-12 * r->bf16, 1e-12 * r->copy);
     puts("| op | sizes | calls | us a call | bound, us | by | share | ms a step | gap, ms a step |\n"
          "| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for (size_t i = 0; i < t->n; i++) {
@@ -258,10 +275,12 @@ static int print_ops(op_rows *t, const gpu_case *c, size_t R, const gpu_rates *r
     for (size_t i = 0; i < t->n; i++) {
         const op_row *o = &t->row[i];
         const double b = fabs(o->flops);
-        printf("| %s | %s | %zu | %.2f | %.2f | %s | %.2f | %.4f | %.4f |\n", o->slot, o->sizes, o->calls, 1e6 * o->seconds, 1e6 * b,
-               o->flops > 0 ? "FLOPs" : "bytes", b / o->seconds, 1e3 * o->seconds * (double)o->calls, 1e3 * o->bytes);
+        printf("| %s | %s | %zu | %.2f | %.2f | %s | %.2f | %.4f | %.4f |\n", o->slot, o->sizes, o->calls,
+               1e6 * o->seconds, 1e6 * b, o->flops > 0 ? "FLOPs" : "bytes", b / o->seconds,
+               1e3 * o->seconds * (double)o->calls, 1e3 * o->bytes);
     }
-    printf("\nsum of ops %.4f ms, of their bounds %.4f ms (share %.2f)\n", 1e3 * t->seconds, 1e3 * sum, sum / t->seconds);
+    printf("\nsum of ops %.4f ms, of their bounds %.4f ms (share %.2f)\n", 1e3 * t->seconds, 1e3 * sum,
+           sum / t->seconds);
     return 0;
 }
 
@@ -298,13 +317,15 @@ static int traced(const gpu_case *c, size_t R, const settings *o, bool sum_only)
     if (!s) s = trace_end(&t, &e);
     if (!s && sum_only) printf("kernels %.9g\n", t.kernels / TRACED_STEPS);
     if (!s && !sum_only) {
-        printf("%s, R = %zu, %s: kernels of a step, mean of %d\n\n| kernel | a step | us each | ms a step | share |\n| --- | --- | --- | --- | --- |\n",
+        printf("%s, R = %zu, %s: kernels of a step, mean of %d\n\n| kernel | a step | us each | ms a step | share |\n| "
+               "--- | --- | --- | --- | --- |\n",
                c->name, R, gpu_run_device(r), TRACED_STEPS);
         for (size_t i = 0; i < t.n; i++)
             printf("| `%s` | %.1f | %.2f | %.4f | %.1f %% |\n", t.row[i].name, (double)t.row[i].n / TRACED_STEPS,
                    1e6 * t.row[i].seconds / (double)t.row[i].n, 1e3 * t.row[i].seconds / TRACED_STEPS,
                    100 * t.row[i].seconds / t.kernels);
-        printf("\nkernels %.4f ms a step, copies %.4f ms\n", 1e3 * t.kernels / TRACED_STEPS, 1e3 * t.copies / TRACED_STEPS);
+        printf("\nkernels %.4f ms a step, copies %.4f ms\n", 1e3 * t.kernels / TRACED_STEPS,
+               1e3 * t.copies / TRACED_STEPS);
     }
     trace_free(&t);
     gpu_run_free(r);
@@ -315,10 +336,13 @@ static int counted(const gpu_case *c, size_t R)
 {
     const shape s = gpu_case_shape(c);
     const count k = count_step(&s, R, c->batch, 2, 2);
-    printf("%s, R = %zu: one step, bf16 activations and products, fp32 master weights\n\n| what | GFLOP | MB |\n| --- | --- | --- |\n", c->name, R);
-    for (int i = 0; i < COUNT_ROWS; i++) printf("| %s | %.1f | %.1f |\n", k.row[i].what, 1e-9 * k.row[i].flops, 1e-6 * k.row[i].bytes);
-    printf("| sum | %.1f | %.1f |\n\n%.0f FLOPs a byte; memory to hold, workspaces apart: %.1f MB\n", 1e-9 * k.flops, 1e-6 * k.bytes,
-           k.flops / k.bytes, 1e-6 * count_memory(&s, R, c->batch, 2, 2));
+    printf("%s, R = %zu: one step, bf16 activations and products, fp32 master weights\n\n| what | GFLOP | MB |\n| --- "
+           "| --- | --- |\n",
+           c->name, R);
+    for (int i = 0; i < COUNT_ROWS; i++)
+        printf("| %s | %.1f | %.1f |\n", k.row[i].what, 1e-9 * k.row[i].flops, 1e-6 * k.row[i].bytes);
+    printf("| sum | %.1f | %.1f |\n\n%.0f FLOPs a byte; memory to hold, workspaces apart: %.1f MB\n", 1e-9 * k.flops,
+           1e-6 * k.bytes, k.flops / k.bytes, 1e-6 * count_memory(&s, R, c->batch, 2, 2));
     return 0;
 }
 
@@ -326,7 +350,8 @@ static int counted(const gpu_case *c, size_t R)
 static int usage(void)
 {
     fputs("usage: gpu_bench [--reps N] [--case NAME] [--peers FILE] [--backend cuda|cuda-fp32]\n"
-          "       gpu_bench --ops|--trace|--count NAME [R]\n       NAME:", stderr);
+          "       gpu_bench --ops|--trace|--count NAME [R]\n       NAME:",
+          stderr);
     for (size_t i = 0; i < gpu_n_cases; i++) fprintf(stderr, " %s", gpu_cases[i].name);
     fputs("\n", stderr);
     return 2;

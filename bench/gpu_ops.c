@@ -12,7 +12,7 @@
 #include "trainer/model.h"
 
 enum { SAMPLES = 5, MAX_NODES = 100 };
-#define NODES_SECONDS 2e-3  /* of one recorded sequence: far above the time to start it */
+#define NODES_SECONDS 2e-3 /* of one recorded sequence: far above the time to start it */
 #define SAMPLE_SECONDS 5e-3
 
 #define TRY(call)                \
@@ -35,7 +35,7 @@ static watch *watch_of(k_ctx *c) { return (watch *)(void *)c; }
 
 /* The row of this call; NULL when it needs no timing (any more). */
 __attribute__((format(printf, 5, 6))) static op_row *see(watch *w, const char *slot, double flops, double bytes,
-                                                          const char *sizes, ...)
+                                                         const char *sizes, ...)
 {
     char text[64];
     va_list ap;
@@ -116,15 +116,15 @@ static bool more(watch *w, op_row *r, status *s, err *e)
 }
 
 /* Runs the op as the step does, then, the first time, for the clock. */
-#define WATCH(w, seen, call)                                                          \
-    do {                                                                              \
-        op_row *row_ = (seen);                                                        \
-        status s_ = (call);                                                           \
-        while (row_ && !s_ && more((w), row_, &s_, e)) {                              \
-            s_ = (call);                                                              \
+#define WATCH(w, seen, call)                                                             \
+    do {                                                                                 \
+        op_row *row_ = (seen);                                                           \
+        status s_ = (call);                                                              \
+        while (row_ && !s_ && more((w), row_, &s_, e)) {                                 \
+            s_ = (call);                                                                 \
             if (s_ && (w)->phase == RECORDING) (w)->real->device->record_drop((w)->ctx); \
-        }                                                                             \
-        return s_;                                                                    \
+        }                                                                                \
+        return s_;                                                                       \
     } while (0)
 
 /* ---- the table ------------------------------------------------------------------------------------------------ */
@@ -174,7 +174,8 @@ static status w_matmul_wgrad(k_ctx *c, k_arr dw, k_cact dy, k_cact x, k_mult alp
     WATCH(w, see(w, "matmul_wgrad", mm_flops(s), mm_x(w, s) + mm_y(w, s) + 2 * mm_w(s, 4), MM, ""),
           w->real->matmul_wgrad(w->ctx, dw, dy, x, alpha, s, e));
 }
-static status w_matmul_gelu_fwd(k_ctx *c, k_act y, k_act coef, k_cact x, k_weight wt, k_mult alpha, const k_mm *s, err *e)
+static status w_matmul_gelu_fwd(k_ctx *c, k_act y, k_act coef, k_cact x, k_weight wt, k_mult alpha, const k_mm *s,
+                                err *e)
 {
     watch *w = watch_of(c);
     const double bytes = mm_x(w, s) + 2 * mm_y(w, s) + mm_w(s, weight_size(w, wt));
@@ -190,7 +191,10 @@ static status w_matmul_dgrad_mul(k_ctx *c, k_act dx, k_cact dy, k_weight wt, k_c
           w->real->matmul_dgrad_mul(w->ctx, dx, dy, wt, coef, alpha, s, e));
 }
 
-static double norm_act(const watch *w, const k_norm *s) { return act_bytes(w, (double)s->R * (double)s->n * (double)s->c); }
+static double norm_act(const watch *w, const k_norm *s)
+{
+    return act_bytes(w, (double)s->R * (double)s->n * (double)s->c);
+}
 static double norm_stat(const k_norm *s) { return 4.0 * (double)s->R * (double)s->n; }
 static status w_rmsnorm_fwd(k_ctx *c, k_act y, k_arr rstd, k_cact x, const k_norm *s, err *e)
 {
@@ -201,8 +205,9 @@ static status w_rmsnorm_fwd(k_ctx *c, k_act y, k_arr rstd, k_cact x, const k_nor
 static status w_rmsnorm_bwd(k_ctx *c, k_act dx, k_cact dy, k_cact y, k_in rstd, bool acc, const k_norm *s, err *e)
 {
     watch *w = watch_of(c);
-    WATCH(w, see(w, "rmsnorm_bwd", 0, (acc ? 4 : 3) * norm_act(w, s) + norm_stat(s), "n %zu c %zu%s", s->n, s->c,
-                 acc ? " +=" : ""),
+    WATCH(w,
+          see(w, "rmsnorm_bwd", 0, (acc ? 4 : 3) * norm_act(w, s) + norm_stat(s), "n %zu c %zu%s", s->n, s->c,
+              acc ? " +=" : ""),
           w->real->rmsnorm_bwd(w->ctx, dx, dy, y, rstd, acc, s, e));
 }
 static status w_gain_fwd(k_ctx *c, k_act y, k_cact x, k_in gain, const k_norm *s, err *e)
@@ -247,8 +252,8 @@ static status w_rope_bwd(k_ctx *c, k_act dx, k_in table, const k_heads *s, err *
     WATCH(w, see(w, "rope_bwd", 0, 2 * heads_act(w, s), HEADS), w->real->rope_bwd(w->ctx, dx, table, s, e));
 }
 
-/* One product of attention: T/2 keys per query on average. Two forward, four backward; the scores that backward computes
- * again are not useful FLOPs. */
+/* One product of attention: T/2 keys per query on average. Two forward, four backward; the scores that backward
+ * computes again are not useful FLOPs. */
 static double attn_product(const k_attn *s)
 {
     return 2.0 * (double)(s->R * s->B * s->T) * (double)(s->n_head * s->head_dim) * (double)s->T / 2;
@@ -263,7 +268,8 @@ static double attn_qkv(const watch *w, const k_attn *s)
 }
 static double attn_lse(const k_attn *s) { return 4.0 * (double)(s->R * s->B * s->T) * (double)s->n_head; }
 #define ATTN "B %zu T %zu h %zu/%zu x %zu", s->B, s->T, s->n_head, s->n_kv_head, s->head_dim
-static status w_attn_fwd(k_ctx *c, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_mult scale, const k_attn *s, err *e)
+static status w_attn_fwd(k_ctx *c, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_mult scale, const k_attn *s,
+                         err *e)
 {
     watch *w = watch_of(c);
     WATCH(w, see(w, "attn_fwd", 2 * attn_product(s), attn_qkv(w, s) + attn_q(w, s) + attn_lse(s), ATTN),
@@ -299,15 +305,15 @@ static status w_swiglu_bwd(k_ctx *c, k_act du, k_cact dy, k_cact coef, const k_r
     watch *w = watch_of(c);
     WATCH(w, see(w, "swiglu_bwd", 0, 5 * rows_act(w, s), ROWS), w->real->swiglu_bwd(w->ctx, du, dy, coef, s, e));
 }
-static status w_xent(k_ctx *c, double *row_loss, size_t stride, k_act logits, k_ids targets, double dscale, const k_rows *s,
-                     err *e)
+static status w_xent(k_ctx *c, double *row_loss, size_t stride, k_act logits, k_ids targets, double dscale,
+                     const k_rows *s, err *e)
 {
     watch *w = watch_of(c);
     const double bytes = (dscale != 0 ? 2 : 1) * rows_act(w, s) + 12 * rows_of(s);
     WATCH(w, see(w, "xent", 0, bytes, ROWS), w->real->xent(w->ctx, row_loss, stride, logits, targets, dscale, s, e));
 }
-static status w_seq_loss(k_ctx *c, double *seq_loss, size_t ld, const double *row_loss, size_t stride, size_t R, size_t n,
-                         size_t T, err *e)
+static status w_seq_loss(k_ctx *c, double *seq_loss, size_t ld, const double *row_loss, size_t stride, size_t R,
+                         size_t n, size_t T, err *e)
 {
     watch *w = watch_of(c);
     WATCH(w, see(w, "seq_loss", 0, 8.0 * (double)(R * n) * (double)(T + 1), "B %zu T %zu", n, T),
@@ -436,7 +442,8 @@ static status build(bench_bank *b, const shape *s, err *e)
     TRY(take(b, &b->acts, n_acts * sizeof(real), NULL, e));
     TRY(take(b, &b->row_loss, b->R * b->batch * (size_t)s->seq_len * sizeof(double), NULL, e));
     TRY(take(b, &b->seq_loss, b->R * b->batch * sizeof(double), NULL, e));
-    if (b->copies) TRY(model_pack(b->m, ops, b->w.ctx, (k_arr){b->copies, b->packed}, (k_in){b->params, b->stride}, b->R, e));
+    if (b->copies)
+        TRY(model_pack(b->m, ops, b->w.ctx, (k_arr){b->copies, b->packed}, (k_in){b->params, b->stride}, b->R, e));
     return ST_OK;
 }
 
@@ -469,8 +476,15 @@ static status optimiser(bench_bank *b, const shape *s, err *e)
     k_adam_fixed *fixed = calloc(R * n, sizeof *fixed);
     k_step_in *in = calloc(R, sizeof *in);
     status st = t && spans && fixed && in ? ST_OK : err_set(e, ST_NOMEM, "bench: out of memory");
-    k_bank_end end = {.R = R, .n_tensors = n, .stride = b->stride, .batch = b->batch, .seq_loss = b->seq_loss,
-                      .params = b->params, .m = b->mom, .v = b->var, .grads = b->grads,
+    k_bank_end end = {.R = R,
+                      .n_tensors = n,
+                      .stride = b->stride,
+                      .batch = b->batch,
+                      .seq_loss = b->seq_loss,
+                      .params = b->params,
+                      .m = b->mom,
+                      .v = b->var,
+                      .grads = b->grads,
                       .packed = {b->copies, b->packed}};
     if (!st) {
         shape_tensors(s, t, n);
@@ -496,11 +510,18 @@ static status step(bench_bank *b, const shape *s, err *e)
 {
     const k_ops table = watched(b->w.real);
     const double dscale = 1 / ((double)b->batch * (double)s->seq_len);
-    const model_io io = {.R = b->R, .n_seq = b->batch, .params = {b->params, b->stride}, .packed = {b->copies, b->packed},
-                         .consts = {b->consts, 0}, .acts = {b->acts, model_act_len(b->m, b->batch, true)},
-                         .mults = {b->mults, b->host_mults}, .ld_mults = b->R,
+    const model_io io = {.R = b->R,
+                         .n_seq = b->batch,
+                         .params = {b->params, b->stride},
+                         .packed = {b->copies, b->packed},
+                         .consts = {b->consts, 0},
+                         .acts = {b->acts, model_act_len(b->m, b->batch, true)},
+                         .mults = {b->mults, b->host_mults},
+                         .ld_mults = b->R,
                          .ids = {.p = b->ids, .ld = (size_t)s->seq_len + 1, .T = (size_t)s->seq_len},
-                         .row_loss = b->row_loss, .seq_loss = b->seq_loss, .ld_seq_loss = b->batch};
+                         .row_loss = b->row_loss,
+                         .seq_loss = b->seq_loss,
+                         .ld_seq_loss = b->batch};
     TRY(zeroing(b, e));
     TRY(model_gradient(b->m, &table, (k_ctx *)(void *)&b->w, &io, (k_arr){b->grads, b->stride}, dscale, e));
     if (b->w.real->device) TRY(optimiser(b, s, e));

@@ -1,6 +1,6 @@
-/* A training step taken apart: the trainer's own model runs through an ops table that counts every call, and on a device
- * times it, on the step's own buffers. So the calls, sizes, strides and fused slots are the trainer's, whatever they
- * become. Operands of small banks stay in the device's cache between repetitions. */
+/* A training step taken apart: the trainer's own model runs through an ops table that counts every call, and on a
+ * device times it, on the step's own buffers. So the calls, sizes, strides and fused slots are the trainer's, whatever
+ * they become. Operands of small banks stay in the device's cache between repetitions. */
 #ifndef BENCH_GPU_OPS_H
 #define BENCH_GPU_OPS_H
 #include <stdbool.h>
@@ -17,7 +17,11 @@ typedef struct op_row { /* calls of one slot with one set of sizes */
 } op_row;
 
 enum { OPS_MAX_ROWS = 96 };
-typedef struct op_rows { op_row row[OPS_MAX_ROWS]; size_t n; double flops, bytes, seconds; } op_rows; /* sums: of a step */
+typedef struct op_rows {
+    op_row row[OPS_MAX_ROWS];
+    size_t n;
+    double flops, bytes, seconds;
+} op_rows; /* sums: of a step */
 
 /* One step of R replicas on `backend`. timed: only where ops->device is. */
 status ops_watch(op_rows *out, const shape *s, size_t R, size_t batch, const char *backend, bool timed, err *e);

@@ -1,5 +1,5 @@
-/* Written against cublasLt.h and the runtime only: nothing of the backend under test measures its own ceiling. cuBLASLt is
- * opened at run time, as the backend does: the program starts where it is missing, and says what is. */
+/* Written against cublasLt.h and the runtime only: nothing of the backend under test measures its own ceiling. cuBLASLt
+ * is opened at run time, as the backend does: the program starts where it is missing, and says what is. */
 #include "bench/gpu_peak.h"
 
 #include <cublasLt.h>
@@ -11,7 +11,8 @@
 
 #include "base/rng.h"
 
-namespace {
+namespace
+{
 
 constexpr size_t ARENA = (size_t)2 << 30, WORKSPACE = (size_t)64 << 20, BLOCK = (size_t)16 << 20;
 constexpr int SAMPLES = 7, MAX_ALGOS = 8;
@@ -21,13 +22,16 @@ constexpr size_t SIZES[][3] = {
 constexpr size_t N_SIZES = sizeof SIZES / sizeof *SIZES;
 constexpr size_t FP32_N = 8192;
 
-#define LT_CALLS(X)                                                                                                        \
-    X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtMatmul) X(cublasLtMatmulAlgoGetHeuristic) \
-    X(cublasLtMatmulDescCreate) X(cublasLtMatmulDescDestroy) X(cublasLtMatmulDescSetAttribute)                            \
-    X(cublasLtMatmulPreferenceCreate) X(cublasLtMatmulPreferenceDestroy) X(cublasLtMatmulPreferenceSetAttribute)          \
-    X(cublasLtMatrixLayoutCreate) X(cublasLtMatrixLayoutDestroy)
+#define LT_CALLS(X)                                                                                                  \
+    X(cublasLtCreate)                                                                                                \
+    X(cublasLtDestroy) X(cublasLtMatmul) X(cublasLtMatmulAlgoGetHeuristic) X(cublasLtMatmulDescCreate)               \
+        X(cublasLtMatmulDescDestroy) X(cublasLtMatmulDescSetAttribute) X(cublasLtMatmulPreferenceCreate)             \
+            X(cublasLtMatmulPreferenceDestroy) X(cublasLtMatmulPreferenceSetAttribute) X(cublasLtMatrixLayoutCreate) \
+                X(cublasLtMatrixLayoutDestroy)
 #define MEMBER(name) decltype(&::name) name;
-struct api { LT_CALLS(MEMBER) };
+struct api {
+    LT_CALLS(MEMBER)
+};
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
@@ -37,8 +41,8 @@ status open_library(api *a, err *e)
 {
     void *lib = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL); /* stays open: the driver keeps pointers into it */
     if (!lib) return err_set(e, ST_DEVICE, "peak: %s; put its folder into LD_LIBRARY_PATH", dlerror());
-#define FIND(name)                                      \
-    *(void **)&a->name = dlsym(lib, #name);             \
+#define FIND(name)                          \
+    *(void **)&a->name = dlsym(lib, #name); \
     if (!a->name) return err_set(e, ST_DEVICE, "peak: %s has no " #name, LIBRARY);
     LT_CALLS(FIND)
     return ST_OK;
@@ -60,9 +64,9 @@ status lt(cublasStatus_t rc, const char *what, err *e)
 {
     return rc == CUBLAS_STATUS_SUCCESS ? ST_OK : err_set(e, ST_DEVICE, "%s: cuBLASLt status %d", what, (int)rc);
 }
-#define TRY(call)              \
-    do {                       \
-        status try_s = (call); \
+#define TRY(call)                \
+    do {                         \
+        status try_s = (call);   \
         if (try_s) return try_s; \
     } while (0)
 
@@ -89,7 +93,8 @@ struct gpu_peak {
     size_t best;
 };
 
-namespace {
+namespace
+{
 
 /* Normal numbers as bf16; two of them read as one float are a float of the first one's size. */
 status fill(gpu_peak *p, err *e)
@@ -116,8 +121,9 @@ status run(gpu_peak *p, const plan *w, err *e)
 {
     const float one = 1, zero = 0;
     char *a = p->arena, *b = a + w->m * w->k * w->size, *c = b + w->n * w->k * w->size;
-    return lt(p->lib.cublasLtMatmul(p->handle, w->op, &one, a, w->a, b, w->b, &zero, c, w->c, c, w->c, &w->algo, p->workspace,
-                             WORKSPACE, p->stream), "peak: a matrix product", e);
+    return lt(p->lib.cublasLtMatmul(p->handle, w->op, &one, a, w->a, b, w->b, &zero, c, w->c, c, w->c, &w->algo,
+                                    p->workspace, WORKSPACE, p->stream),
+              "peak: a matrix product", e);
 }
 
 /* Seconds of one call of f, from events around `repeat` of them. */
@@ -168,11 +174,13 @@ status choose(gpu_peak *p, plan *w, err *e)
     size_t most = WORKSPACE;
     status s = lt(p->lib.cublasLtMatmulPreferenceCreate(&want), "peak: preference", e);
     if (!s)
-        s = lt(p->lib.cublasLtMatmulPreferenceSetAttribute(want, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most),
+        s = lt(p->lib.cublasLtMatmulPreferenceSetAttribute(want, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most,
+                                                           sizeof most),
                "peak: preference", e);
     if (!s)
-        s = lt(p->lib.cublasLtMatmulAlgoGetHeuristic(p->handle, w->op, w->a, w->b, w->c, w->c, want, MAX_ALGOS, found, &n),
-               "peak: heuristic", e);
+        s = lt(
+            p->lib.cublasLtMatmulAlgoGetHeuristic(p->handle, w->op, w->a, w->b, w->c, w->c, want, MAX_ALGOS, found, &n),
+            "peak: heuristic", e);
     p->lib.cublasLtMatmulPreferenceDestroy(want);
     plan best = *w;
     for (int i = 0; i < n && !s; i++) {
@@ -182,7 +190,8 @@ status choose(gpu_peak *p, plan *w, err *e)
         if (!s && rate > best.rate) best.algo = w->algo, best.rate = rate;
     }
     *w = best;
-    if (!s && !(best.rate > 0)) s = err_set(e, ST_DEVICE, "peak: cuBLASLt offers no algorithm for %zu x %zu x %zu", w->m, w->n, w->k);
+    if (!s && !(best.rate > 0))
+        s = err_set(e, ST_DEVICE, "peak: cuBLASLt offers no algorithm for %zu x %zu x %zu", w->m, w->n, w->k);
     return s;
 }
 
@@ -245,7 +254,8 @@ status gpu_peak_measure(gpu_peak *p, gpu_rates *out, err *e)
     double x[SAMPLES], t = 0;
     const size_t half = ARENA / 2;
     auto copy = [&] {
-        return cuda(cudaMemcpyAsync(p->arena + half, p->arena, half, cudaMemcpyDeviceToDevice, p->stream), "peak: copy", e);
+        return cuda(cudaMemcpyAsync(p->arena + half, p->arena, half, cudaMemcpyDeviceToDevice, p->stream), "peak: copy",
+                    e);
     };
     TRY(rate_of(p, &p->half[p->best], 0.04, &out->bf16, e));
     TRY(rate_of(p, &p->single, 0.04, &out->fp32, e));
@@ -257,7 +267,8 @@ status gpu_peak_measure(gpu_peak *p, gpu_rates *out, err *e)
 
 size_t gpu_peak_sizes(const gpu_peak *p, gpu_size *out, size_t max)
 {
-    for (size_t i = 0; i < N_SIZES && i < max; i++) out[i] = {p->half[i].m, p->half[i].n, p->half[i].k, p->half[i].rate};
+    for (size_t i = 0; i < N_SIZES && i < max; i++)
+        out[i] = {p->half[i].m, p->half[i].n, p->half[i].k, p->half[i].rate};
     return N_SIZES;
 }
 
@@ -271,8 +282,9 @@ status gpu_describe(char *out, size_t n, err *e)
     TRY(cuda(cudaGetDeviceProperties(&d, device), "CUDA", e));
     TRY(cuda(cudaDriverGetVersion(&driver), "CUDA", e));
     TRY(cuda(cudaRuntimeGetVersion(&runtime), "CUDA", e));
-    snprintf(out, n, "%s, compute capability %d.%d, %d multiprocessors, %.1f GB, L2 %.0f MB, CUDA driver %d.%d, runtime %d.%d",
-             d.name, d.major, d.minor, d.multiProcessorCount, (double)d.totalGlobalMem * 1e-9, (double)d.l2CacheSize * 1e-6,
-             driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    snprintf(out, n,
+             "%s, compute capability %d.%d, %d multiprocessors, %.1f GB, L2 %.0f MB, CUDA driver %d.%d, runtime %d.%d",
+             d.name, d.major, d.minor, d.multiProcessorCount, (double)d.totalGlobalMem * 1e-9,
+             (double)d.l2CacheSize * 1e-6, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
     return ST_OK;
 }

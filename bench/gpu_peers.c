@@ -6,7 +6,8 @@
 
 #include "base/io.h"
 
-static status line(double *rate, const char *text, size_t n, const char *file, const char *peer, const char *name, err *e)
+static status line(double *rate, const char *text, size_t n, const char *file, const char *peer, const char *name,
+                   err *e)
 {
     json_error_t why;
     json_t *j = json_loadb(text, n, 0, &why);

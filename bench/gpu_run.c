@@ -64,10 +64,17 @@ static status set_replicas(gpu_run *r, const shape *s, err *e)
     status st = t ? ST_OK : err_set(e, ST_NOMEM, "bench: out of memory");
     for (size_t i = 0; i < r->R && !st; i++) {
         for (size_t k = 0; k < n; k++)
-            t[k] = (mup_tensor){.init_std = 0.02, .forward_mult = 1, .lr = 1e-4 * (1 + (double)(i % 8)), .eps = 1e-8,
+            t[k] = (mup_tensor){.init_std = 0.02,
+                                .forward_mult = 1,
+                                .lr = 1e-4 * (1 + (double)(i % 8)),
+                                .eps = 1e-8,
                                 .weight_decay = 1e-4};
-        const bank_hparams h = {.tensors = t, .model = {1, 1 / sqrt((double)s->head_dim), 1, 1}, .beta1 = 0.9,
-                                .beta2 = 0.95, .clip_norm = 1, .seed = 1 + i};
+        const bank_hparams h = {.tensors = t,
+                                .model = {1, 1 / sqrt((double)s->head_dim), 1, 1},
+                                .beta1 = 0.9,
+                                .beta2 = 0.95,
+                                .clip_norm = 1,
+                                .seed = 1 + i};
         st = bank_set_replica(r->b, i, &h, e);
     }
     free(t);
@@ -89,7 +96,8 @@ status gpu_run_new(gpu_run **out, const gpu_case *c, size_t R, const char *backe
     r->active = calloc(R, sizeof *r->active);
     r->out = calloc(R, sizeof *r->out);
     status st = r->tokens && r->ptr && r->lr && r->steps && r->active && r->out
-                    ? ST_OK : err_set(e, ST_NOMEM, "bench: out of memory");
+                    ? ST_OK
+                    : err_set(e, ST_NOMEM, "bench: out of memory");
     for (size_t i = 0; i < BATCHES * r->per_batch && !st; i++)
         r->tokens[i] = (int32_t)rng_below((uint64_t)c->vocab, 3, RNG_TEST, 0, i);
     if (!st) st = bank_new(&r->b, &o, e);
@@ -123,8 +131,9 @@ status gpu_run_steps(gpu_run *r, int n, err *e)
         TRY(bank_step(r->b, r->out, r->ptr, r->lr, r->steps, r->active, e));
     }
     for (size_t i = 0; i < r->R && n; i++)
-        if (!r->out[i].finite) return err_set(e, ST_DOMAIN, "bench: the loss of replica %zu is not finite at step %llu", i,
-                                              (unsigned long long)r->step);
+        if (!r->out[i].finite)
+            return err_set(e, ST_DOMAIN, "bench: the loss of replica %zu is not finite at step %llu", i,
+                           (unsigned long long)r->step);
     return ST_OK;
 }
 
@@ -174,8 +183,8 @@ status gpu_run_memory(gpu_memory *out, const gpu_case *c, size_t R, const char *
 {
     const k_ops *ops = NULL;
     k_ctx *ctx = NULL;
-    const bank_opts o = {.shape = gpu_case_shape(c), .n_replicas = R, .batch = c->batch, .shards = 1, .threads = 1,
-                         .backend = backend};
+    const bank_opts o = {
+        .shape = gpu_case_shape(c), .n_replicas = R, .batch = c->batch, .shards = 1, .threads = 1, .backend = backend};
     TRY(k_backend(&ops, backend, e));
     if (!ops->device) return err_set(e, ST_DEVICE, "backend '%s' has no memory of its own", backend);
     TRY(ops->ctx_new(&ctx, 1 << 16, e));

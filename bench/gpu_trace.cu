@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-namespace {
+namespace
+{
 
 constexpr size_t BUFFER = (size_t)8 << 20, MAX_ROWS = 512;
 

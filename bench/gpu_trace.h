@@ -1,5 +1,5 @@
-/* The kernels of a stretch of work and their own durations, as CUPTI's activity records give them: also for kernels of a
- * replayed graph, without the gaps between them. CUPTI is opened at run time; where it is missing, ST_DEVICE says so.
+/* The kernels of a stretch of work and their own durations, as CUPTI's activity records give them: also for kernels of
+ * a replayed graph, without the gaps between them. CUPTI is opened at run time; where it is missing, ST_DEVICE says so.
  * It slows the process, so timings are taken in another one. */
 #ifndef BENCH_GPU_TRACE_H
 #define BENCH_GPU_TRACE_H
@@ -10,8 +10,16 @@
 extern "C" {
 #endif
 
-typedef struct trace_row { char name[200]; size_t n; double seconds; } trace_row;
-typedef struct trace { trace_row *row; size_t n; double kernels, copies; } trace; /* rows by falling time; seconds */
+typedef struct trace_row {
+    char name[200];
+    size_t n;
+    double seconds;
+} trace_row;
+typedef struct trace {
+    trace_row *row;
+    size_t n;
+    double kernels, copies;
+} trace; /* rows by falling time; seconds */
 
 status trace_begin(err *e);           /* before the first CUDA call of the process */
 void trace_clear(void);               /* forget what ran so far; the device must be idle */

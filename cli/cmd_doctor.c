@@ -35,6 +35,7 @@ typedef struct findings {
     k_device device[MAX_DEVICES];
     size_t n_devices;
     char no_device[256];
+    const char *attention; /* what contexts are asked to use; NULL: no CUDA in this build */
     char hint[MAX_HINTS][256];
     size_t n_hints;
 } findings;
@@ -91,6 +92,8 @@ static void find_device_libraries(findings *f)
 {
     k_device_library l[K_DEVICE_LIBRARIES];
     const size_t n = k_device_libraries(l);
+    const char *asked = getenv("MUSCALE_ATTENTION");
+    if (n) f->attention = asked && *asked ? asked : "own";
     for (size_t i = 0; i < n; i++) {
         lib(f, l[i].name, l[i].version);
         if (*l[i].why && strcmp(l[i].name, "cudnn")) hint(f, "%s", l[i].why); /* cuDNN is nobody's duty */
@@ -148,19 +151,21 @@ static int print_json(const findings *f)
     }
     for (size_t i = 0; i < f->n_hints; i++) json_array_append_new(hints, json_string(f->hint[i]));
     return cli_json_out(json_pack(
-        "{s:s, s:s, s:o, s:o, s:{s:s, s:s, s:o, s:i, s:o, s:f}, s:{s:o, s:o}, s:{s:i, s:f, s:f}, s:{s:s, s:o}, s:o}",
+        "{s:s, s:s, s:o, s:o, s:{s:s, s:s, s:o, s:i, s:o, s:f}, s:{s:o, s:o, s:o}, s:{s:i, s:f, s:f}, s:{s:s, s:o}, "
+        "s:o}",
         "schema", "muscale.doctor/1", "version", PACKAGE_VERSION, "libraries", libs, "gnuplot",
         text_or_null(f->gnuplot), "cpu", "model", f->cpu, "level", f->level, "level_forced", text_or_null(f->forced),
         "cores", f->cores, "blas_core", text_or_null(f->blas_core), "memory_gb", f->memory_gb, "cuda", "devices",
-        devices, "why", text_or_null(f->n_devices ? NULL : f->no_device), "measured", "threads", 1, "sgemm_gflops",
-        f->sgemm_gflops, "copy_gb_per_s", f->copy_gb, "disk", "directory", f->directory, "free_gb",
-        f->disk_gb >= 0 ? json_real(f->disk_gb) : json_null(), "hints", hints));
+        devices, "why", text_or_null(f->n_devices ? NULL : f->no_device), "attention", text_or_null(f->attention),
+        "measured", "threads", 1, "sgemm_gflops", f->sgemm_gflops, "copy_gb_per_s", f->copy_gb, "disk", "directory",
+        f->directory, "free_gb", f->disk_gb >= 0 ? json_real(f->disk_gb) : json_null(), "hints", hints));
 }
 
 static int print_text(const findings *f)
 {
     printf("muscale %s\n\ninstalled\n", PACKAGE_VERSION);
-    for (size_t i = 0; i < f->n_libs; i++) printf("  %-10s %s\n", f->libs[i].name, *f->libs[i].version ? f->libs[i].version : "not found");
+    for (size_t i = 0; i < f->n_libs; i++)
+        printf("  %-10s %s\n", f->libs[i].name, *f->libs[i].version ? f->libs[i].version : "not found");
     printf("  %-10s %s\n", "gnuplot", *f->gnuplot ? f->gnuplot : "not found");
     printf("\nprocessor\n  %s\n  level %s%s%s; %d core%s", f->cpu, f->level, f->forced ? ", MUSCALE_CPU=" : "",
            f->forced ? f->forced : "", f->cores, f->cores == 1 ? "" : "s");
@@ -171,6 +176,7 @@ static int print_text(const findings *f)
     for (size_t i = 0; i < f->n_devices; i++)
         printf("  %s, compute capability %d.%d, %d multiprocessors, %.1f GB\n", f->device[i].name, f->device[i].major,
                f->device[i].minor, f->device[i].multiprocessors, (double)f->device[i].memory_bytes * 1e-9);
+    if (f->attention) printf("  attention: %s (MUSCALE_ATTENTION=own or cudnn)\n", f->attention);
     printf("\ndisk\n  ");
     if (f->disk_gb >= 0) printf("%.1f GB free in %s\n", f->disk_gb, f->directory);
     else printf("free space in %s is unknown\n", f->directory);

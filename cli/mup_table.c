@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/config_args.h"
 #include "cli/mup.h"
@@ -37,7 +38,8 @@ static status set_base(table *t, const char *base, err *e)
     own.base_tokens = own.tokens;
     status s = config_resolve(&own, e);
     if (s) return s;
-    s = strchr(base, '=') ? config_base_words(&b, &t->config, base, &said, e) : config_load(&b, base, e);
+    const bool words = strchr(base, '=') && access(base, F_OK); /* a path may have a = in it */
+    s = words ? config_base_words(&b, &t->config, base, &said, e) : config_load(&b, base, e);
     return s ? s : config_set_base(&t->config, &b, said, &t->note, e);
 }
 

@@ -1,10 +1,10 @@
 /* Attention of bf16 operands on the tensor cores: kernels of attention_cuda.cu, which has the reasons and the bounds.
  *
- * Four warps. A warp owns 16 or 32 rows (MT products of 16) of the block's tile: queries forward and for dq, keys for dk
- * and dv, and all columns of the scores of those rows, so that a row's softmax never leaves the four lanes that hold it,
- * and the scores, rounded to bf16, are in place as the left operand of the second product (tile.cuh). Tiles in shared
- * memory are [rows][HD + 8]: 16 bytes beyond HD turn the eight rows that ldmatrix reads at once over all 32 banks. HD is
- * head_dim rounded up to a case; columns beyond head_dim and rows beyond T are zeros. */
+ * Four warps. A warp owns 16 or 32 rows (MT products of 16) of the block's tile: queries forward and for dq, keys for
+ * dk and dv, and all columns of the scores of those rows, so that a row's softmax never leaves the four lanes that
+ * hold it, and the scores, rounded to bf16, are in place as the left operand of the second product (tile.cuh). Tiles
+ * in shared memory are [rows][HD + 8]: 16 bytes beyond HD turn the eight rows that ldmatrix reads at once over all 32
+ * banks. HD is head_dim rounded up to a case; columns beyond head_dim and rows beyond T are zeros. */
 #ifndef KERNELS_ATTENTION_BF16_CUH
 #define KERNELS_ATTENTION_BF16_CUH
 #include "kernels/attention_geometry.cuh"
@@ -16,43 +16,55 @@ constexpr int ATTN_THREADS = 128, ATTN_WARPS = 4;
 constexpr float ATTN_LOG2E = 1.4426950408889634f;
 
 /* ---- tiles ---------------------------------------------------------------------------------------- */
+/* f(row, first column) for the 16-byte pieces of a tile that are this one of `threads` threads': a row's neighbours are
+ * neighbours, and how many there are is known when it is compiled. */
+template <int HD, int ROWS, int THREADS, class F> __device__ __forceinline__ void tile_each(int thread, F f)
+{
+    constexpr int CHUNKS = HD / 8, WIDE = CHUNKS & (CHUNKS - 1) ? 4 : CHUNKS, HIGH = THREADS / WIDE;
+    static_assert(CHUNKS % WIDE == 0 && ROWS % HIGH == 0, "a tile in whole passes");
+#pragma unroll
+    for (int row = 0; row < ROWS; row += HIGH)
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c += WIDE) f(row + thread / WIDE, (c + thread % WIDE) * 8);
+}
+
 /* Rows [0, rows) of a head. With vec it is only begun: commit, wait and a barrier finish it. */
 template <int HD, int ROWS>
 __device__ __forceinline__ void tile_load(bf16 *tile, const bf16 *x, unsigned ld, int rows, const attn_geometry &g)
 {
-    constexpr int CHUNKS = HD / 8;
-#pragma unroll
-    for (int i = (int)threadIdx.x; i < ROWS * CHUNKS; i += ATTN_THREADS) {
-        const int row = i / CHUNKS, c = i % CHUNKS * 8;
-        bf16 *to = tile + row * (HD + 8) + c;
-        const bool in = row < rows && c < g.head_dim;
-        const bf16 *from = x + (in ? (size_t)(unsigned)row * ld + (unsigned)c : 0);
-        if (g.vec) {
-            k_copy16(to, from, in);
-        } else {
-            for (int n = 0; n < 8; n++) to[n] = in && c + n < g.head_dim ? from[n] : k_put<bf16>(0.0f);
+    const int end = g.head_dim;
+    if (g.vec) {
+        tile_each<HD, ROWS, ATTN_THREADS>((int)threadIdx.x, [=](int row, int c) {
+            const bool in = row < rows && c < end;
+            k_copy16(tile + row * (HD + 8) + c, x + (in ? (size_t)(unsigned)row * ld + (unsigned)c : 0), in);
+        });
+    } else {
+        for (int i = (int)threadIdx.x; i < ROWS * HD; i += ATTN_THREADS) {
+            const int row = i / HD, c = i % HD;
+            const bool in = row < rows && c < end;
+            tile[row * (HD + 8) + c] = in ? x[(size_t)(unsigned)row * ld + (unsigned)c] : k_put<bf16>(0.0f);
         }
     }
 }
 
-/* This thread's part of a loaded tile times -1. */
+/* A tile times -1. */
 template <int HD, int ROWS> __device__ __forceinline__ void tile_negate(bf16 *tile)
 {
-    constexpr int CHUNKS = HD / 8;
-    for (int i = (int)threadIdx.x; i < ROWS * CHUNKS; i += ATTN_THREADS) {
-        uint4 *x = (uint4 *)(void *)(tile + i / CHUNKS * (HD + 8) + i % CHUNKS * 8);
+    tile_each<HD, ROWS, ATTN_THREADS>((int)threadIdx.x, [=](int row, int c) {
+        uint4 *x = (uint4 *)(void *)(tile + row * (HD + 8) + c);
         const uint4 y = *x;
         *x = make_uint4(y.x ^ 0x80008000u, y.y ^ 0x80008000u, y.z ^ 0x80008000u, y.w ^ 0x80008000u);
-    }
+    });
 }
 
 /* A warp's products times `by` (per row: by[MT][2]) to rows [0, rows) of a head, by way of its own rows of a tile that
  * no other warp reads any more. */
 template <int MT, int HD>
-__device__ __forceinline__ void tile_store(bf16 *out, unsigned ld, int rows, bf16 *tile, const float (&acc)[MT][HD / 8][4],
-                                           const float (&by)[MT][2], const attn_geometry &g)
+__device__ __forceinline__ void tile_store(bf16 *out, unsigned ld, int rows, bf16 *tile,
+                                           const float (&acc)[MT][HD / 8][4], const float (&by)[MT][2],
+                                           const attn_geometry &g)
 {
-    constexpr int LD = HD + 8, CHUNKS = HD / 8;
+    constexpr int LD = HD + 8;
     const int lane = (int)threadIdx.x % 32;
     __syncwarp();
 #pragma unroll
@@ -64,16 +76,17 @@ __device__ __forceinline__ void tile_store(bf16 *out, unsigned ld, int rows, bf1
             *(uint32_t *)(void *)(to + 8 * LD) = k_pack(acc[m][n][2] * by[m][1], acc[m][n][3] * by[m][1]);
         }
     __syncwarp();
-#pragma unroll
-    for (int i = lane; i < MT * 16 * CHUNKS; i += 32) {
-        const int row = i / CHUNKS, c = i % CHUNKS * 8;
-        if (row >= rows || c >= g.head_dim) continue;
-        const bf16 *from = tile + row * LD + c;
-        bf16 *to = out + (size_t)(unsigned)row * ld + (unsigned)c;
-        if (g.vec) {
-            *(uint4 *)(void *)to = *(const uint4 *)(const void *)from;
-        } else {
-            for (int n = 0; n < 8 && c + n < g.head_dim; n++) to[n] = from[n];
+    const int end = g.head_dim;
+    if (g.vec) {
+        tile_each<HD, MT * 16, 32>(lane, [=](int row, int c) {
+            if (row < rows && c < end)
+                *(uint4 *)(void *)(out + (size_t)(unsigned)row * ld + (unsigned)c) =
+                    *(const uint4 *)(const void *)(tile + row * LD + c);
+        });
+    } else {
+        for (int i = lane; i < MT * 16 * HD; i += 32) {
+            const int row = i / HD, c = i % HD;
+            if (row < rows && c < end) out[(size_t)(unsigned)row * ld + (unsigned)c] = tile[row * LD + c];
         }
     }
 }
@@ -199,13 +212,14 @@ template <int MT, int NT> __device__ __forceinline__ void mask_keys(float (&s)[M
                 if (k0 + n * 8 + lane % 4 * 2 + i % 2 > q0 + m * 16 + lane / 4 + i / 2 * 8) s[m][n][i] = with;
 }
 
-/* The largest score and the sum of weights of rows lane / 4 and lane / 4 + 8; the sum is of this lane's columns only. */
+/* The largest score and the sum of weights of rows lane / 4 and lane / 4 + 8; the sum: of this lane's columns only. */
 template <int MT> struct softmax_state { float max[MT][2], sum[MT][2]; };
 
 /* s becomes the weights exp(c (s - max)); o and the sums are turned to the new maximum. A row whose scores are all -inf
  * so far has weights of 0, not NaN: a later key may still be finite. */
 template <int MT, int NT, int OT>
-__device__ __forceinline__ void softmax_step(float (&s)[MT][NT][4], float (&o)[MT][OT][4], softmax_state<MT> &x, float c)
+__device__ __forceinline__ void softmax_step(float (&s)[MT][NT][4], float (&o)[MT][OT][4], softmax_state<MT> &x,
+                                             float c)
 {
 #pragma unroll
     for (int m = 0; m < MT; m++)
@@ -251,10 +265,12 @@ template <int HD, int MT, int BN> __global__ void __launch_bounds__(ATTN_THREADS
     k_copy_commit();
     tile_load<HD, BN>(tk, k, g.ld, g.T, g);
     k_copy_commit();
-    k_copy_wait<1>();
-    if (scale < 0.0f) tile_negate<HD, BM>(tq);
     k_copy_wait<0>();
     __syncthreads();
+    if (scale < 0.0f) { /* then c > 0 weighs scores of the other sign */
+        tile_negate<HD, BM>(tq);
+        __syncthreads();
+    }
     left<MT, HD, (HD * MT <= 128)> queries;
     queries.set(tq + warp * 16 * MT * LD);
 
@@ -333,7 +349,8 @@ template <int HD, int BQ> struct dkv_stage {
     }
 };
 
-template <int HD, int BQ> __device__ __forceinline__ void dkv_block(const attn_bwd_args<bf16> &a, const attn_place &w, bf16 *shared)
+template <int HD, int BQ>
+__device__ __forceinline__ void dkv_block(const attn_bwd_args<bf16> &a, const attn_place &w, bf16 *shared)
 {
     constexpr int BN = 64, LD = HD + 8, NT = BQ / 8;
     bf16 *const tk = shared, *const tv = tk + BN * LD, *const stages = tv + BN * LD;
@@ -405,7 +422,8 @@ template <int HD, int BQ> __device__ __forceinline__ void dkv_block(const attn_b
 }
 
 /* ---- backward: dq ---------------------------------------------------------------------------------- */
-template <int HD, int BN> __device__ __forceinline__ void dq_block(const attn_bwd_args<bf16> &a, const attn_place &w, bf16 *shared)
+template <int HD, int BN>
+__device__ __forceinline__ void dq_block(const attn_bwd_args<bf16> &a, const attn_place &w, bf16 *shared)
 {
     constexpr int BM = 64, LD = HD + 8, NT = BN / 8;
     bf16 *const tq = shared, *const tdo = tq + BM * LD, *const stages = tdo + BM * LD; /* a stage: keys, values */
@@ -482,7 +500,8 @@ __global__ void __launch_bounds__(ATTN_THREADS, HD <= 16 ? 4 : HD <= 32 ? 3 : 2)
     K_SHARED(bf16, shared);
     const attn_geometry &g = a.g;
     const unsigned blocks = (unsigned)g.per_head, group = (unsigned)g.group, per = g.section * (1 + group) * blocks;
-    const unsigned first = blockIdx.x / per * g.section, rest = blockIdx.x % per, here = min(g.section, g.heads - first);
+    const unsigned first = blockIdx.x / per * g.section, rest = blockIdx.x % per;
+    const unsigned here = min(g.section, g.heads - first);
     if (rest < here * blocks) {
         dkv_block<HD, BQ>(a, attn_place_at(g, first + rest % here, g.heads_each, (int)(rest / here)), shared);
     } else {

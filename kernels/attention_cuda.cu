@@ -1,30 +1,31 @@
 /* Causal attention fused: scores and weights never leave the multiprocessor. FlashAttention-2's scheme (Dao 2023,
- * arXiv:2307.08691): forward, a block of queries visits the keys it may see, block by block, with the running maximum and
- * sum of its softmax; backward, weights are recomputed from lse. No block above the diagonal is visited, only blocks on
- * it are masked. bf16 runs on the tensor cores (attention_bf16.cuh), float on the CUDA cores (attention_fp32.cuh).
+ * arXiv:2307.08691): forward, a block of queries visits the keys it may see, block by block, with the running maximum
+ * and sum of its softmax; backward, weights are recomputed from lse. No block above the diagonal is visited, only
+ * blocks on it are masked. bf16 runs on the tensor cores (attention_bf16.cuh), float on the CUDA cores
+ * (attention_fp32.cuh).
  *
- * Where we depart. dq is not summed with atomics while dk and dv are formed: it has blocks of its own that form the scores
- * again. 7 products instead of 5, but a fixed order: equal bits in every run, for every R. With GQA a block of keys visits
- * the query heads of its group in order and sums in registers.
+ * Where we depart. dq is not summed with atomics while dk and dv are formed: it has blocks of its own that form the
+ * scores again. 7 products instead of 5, but a fixed order: equal bits in every run, for every R. With GQA a block of
+ * keys visits the query heads of its group in order and sums in registers.
  *
  * The bound, per query head (H of them on G key-value heads; T, D; P = T (T + 1) / 2 pairs; bf16):
  *   forward   4 P D operations   bytes 4 T D (q, o) + 4 T D G/H (k, v) + 4 T (lse)
  *   backward 10 P D (we do 14)   bytes 8 T D (q, o, dout, dq) + 8 T D G/H (k, v, dk, dv) + 4 T; we read dout once more,
  *                                8 T more for delta, and the operands of dq again (from the L2 cache, if it holds them)
- * Forward that is T/4 operations per byte where H = G: an H100 (989e12 dense bf16 operations and 3.35e12 bytes a second)
- * wants 295, so up to T = 1200 the bound is bandwidth, and the banks' T = 128..256 are far below: there every operand
- * should be read once. Waste of the diagonal: a warp skips blocks of keys beyond its last query, so with 64 keys a block
- * forward does (T + 48) / T of the products (64 of 16-query warps; T + 32 with 32-query warps of 64 keys).
+ * Forward that is T/4 operations per byte where H = G: an H100 (989e12 dense bf16 operations and 3.35e12 bytes a
+ * second) wants 295, so up to T = 1200 the bound is bandwidth, and the banks' T = 128..256 are far below: there every
+ * operand should be read once. The diagonal costs: with n keys a block we form (T + n) / T of the products; a warp skips
+ * blocks of keys beyond its last query.
  *
- * Geometry. 128 threads; a block of 64 queries (keys for dk, dv), 128 in long sequences, where a warp's 32 queries halve
- * the reads of keys and values from shared memory: one 512-byte ldmatrix per 4 products, else per 2, and a multiprocessor
- * reads 128 bytes a clock. In short ones 64, so that few heads still fill the device and more blocks share a
- * multiprocessor. The choice looks at T only, never at R or B. nvcc 13.0, -O2, sm_90, registers (no spills; shared
- * KiB), so that at least two blocks fit on each multiprocessor of sm_80 and sm_90:
+ * Geometry. 128 threads; a block of 64 queries (keys for dk, dv), 128 in long sequences, where a warp's 32 queries
+ * halve the reads of keys and values from shared memory: one 512-byte ldmatrix per 4 products, else per 2, and a
+ * multiprocessor reads 128 bytes a clock. In short ones 64, so that few heads still fill the device and more blocks
+ * share a multiprocessor. The choice looks at T only, never at R or B. nvcc 13.0, -O2, sm_90, registers (no spills;
+ * shared KiB), so that at least two blocks fit on each multiprocessor of sm_80 and sm_90:
  *   head_dim             16          32          64          96          128
- *   forward, 64 rows     65 (9)      80 (15)     126 (27)    128 (39)    168 (51)
- *   forward, 128 rows    128 (12)    168 (20)    220 (36)    164 (39)    238 (51)
- *   backward             121 (19)    162 (31)    228 (55)    218 (52)    246 (68)
+ *   forward, 64 rows     72 (9)      80 (15)     128 (27)    162 (39)    166 (51)
+ *   forward, 128 rows    157 (12)    159 (20)    227 (36)    166 (39)    238 (51)
+ *   backward             124 (19)    166 (31)    236 (55)    225 (52)    250 (68)
  * head_dim between the cases pays for the next one; 16-byte copies where rows are aligned to them, else element by
  * element. A NaN of a later row may reach earlier rows of the same diagonal block (0 * NaN), never another sequence.
  *
@@ -32,21 +33,24 @@
 #include "kernels/act.cuh"
 #include "kernels/attention_bf16.cuh"
 #include "kernels/attention_fp32.cuh"
+#include "kernels/dnn.h"
 #include "kernels/ops_cuda.h"
 
 #include <climits>
 
 /* ---- geometry ------------------------------------------------------------------------------------- */
-enum { ATTN_L2 = 16 << 20 }; /* bytes of keys and values that may hope to stay in the L2 cache: 40 MB and more there */
+/* A section (attention_geometry.cuh): bytes that may hope to stay in the L2 cache, which has 40 MB and more; and heads,
+ * for those so small that they never fill it. */
+enum { ATTN_L2 = 16 << 20, ATTN_SECTION = 64 };
 
 static bool aligned(const void *p, size_t stride, size_t R, size_t bytes)
 {
     return (uintptr_t)p % 16 == 0 && (R == 1 || stride * bytes % 16 == 0);
 }
 
-/* Every head of `heads_each` in blocks of `rows` positions; `shared` bytes of operands are common to a head's blocks. */
-static status geometry(attn_geometry *out, const k_attn *s, size_t heads_each, size_t rows, size_t shared, bool long_last,
-                       bool vec, err *e)
+/* Every head of `heads_each` in blocks of `rows` positions; its blocks have `shared` bytes of operands in common. */
+static status geometry(attn_geometry *out, const k_attn *s, size_t heads_each, size_t rows, size_t shared,
+                       bool long_last, bool vec, err *e)
 {
     if (s->head_dim < 1 || s->head_dim > 128)
         return err_set(e, ST_DOMAIN, "attention: head_dim %zu: this backend has heads of at most 128", s->head_dim);
@@ -57,7 +61,8 @@ static status geometry(attn_geometry *out, const k_attn *s, size_t heads_each, s
         s->B * s->n_head > INT_MAX)
         return err_set(e, ST_DOMAIN, "attention: R %zu, B %zu, T %zu, %zu heads, row strides %zu and %zu: too large",
                        s->R, s->B, s->T, s->n_head, s->ld, s->ldo);
-    const size_t section = shared < ATTN_L2 ? ATTN_L2 / (shared ? shared : 1) : 1;
+    size_t section = shared < ATTN_L2 ? ATTN_L2 / (shared ? shared : 1) : 1;
+    if (section > ATTN_SECTION) section = ATTN_SECTION;
     out->B = (int)s->B;
     out->T = (int)s->T;
     out->head_dim = (int)s->head_dim;
@@ -121,7 +126,8 @@ template <int HD> static status fwd_launch(k_ctx *ctx, const attn_fwd_args<float
 }
 
 template <class A>
-status k_attn_fwd_cuda(k_ctx *ctx, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_mult scale, const k_attn *s, err *e)
+status k_attn_fwd_cuda(k_ctx *ctx, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_mult scale, const k_attn *s,
+                       err *e)
 {
     const size_t rows = fwd_rows(s, A());
     const bool vec = rows_aligned(s, sizeof(A)) && aligned(o.p, o.stride, s->R, sizeof(A)) &&
@@ -131,6 +137,9 @@ status k_attn_fwd_cuda(k_ctx *ctx, k_act o, k_arr lse, k_cact q, k_cact k, k_cac
     const size_t shared = 2 * s->T * s->head_dim * sizeof(A);
     const status rc = geometry(&a.g, s, s->n_head, rows, shared, true, vec, e);
     if (rc != ST_OK || !blocks_of(a.g)) return rc;
+    const k_cuda *c = k_cuda_of(ctx);
+    if (sizeof(A) == 2 && c->dnn && k_dnn_attn_fwd(c->dnn, c->stream, o, lse, q, k, v, scale, s))
+        return k_cuda_launched(ctx, "cuDNN's attention", e);
     return by_head_dim(s->head_dim, [&](auto hd) { return fwd_launch<decltype(hd)::value>(ctx, a, rows, e); });
 }
 
@@ -144,7 +153,7 @@ template <class A> size_t k_attn_scratch_cuda(const k_attn *s)
 template <class A> __device__ __forceinline__ void eight(float (&x)[8], const A *p, int c, int end, bool vec)
 {
     union { uint4 words[sizeof(A) / 2]; unsigned char bytes[8 * sizeof(A)]; } u;
-    if (vec && c < end) {
+    if (vec && c + 8 <= end) {
         for (int i = 0; i < (int)sizeof(A) / 2; i++) u.words[i] = ((const uint4 *)(const void *)(p + c))[i];
         for (int i = 0; i < 8; i++) {
             A y;
@@ -204,8 +213,8 @@ template <int HD> static status bwd_launch(k_ctx *ctx, attn_bwd_args<float> &a, 
 }
 
 template <class A>
-status k_attn_bwd_cuda(k_ctx *ctx, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v, k_cact o, k_in lse,
-                       k_mult scale, const k_attn *s, err *e)
+status k_attn_bwd_cuda(k_ctx *ctx, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v, k_cact o,
+                       k_in lse, k_mult scale, const k_attn *s, err *e)
 {
     const k_cact in[] = {dout, q, k, v, o, k_cact_of(dq), k_cact_of(dk), k_cact_of(dv)};
     bool vec = rows_aligned(s, sizeof(A));

@@ -1,7 +1,7 @@
 /* Attention of floats: kernels of attention_cuda.cu. No tensor cores (bf16 and TF32 products are too coarse for the
- * backend that is compared with the CPU): the structure of attention_bf16.cuh with 32 x 32 scores at a time. Eight lanes
- * of a warp own a row (a query; for dk and dv a key): each computes every eighth score of it and holds every eighth
- * column of what it sums, in the order in which the definition sums. */
+ * backend that is compared with the CPU): the structure of attention_bf16.cuh with 32 x 32 scores at a time. Eight
+ * lanes of a warp own a row (a query; for dk and dv a key): each computes every eighth score of it and holds every
+ * eighth column of what it sums, in the order in which the definition sums. */
 #ifndef KERNELS_ATTENTION_FP32_CUH
 #define KERNELS_ATTENTION_FP32_CUH
 #include "kernels/attention_geometry.cuh"
@@ -10,7 +10,8 @@
 constexpr int PLAIN_ROWS = 32, PLAIN_LANES = 8, PLAIN_THREADS = PLAIN_ROWS * PLAIN_LANES;
 
 /* Rows are an odd number of floats apart: eight lanes that read eight rows meet eight banks. */
-template <int HD> __device__ __forceinline__ void plain_load(float *tile, const float *x, unsigned ld, int rows, const attn_geometry &g)
+template <int HD>
+__device__ __forceinline__ void plain_load(float *tile, const float *x, unsigned ld, int rows, const attn_geometry &g)
 {
     for (int i = (int)threadIdx.x; i < PLAIN_ROWS * HD; i += PLAIN_THREADS) {
         const int row = i / HD, c = i % HD;
@@ -20,13 +21,14 @@ template <int HD> __device__ __forceinline__ void plain_load(float *tile, const 
 template <int HD> __device__ __forceinline__ float plain_dot(const float *a, const float *b)
 {
     float x = 0.0f;
-#pragma unroll 16
+#pragma unroll 8
     for (int c = 0; c < HD; c++) x += a[c] * b[c];
     return x;
 }
 /* acc[i] += sum over j in [from, to) of w[j] * tile[j][lane + 8 i] */
 template <int HD>
-__device__ __forceinline__ void plain_weigh(float (&acc)[HD / 8], const float *w, const float *tile, int from, int to, int lane)
+__device__ __forceinline__ void plain_weigh(float (&acc)[HD / 8], const float *w, const float *tile, int from, int to,
+                                            int lane)
 {
     for (int j = from; j < to; j++) {
         const float x = w[j];
@@ -35,7 +37,8 @@ __device__ __forceinline__ void plain_weigh(float (&acc)[HD / 8], const float *w
     }
 }
 template <int HD>
-__device__ __forceinline__ void plain_store(float *out, const float (&acc)[HD / 8], float by, int lane, const attn_geometry &g)
+__device__ __forceinline__ void plain_store(float *out, const float (&acc)[HD / 8], float by, int lane,
+                                            const attn_geometry &g)
 {
 #pragma unroll
     for (int i = 0; i < HD / 8; i++)
@@ -62,7 +65,8 @@ template <int HD> __global__ void __launch_bounds__(PLAIN_THREADS) attn_fwd_fp32
     const float scale = k_factor(a.scale, w.r);
     float *const p = weights + row * (PLAIN_ROWS + 1);
 
-    plain_load<HD>(tq, a.q.row(w.r) + (w.row + (size_t)q0) * g.ld + (size_t)w.h * (size_t)g.head_dim, g.ld, g.T - q0, g);
+    const size_t column = (size_t)w.h * (size_t)g.head_dim;
+    plain_load<HD>(tq, a.q.row(w.r) + (w.row + (size_t)q0) * g.ld + column, g.ld, g.T - q0, g);
     float o[HD / 8] = {}, max = -INFINITY, sum = 0.0f;
     for (int k0 = 0; k0 < min(q0 + PLAIN_ROWS, g.T); k0 += PLAIN_ROWS) {
         __syncthreads(); /* all are done with the keys and values before */
@@ -90,7 +94,7 @@ template <int HD> __global__ void __launch_bounds__(PLAIN_THREADS) attn_fwd_fp32
     }
     for (int m = PLAIN_LANES / 2; m; m /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, m);
     if (t >= g.T) return;
-    plain_store<HD>(a.o.row(w.r) + (w.row + (size_t)t) * g.ldo + (size_t)w.h * (size_t)g.head_dim, o, 1.0f / sum, lane, g);
+    plain_store<HD>(a.o.row(w.r) + (w.row + (size_t)t) * g.ldo + column, o, 1.0f / sum, lane, g);
     if (lane == 0) a.lse.row(w.r)[w.row * (size_t)g.n_head + (size_t)w.h * (size_t)g.T + (size_t)t] = max + logf(sum);
 }
 
@@ -100,7 +104,8 @@ template <int HD> __global__ void __launch_bounds__(PLAIN_THREADS) attn_dkv_fp32
     constexpr int TILE = PLAIN_ROWS * (HD + 1), SCORES = PLAIN_ROWS * (PLAIN_ROWS + 1);
     K_SHARED(float, shared);
     float *const tk = shared, *const tv = tk + TILE, *const tq = tv + TILE, *const tdo = tq + TILE;
-    float *const weights = tdo + TILE, *const slopes = weights + SCORES, *const lse = slopes + SCORES, *const delta = lse + PLAIN_ROWS;
+    float *const weights = tdo + TILE, *const slopes = weights + SCORES;
+    float *const lse = slopes + SCORES, *const delta = lse + PLAIN_ROWS;
     const attn_geometry &g = a.g;
     const attn_place w = attn_place_of(g, blockIdx.x);
     const int row = (int)threadIdx.x / PLAIN_LANES, lane = (int)threadIdx.x % PLAIN_LANES;
@@ -147,7 +152,8 @@ template <int HD> __global__ void __launch_bounds__(PLAIN_THREADS) attn_dq_fp32(
 {
     constexpr int TILE = PLAIN_ROWS * (HD + 1);
     K_SHARED(float, shared);
-    float *const tq = shared, *const tdo = tq + TILE, *const tk = tdo + TILE, *const tv = tk + TILE, *const slopes = tv + TILE;
+    float *const tq = shared, *const tdo = tq + TILE, *const tk = tdo + TILE, *const tv = tk + TILE;
+    float *const slopes = tv + TILE;
     const attn_geometry &g = a.g;
     const attn_place w = attn_place_of(g, blockIdx.x);
     const int row = (int)threadIdx.x / PLAIN_LANES, lane = (int)threadIdx.x % PLAIN_LANES;

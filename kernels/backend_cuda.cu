@@ -1,5 +1,5 @@
-/* CUDA's columns, to be read beside backend_cpu.c: one set of launchers, two types of activation. Needs no driver: a table
- * can be asked for sizes where there is no device (device_ops.h's `ready` says whether there is one). */
+/* CUDA's columns, to be read beside backend_cpu.c: one set of launchers, two types of activation. Needs no driver: a
+ * table can be asked for sizes where there is no device (device_ops.h's `ready` says whether there is one). */
 #include <cuda_bf16.h>
 #include <string.h>
 

@@ -13,14 +13,14 @@
 
 enum { DEVICE = 0, MIN_MAJOR = 8 }; /* 8.0 has bf16 and cp.async, which the kernels are made of */
 
-#define TRY(call)                     \
-    do {                              \
-        const status try_s = (call);  \
-        if (try_s) return try_s;      \
+#define TRY(call)                    \
+    do {                             \
+        const status try_s = (call); \
+        if (try_s) return try_s;     \
     } while (0)
 #define CUDA(call, what) TRY(k_cuda_status((call), (what), e))
 
-/* --- errors -------------------------------------------------------------------------------------------------------- */
+/* --- errors ----------------------------------------------------------------------------------------- */
 
 static const char *remedy(cudaError_t rc)
 {
@@ -35,7 +35,8 @@ static const char *remedy(cudaError_t rc)
     case cudaErrorMisalignedAddress:
     case cudaErrorLaunchFailure:
     case cudaErrorAssert:
-        return "a kernel failed, and all work of this process on the device is lost; MUSCALE_CUDA_SYNC=1 names the kernel";
+        return "a kernel failed, and all work of this process on the device is lost; MUSCALE_CUDA_SYNC=1 names the "
+               "kernel";
     case cudaErrorECCUncorrectable: return "the device itself failed: see nvidia-smi -q and the system's log";
     default: return "see nvidia-smi; train --resume goes on from the last checkpoint";
     }
@@ -49,12 +50,14 @@ status k_cuda_status(cudaError_t rc, const char *what, err *e)
     if (rc == cudaErrorMemoryAllocation) {
         size_t left = 0, total = 0;
         if (cudaMemGetInfo(&left, &total) != cudaSuccess) (void)cudaGetLastError();
-        return err_set(e, ST_NOMEM,
-                       "CUDA: %s: out of memory, %.3f GB of the device's %.3f GB are free; use fewer replicas (max_bank), a "
-                       "smaller batch or a smaller model",
-                       what, (double)left * 1e-9, (double)total * 1e-9);
+        return err_set(
+            e, ST_NOMEM,
+            "CUDA: %s: out of memory, %.3f GB of the device's %.3f GB are free; use fewer replicas (max_bank), a "
+            "smaller batch or a smaller model",
+            what, (double)left * 1e-9, (double)total * 1e-9);
     }
-    return err_set(e, ST_DEVICE, "CUDA: %s: %s (%s); %s", what, cudaGetErrorString(rc), cudaGetErrorName(rc), remedy(rc));
+    return err_set(e, ST_DEVICE, "CUDA: %s: %s (%s); %s", what, cudaGetErrorString(rc), cudaGetErrorName(rc),
+                   remedy(rc));
 }
 
 status k_cuda_launched(k_ctx *ctx, const char *kernel, err *e)
@@ -82,19 +85,24 @@ static status ready(err *e)
     return ST_OK;
 }
 
-/* --- context ------------------------------------------------------------------------------------------------------- */
+/* --- context ---------------------------------------------------------------------------------------- */
 
 static status describe(k_cuda *c, err *e)
 {
-    static const struct { cudaDeviceAttr attr; size_t at; } asked[] = {
+    static const struct {
+        cudaDeviceAttr attr;
+        size_t at;
+    } asked[] = {
         {cudaDevAttrComputeCapabilityMajor, offsetof(k_cuda, major)},
         {cudaDevAttrComputeCapabilityMinor, offsetof(k_cuda, minor)},
         {cudaDevAttrMultiProcessorCount, offsetof(k_cuda, multiprocessors)},
     };
     for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
-        CUDA(cudaDeviceGetAttribute((int *)((char *)c + asked[i].at), asked[i].attr, c->device), "asking for the device");
+        CUDA(cudaDeviceGetAttribute((int *)((char *)c + asked[i].at), asked[i].attr, c->device),
+             "asking for the device");
     int shared = 0, runtime = 0;
-    CUDA(cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, c->device), "asking for shared memory");
+    CUDA(cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, c->device),
+         "asking for shared memory");
     CUDA(cudaRuntimeGetVersion(&runtime), "asking for CUDA's version");
     cudaDeviceProp p;
     CUDA(cudaGetDeviceProperties(&p, c->device), "asking for the device's name");
@@ -103,6 +111,18 @@ static status describe(k_cuda *c, err *e)
     if (!k_lt_version(lt, sizeof lt, e)) return ST_DEVICE;
     snprintf(c->name, sizeof c->name, "%.80s (sm_%d%d), cuBLASLt %s, CUDA %d.%d", p.name, c->major, c->minor, lt,
              runtime / 1000, runtime / 10 % 100);
+    return ST_OK;
+}
+
+/* Whose attention: said in the device's name where it was asked for, so that a run's record has it. */
+static status attention(k_cuda *c, err *e)
+{
+    char note[160], version[32];
+    const size_t n = strlen(c->name);
+    TRY(k_dnn_new(&c->dnn, note, sizeof note, e));
+    if (c->dnn && k_dnn_version(version, sizeof version, e))
+        snprintf(c->name + n, sizeof c->name - n, ", attention cuDNN %s", version);
+    else if (*note) snprintf(c->name + n, sizeof c->name - n, ", attention own (%s)", note);
     return ST_OK;
 }
 
@@ -119,7 +139,8 @@ static status fill(k_cuda *c, size_t scratch_bytes, err *e)
     c->scratch_bytes = scratch_bytes;
     snprintf(what, sizeof what, "asking for %.3f GB of scratch", (double)scratch_bytes * 1e-9);
     if (scratch_bytes) CUDA(cudaMalloc((void **)&c->scratch, scratch_bytes), what);
-    return k_lt_new(&c->lt, c->device, e);
+    TRY(k_lt_new(&c->lt, c->device, e));
+    return attention(c, e);
 }
 
 status k_cuda_ctx_new(k_ctx **out, size_t scratch_bytes, err *e)
@@ -153,7 +174,7 @@ static size_t ctx_bytes(size_t scratch_bytes) { return scratch_bytes + K_LT_WORK
 
 static const char *device_name(k_ctx *c) { return k_cuda_of(c)->name; }
 
-/* --- memory and copies --------------------------------------------------------------------------------------------- */
+/* --- memory and copies ------------------------------------------------------------------------------ */
 
 /* Asked for inside a step, memory would be of the recording's first run only. */
 static status outside(k_ctx *c, const char *what, err *e)

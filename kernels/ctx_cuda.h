@@ -19,7 +19,7 @@ typedef struct k_cuda {
     k_dnn *dnn;        /* NULL: our own attention */
     bool each;         /* MUSCALE_CUDA_SYNC=1: synchronise after every launch, so that an error names its kernel */
     bool recording;    /* between record_begin and record_end: nothing may be waited for */
-    char name[160];
+    char name[320];
 } k_cuda;
 
 static inline k_cuda *k_cuda_of(k_ctx *c) { return (k_cuda *)(void *)c; }

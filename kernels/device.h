@@ -16,8 +16,8 @@ typedef struct k_device {
 /* Writes up to `max` devices; their number. When 0, `why` (room for 256) says why: no CUDA in this build, no driver, no device. */
 size_t k_devices(k_device *out, size_t max, char *why);
 
-/* Libraries of this build that are opened only when a device is used: "cuda", "cublaslt", "cudnn". version "": it was not
- * found, `why` says where it was looked for. */
+/* Libraries of this build that are opened only when a device is used: "cuda", "cublaslt", "cudnn". version "": it was
+ * not found, `why` says where it was looked for. */
 typedef struct k_device_library {
     const char *name;
     char version[32], why[256];

@@ -45,7 +45,8 @@ static void found(k_device_library *l, const char *name, bool (*version)(char *,
 static bool cuda_version(char *out, size_t room, err *)
 {
     int runtime = 0, driver = 0;
-    if (cudaRuntimeGetVersion(&runtime) != cudaSuccess || cudaDriverGetVersion(&driver) != cudaSuccess) (void)cudaGetLastError();
+    if (cudaRuntimeGetVersion(&runtime) != cudaSuccess || cudaDriverGetVersion(&driver) != cudaSuccess)
+        (void)cudaGetLastError();
     const int n = snprintf(out, room, "%d.%d", runtime / 1000, runtime / 10 % 100);
     if (driver) snprintf(out + n, room - (size_t)n, ", driver %d.%d", driver / 1000, driver / 10 % 100);
     else snprintf(out + n, room - (size_t)n, ", no driver");

@@ -9,8 +9,10 @@
  * blocks a multiprocessor 8 MB for n = 8192, against n c (a + 8) = 63 MB that must move from memory at c = 768 when all
  * ids differ. More blocks would make the scan the larger part, fewer would leave too few loads in flight. The sort in
  * shared memory (bitonic, 15 stages for the 32 rows that are typical) needs no size of the vocabulary: V = 256 and V =
- * 50304 take the same path, and an id that fills a whole step (sorted in rounds of at most ROOM) only makes its own
- * block late. The sum of an id's rows has one order whatever the number of blocks, which may therefore depend on R. */
+ * 50304 take the same path, and an id that fills a whole step is sorted in rounds of at most ROOM. The sum of its rows
+ * is a chain of loads that wait for one another only BATCH at a time; in narrow tables, where a group is a few threads,
+ * an id with MANY rows therefore gets the whole block, a thread per channel and 16 rows on their way. The sum of an
+ * id's rows has one order whatever the number of blocks, which may therefore depend on R. */
 #include "kernels/ops_cuda.h"
 #include "kernels/rows.cuh"
 
@@ -19,7 +21,8 @@ enum {
     STEP = K_THREADS * SCAN,        /* ids a block reads at once */
     ROOM = 2 * STEP,                /* rows a block sorts at once */
     BATCH = 8,                      /* rows of dy on their way to a thread */
-    BLOCKS_OF_A_MULTIPROCESSOR = 2, /* what registers allow without spilling */
+    MANY = 64,                      /* rows of one id that are worth a whole block */
+    BLOCKS_OF_A_MULTIPROCESSOR = 2, /* what registers allow, all but without spilling */
     ROWS_OF_A_BLOCK = 16            /* on average at least: below, blocks only repeat the scan */
 };
 #define NOBODY 0xffffffffffffffffull /* behind every (id, row) */
@@ -42,34 +45,64 @@ static __global__ void embed_fwd(k_t<A> y, k_t<const float> table, k_tokens ids,
     }
 }
 
-/* Rows of one id, which start at keys[p], added to W channels of the table. */
-template <class A, int W>
-__device__ __forceinline__ void add_rows(float *out, const A *dy, const unsigned long long *keys, unsigned p, float a,
-                                         unsigned ld)
+__device__ __forceinline__ unsigned id_of(unsigned long long key) { return (unsigned)(key >> 32); }
+
+/* One id's rows, keys[first] up to keys[last - 1], added to W channels of the table; B of them on their way at once. */
+template <class A, int W, int B>
+__device__ __forceinline__ void add_rows(float *out, const A *dy, const unsigned long long *keys, unsigned first,
+                                         unsigned last, float a, unsigned ld)
 {
-    const unsigned id = (unsigned)(keys[p] >> 32);
     float sum[W];
     k_read(sum, out, W);
-    unsigned same;
-    do {
-        k_chunk<A, W> x[BATCH];
-        same = 0;
+    for (; first < last; first += B) {
+        k_chunk<A, W> x[B];
 #pragma unroll
-        for (int b = 0; b < BATCH; b++) {
-            const unsigned long long key = keys[p + b];
-            if ((unsigned)(key >> 32) != id) continue;
-            x[b] = *reinterpret_cast<const k_chunk<A, W> *>(dy + (size_t)(unsigned)key * ld);
-            same++;
-        }
+        for (int b = 0; b < B; b++)
+            if (first + b < last)
+                x[b] = *reinterpret_cast<const k_chunk<A, W> *>(dy + (size_t)(unsigned)keys[first + b] * ld);
 #pragma unroll
-        for (int b = 0; b < BATCH; b++)
-            if (b < (int)same) { /* sorted: the same come first */
+        for (int b = 0; b < B; b++)
+            if (first + b < last) {
 #pragma unroll
                 for (int k = 0; k < W; k++) sum[k] += a * k_get(x[b].v[k]);
             }
-        p += BATCH;
-    } while (same == BATCH);
+    }
     k_write(out, sum, W);
+}
+
+/* The same for all channels, by `lanes` threads, this one being `lane`. */
+template <class A, int W, int B>
+__device__ __forceinline__ void add_id(float *out, const A *dy, const unsigned long long *keys, unsigned first,
+                                       unsigned last, float a, unsigned c, unsigned ld, unsigned lane, unsigned lanes)
+{
+    for (unsigned j = lane * W; j < c; j += lanes * W) {
+        if (c - j >= W) {
+            add_rows<A, W, B>(out + j, dy + j, keys, first, last, a, ld);
+        } else {
+            for (unsigned k = j; k < c; k++) add_rows<A, 1, 1>(out + k, dy + k, keys, first, last, a, ld);
+        }
+    }
+}
+
+/* The first of keys[lo..hi] that has (has = true) or has not the id; hi where none before it does. Sorted by then. */
+__device__ __forceinline__ unsigned first_that(const unsigned long long *keys, unsigned lo, unsigned hi, unsigned id,
+                                               bool has)
+{
+    while (lo < hi) {
+        const unsigned mid = (lo + hi) / 2;
+        if ((id_of(keys[mid]) == id) == has) hi = mid;
+        else lo = mid + 1;
+    }
+    return lo;
+}
+
+/* Behind the last row of the id that starts at keys[p]. */
+__device__ __forceinline__ unsigned end_of(const unsigned long long *keys, unsigned p, unsigned count)
+{
+    const unsigned id = id_of(keys[p]);
+    unsigned step = 1;
+    while (p + step < count && id_of(keys[p + step]) == id) step *= 2;
+    return first_that(keys, p + step / 2 + 1, p + step < count ? p + step : count, id, false);
 }
 
 template <class A, int W>
@@ -77,7 +110,7 @@ static __global__ void __launch_bounds__(K_THREADS, BLOCKS_OF_A_MULTIPROCESSOR)
     embed_bwd(k_t<float> dtable, k_t<const A> dy, k_tokens ids, const float *alpha, unsigned n, unsigned c, unsigned ld,
               unsigned blocks)
 {
-    __shared__ unsigned long long keys[ROOM + BATCH];
+    __shared__ unsigned long long keys[ROOM];
     __shared__ unsigned found[2][K_THREADS / K_WARP];
     const unsigned r = blockIdx.x / blocks, own = blockIdx.x % blocks;
     const unsigned t = threadIdx.y * blockDim.x + threadIdx.x, lane = t % K_WARP, warp = t / K_WARP;
@@ -118,7 +151,7 @@ static __global__ void __launch_bounds__(K_THREADS, BLOCKS_OF_A_MULTIPROCESSOR)
         /* The list is full or complete: sort it, add its rows, start anew. */
         unsigned size = 1;
         while (size < count) size *= 2;
-        for (unsigned i = count + t; i < size + BATCH; i += K_THREADS) keys[i] = NOBODY;
+        for (unsigned i = count + t; i < size; i += K_THREADS) keys[i] = NOBODY;
         __syncthreads();
         for (unsigned k = 2; k <= size; k *= 2)
             for (unsigned o = k / 2; o; o /= 2) {
@@ -130,17 +163,23 @@ static __global__ void __launch_bounds__(K_THREADS, BLOCKS_OF_A_MULTIPROCESSOR)
                 __syncthreads();
             }
         const float a = k_factor(alpha, r);
+        const bool narrow = c <= K_THREADS; /* a thread per channel */
         for (unsigned p = threadIdx.y; p < count; p += blockDim.y) {
-            const unsigned at = (unsigned)(keys[p] >> 32);
-            if (p && (unsigned)(keys[p - 1] >> 32) == at) continue;
-            float *out = dtable.row(r) + (size_t)at * c;
-            for (unsigned j = threadIdx.x * W; j < c; j += blockDim.x * W) {
-                if (c - j >= W) {
-                    add_rows<A, W>(out + j, dy.row(r) + j, keys, p, a, ld);
-                } else {
-                    for (unsigned k = j; k < c; k++) add_rows<A, 1>(out + k, dy.row(r) + k, keys, p, a, ld);
-                }
-            }
+            const unsigned at = id_of(keys[p]);
+            if (p && id_of(keys[p - 1]) == at) continue;
+            const unsigned end = end_of(keys, p, count);
+            if (narrow && end - p >= MANY) continue; /* below */
+            add_id<A, W, BATCH>(dtable.row(r) + (size_t)at * c, dy.row(r), keys, p, end, a, c, ld, threadIdx.x,
+                                blockDim.x);
+        }
+        /* An id with MANY rows has one at a multiple of MANY: it is met at the first of those. */
+        for (unsigned q = 0; narrow && q < count; q += MANY) {
+            const unsigned at = id_of(keys[q]);
+            if (q && id_of(keys[q - MANY]) == at) continue;
+            const unsigned p = first_that(keys, q ? q - MANY + 1 : 0, q, at, true), end = end_of(keys, p, count);
+            if (end - p >= MANY)
+                add_id<A, 1, 2 * BATCH>(dtable.row(r) + (size_t)at * c, dy.row(r), keys, p, end, a, c, ld, t,
+                                        K_THREADS);
         }
         count = 0;
         __syncthreads();

@@ -1,6 +1,7 @@
-/* A step as a graph of CUDA: ops are recorded by capturing the context's stream, and replayed by one launch. At R = 1 the
- * launches of a step cost the host more than the device needs for them (3 us each, some hundred of them); a graph of them
- * costs one. The capture is of this thread only: other threads may allocate and wait meanwhile, their streams are theirs. */
+/* A step as a graph of CUDA: ops are recorded by capturing the context's stream, and replayed by one launch. At R = 1
+ * the launches of a step cost the host more than the device needs for them (3 us each, some hundred of them); a graph
+ * of them costs one. The capture is of this thread only: other threads may allocate and wait meanwhile, their streams
+ * are theirs. */
 #include <stdlib.h>
 
 #include "kernels/ctx_cuda.h"
@@ -39,7 +40,9 @@ static status instantiate(k_graph **out, cudaGraph_t graph, cudaStream_t stream,
     k_graph *g = (k_graph *)calloc(1, sizeof *g);
     if (!g) return err_set(e, ST_NOMEM, "kernels: no memory for a graph");
     status s = k_cuda_status(cudaGraphInstantiate(&g->exec, graph, 0), "making a graph", e);
-    if (!s) s = k_cuda_status(cudaGraphUpload(g->exec, stream), "putting a graph on the device", e); /* not at first replay */
+    if (!s)
+        s = k_cuda_status(cudaGraphUpload(g->exec, stream), "putting a graph on the device",
+                          e); /* not at first replay */
     if (s) k_graph_free_cuda(g);
     else *out = g;
     return s;

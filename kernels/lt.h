@@ -20,14 +20,17 @@
 
 typedef struct k_lt k_lt;
 
-/* Bytes of the device's memory that a k_lt owns; what cuBLAS's documentation (cublasSetWorkspace) recommends for Hopper.
- * Fixed: the heuristic's answer may depend on it. */
+/* Bytes of the device's memory that a k_lt owns; what cuBLAS's documentation (cublasSetWorkspace) recommends for
+ * Hopper. Fixed: the heuristic's answer may depend on it. */
 enum { K_LT_WORKSPACE = 32 << 20 };
 
 typedef enum k_lt_type { K_LT_FP32, K_LT_BF16 } k_lt_type;
 static inline size_t k_lt_size(k_lt_type t) { return t == K_LT_BF16 ? 2 : 4; }
 
-typedef struct k_lt_mat { const void *p; size_t stride, ld; } k_lt_mat;
+typedef struct k_lt_mat {
+    const void *p;
+    size_t stride, ld;
+} k_lt_mat;
 typedef struct k_lt_product {
     k_lt_type in, out;
     size_t R, m, n, k;

@@ -12,11 +12,12 @@
 
 enum { ANSWERS = 16 }; /* of the heuristic, best first: the first one that splits nothing is taken */
 
-#define LT_SYMBOLS(X)                                                                                     \
-    X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtGetVersion) X(cublasLtGetStatusString)                  \
-    X(cublasLtMatmul) X(cublasLtMatmulAlgoCheck) X(cublasLtMatmulAlgoGetHeuristic)                         \
-    X(cublasLtMatmulAlgoConfigGetAttribute) X(cublasLtMatmulDescInit_internal)                             \
-    X(cublasLtMatmulDescSetAttribute) X(cublasLtMatrixLayoutInit_internal) X(cublasLtMatrixLayoutSetAttribute) \
+#define LT_SYMBOLS(X)                                                                                   \
+    X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtGetVersion) X(cublasLtGetStatusString)               \
+    X(cublasLtMatmul) X(cublasLtMatmulAlgoCheck) X(cublasLtMatmulAlgoGetHeuristic)                      \
+    X(cublasLtMatmulAlgoConfigGetAttribute)                                                             \
+    X(cublasLtMatmulDescInit_internal) X(cublasLtMatmulDescSetAttribute)                                \
+    X(cublasLtMatrixLayoutInit_internal) X(cublasLtMatrixLayoutSetAttribute)                            \
     X(cublasLtMatmulPreferenceInit_internal) X(cublasLtMatmulPreferenceSetAttribute)
 
 typedef struct api {
@@ -30,7 +31,7 @@ static status open_library(api *f, err *e)
     return k_dynamic(K_SONAME("libcublasLt", CUBLAS_VER_MAJOR), s, sizeof s / sizeof *s, e);
 }
 
-/* What an algorithm depends on; R and the strides are 1 and 0 where the heuristic is asked. Words only: compared as bytes. */
+/* What an algorithm depends on; R is 1 and the strides 0 where the heuristic is asked. Words: compared as bytes. */
 typedef struct key {
     uint64_t types, forms, m, n, k, lda, ldb, ldd, align_a, align_b, align_d, R, stride_a, stride_b, stride_d;
 } key;
@@ -54,10 +55,10 @@ typedef struct problem { /* descriptions of a product, for cuBLASLt: `first` is 
     cublasLtMatrixLayoutOpaque_t first, second, out;
 } problem;
 
-#define TRY(call)                     \
-    do {                              \
-        const status try_s = (call);  \
-        if (try_s) return try_s;      \
+#define TRY(call)                    \
+    do {                             \
+        const status try_s = (call); \
+        if (try_s) return try_s;     \
     } while (0)
 #define LT(call, what) TRY(checked(lt, (call), (what), e))
 
@@ -70,7 +71,7 @@ static status checked(const k_lt *lt, cublasStatus_t rc, const char *what, err *
     return err_set(e, ST_DEVICE, "cuBLASLt: %s: %s", what, lt->f.cublasLtGetStatusString(rc));
 }
 
-/* --- context ------------------------------------------------------------------------------------------------------- */
+/* --- context ---------------------------------------------------------------------------------------- */
 
 bool k_lt_version(char *out, size_t room, err *e)
 {
@@ -108,16 +109,17 @@ void k_lt_free(k_lt *lt)
     free(lt);
 }
 
-/* --- plans --------------------------------------------------------------------------------------------------------- */
+/* --- plans ------------------------------------------------------------------------------------------ */
 
-static status layout(const k_lt *lt, cublasLtMatrixLayoutOpaque_t *out, k_lt_type type, size_t rows, size_t cols, size_t ld,
-                     size_t R, size_t stride, err *e)
+static status layout(const k_lt *lt, cublasLtMatrixLayoutOpaque_t *out, k_lt_type type, size_t rows, size_t cols,
+                     size_t ld, size_t R, size_t stride, err *e)
 {
     const int32_t batch = (int32_t)R;
     const int64_t offset = (int64_t)stride;
     const cudaDataType_t t = type == K_LT_BF16 ? CUDA_R_16BF : CUDA_R_32F;
     LT(lt->f.cublasLtMatrixLayoutInit_internal(out, sizeof *out, t, cols, rows, (int64_t)ld), "a layout");
-    LT(lt->f.cublasLtMatrixLayoutSetAttribute(out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch, sizeof batch), "a layout");
+    LT(lt->f.cublasLtMatrixLayoutSetAttribute(out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch, sizeof batch),
+       "a layout");
     LT(lt->f.cublasLtMatrixLayoutSetAttribute(out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &offset, sizeof offset),
        "a layout");
     return ST_OK;
@@ -157,7 +159,11 @@ static status prefer(const k_lt *lt, cublasLtMatmulPreferenceOpaque_t *pref, con
     const uint64_t room = K_LT_WORKSPACE;
     const uint32_t none = CUBLASLT_REDUCTION_SCHEME_NONE, a = (uint32_t)k->align_a, b = (uint32_t)k->align_b,
                    d = (uint32_t)k->align_d;
-    const struct { cublasLtMatmulPreferenceAttributes_t attr; const void *p; size_t bytes; } set[] = {
+    const struct {
+        cublasLtMatmulPreferenceAttributes_t attr;
+        const void *p;
+        size_t bytes;
+    } set[] = {
         {CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &room, sizeof room},
         {CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &none, sizeof none},
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &b, sizeof b}, /* its A is our B */
@@ -177,9 +183,10 @@ static bool whole(const k_lt *lt, const cublasLtMatmulAlgo_t *algo)
     int32_t parts = 1;
     uint32_t scheme = CUBLASLT_REDUCTION_SCHEME_NONE;
     size_t n;
-    return !lt->f.cublasLtMatmulAlgoConfigGetAttribute(algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &parts, sizeof parts, &n) &&
-           !lt->f.cublasLtMatmulAlgoConfigGetAttribute(algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &scheme, sizeof scheme,
+    return !lt->f.cublasLtMatmulAlgoConfigGetAttribute(algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &parts, sizeof parts,
                                                        &n) &&
+           !lt->f.cublasLtMatmulAlgoConfigGetAttribute(algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &scheme,
+                                                       sizeof scheme, &n) &&
            parts <= 1 && scheme == CUBLASLT_REDUCTION_SCHEME_NONE;
 }
 
@@ -191,18 +198,20 @@ static status ask(k_lt *lt, plan *out, const k_lt_product *x, err *e)
     int n = 0;
     TRY(describe(lt, &p, x, 1, e));
     TRY(prefer(lt, &pref, &out->k, e));
-    const cublasStatus_t rc = lt->f.cublasLtMatmulAlgoGetHeuristic(lt->handle, &p.op, &p.first, &p.second, &p.out, &p.out,
-                                                                   &pref, ANSWERS, found, &n);
+    const cublasStatus_t rc = lt->f.cublasLtMatmulAlgoGetHeuristic(lt->handle, &p.op, &p.first, &p.second, &p.out,
+                                                                   &p.out, &pref, ANSWERS, found, &n);
     if (rc != CUBLAS_STATUS_SUCCESS && rc != CUBLAS_STATUS_NOT_SUPPORTED) LT(rc, "choosing an algorithm");
     for (int i = 0; i < n; i++)
-        if (found[i].state == CUBLAS_STATUS_SUCCESS && found[i].workspaceSize <= K_LT_WORKSPACE && whole(lt, &found[i].algo)) {
+        if (found[i].state == CUBLAS_STATUS_SUCCESS && found[i].workspaceSize <= K_LT_WORKSPACE &&
+            whole(lt, &found[i].algo)) {
             out->algo = found[i].algo;
             return ST_OK;
         }
-    return err_set(e, ST_DEVICE,
-                   "cuBLASLt has no algorithm without a split of k for a product of %s (%zu, %zu) and (%zu, %zu) with row "
-                   "strides %zu, %zu, %zu; widths that are multiples of 8 have one",
-                   x->in == K_LT_BF16 ? "bf16" : "fp32", x->m, x->k, x->k, x->n, x->a.ld, x->b.ld, x->ldd);
+    return err_set(
+        e, ST_DEVICE,
+        "cuBLASLt has no algorithm without a split of k for a product of %s (%zu, %zu) and (%zu, %zu) with row "
+        "strides %zu, %zu, %zu; widths that are multiples of 8 have one",
+        x->in == K_LT_BF16 ? "bf16" : "fp32", x->m, x->k, x->k, x->n, x->a.ld, x->b.ld, x->ldd);
 }
 
 /* Whether the algorithm of one replica also computes the batch. */
@@ -261,20 +270,23 @@ static status plan_for(k_lt *lt, plan *out, const k_lt_product *x, err *e)
     return ST_OK;
 }
 
-/* --- products ------------------------------------------------------------------------------------------------------ */
+/* --- products --------------------------------------------------------------------------------------- */
 
 static status launch(k_lt *lt, cudaStream_t stream, const k_lt_product *x, const plan *p, size_t R, err *e)
 {
     problem d;
     const float beta = x->acc ? 1.0f : 0.0f;
     TRY(describe(lt, &d, x, R, e));
-    LT(lt->f.cublasLtMatmul(lt->handle, &d.op, &x->alpha, x->b.p, &d.first, x->a.p, &d.second, &beta, x->d, &d.out, x->d,
-                            &d.out, &p->algo, lt->workspace, K_LT_WORKSPACE, stream),
+    LT(lt->f.cublasLtMatmul(lt->handle, &d.op, &x->alpha, x->b.p, &d.first, x->a.p, &d.second, &beta, x->d, &d.out,
+                            x->d, &d.out, &p->algo, lt->workspace, K_LT_WORKSPACE, stream),
        "a matrix product");
     return ST_OK;
 }
 
-static const void *moved(const void *p, size_t elements, k_lt_type t) { return (const char *)p + elements * k_lt_size(t); }
+static const void *moved(const void *p, size_t elements, k_lt_type t)
+{
+    return (const char *)p + elements * k_lt_size(t);
+}
 
 static status run(k_lt *lt, cudaStream_t stream, const k_lt_product *x, err *e)
 {
@@ -291,7 +303,8 @@ static status run(k_lt *lt, cudaStream_t stream, const k_lt_product *x, err *e)
     return ST_OK;
 }
 
-/* A library that loads its code at first use may do what a capture of this thread forbids: that is no part of the step. */
+/* A library that loads its code at first use may do what a capture of this thread forbids. That is no part of the step,
+ * and is let through. */
 status k_lt_run(k_lt *lt, cudaStream_t stream, const k_lt_product *x, err *e)
 {
     cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;

@@ -1,11 +1,11 @@
 /* The definition's three products by cuBLASLt (lt.h), all replicas in one call. 2 R n in out operations each; on an
- * H100-class chip bound by the tensor cores where in, out and n are some hundreds, and by reading x, y and W below that.
- * bf16: operands bf16, sums fp32, y and dx rounded once; gradients of weights are fp32 and added to. Weights are read from
- * their packed copy, bf16 and row-major. fp32: no TF32.
+ * H100-class chip bound by the tensor cores where in, out and n are some hundreds, and by reading x, y and W below
+ * that. bf16: operands bf16, sums fp32, y and dx rounded once; gradients of weights are fp32 and added to. Weights are
+ * read from their packed copy, bf16 and row-major. fp32: no TF32.
  *
  * gelu is a kernel of its own and no epilogue: the op also stores the derivative, which cuBLASLt's does not give.
- * A factor per replica is the host's (k_mult): where all are equal, one batched call takes it; else one call per replica
- * with the algorithm of the batch, so that a replica has the same bits either way. */
+ * A factor per replica is the host's (k_mult): where all are equal, one batched call takes it; else one call per
+ * replica with the algorithm of the batch, so that a replica has the same bits either way. */
 #include <cuda_bf16.h>
 
 #include "kernels/ctx_cuda.h"
@@ -91,9 +91,9 @@ status k_matmul_wgrad_cuda(k_ctx *ctx, k_arr dw, k_cact dy, k_cact x, k_mult alp
 
 size_t k_mm_scratch_cuda(const k_mm *) { return 0; } /* lt has a workspace */
 
-#define BOTH(A)                                                                                                     \
-    template status k_matmul_fwd_cuda<A>(k_ctx *, k_act, k_cact, k_weight, k_mult, bool, const k_mm *, err *);      \
-    template status k_matmul_dgrad_cuda<A>(k_ctx *, k_act, k_cact, k_weight, k_mult, bool, const k_mm *, err *);    \
+#define BOTH(A)                                                                                                  \
+    template status k_matmul_fwd_cuda<A>(k_ctx *, k_act, k_cact, k_weight, k_mult, bool, const k_mm *, err *);   \
+    template status k_matmul_dgrad_cuda<A>(k_ctx *, k_act, k_cact, k_weight, k_mult, bool, const k_mm *, err *); \
     template status k_matmul_wgrad_cuda<A>(k_ctx *, k_arr, k_cact, k_cact, k_mult, const k_mm *, err *);
 BOTH(float)
 BOTH(__nv_bfloat16)

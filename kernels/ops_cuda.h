@@ -1,12 +1,13 @@
 /* CUDA's ops, as backend_cuda.cu puts them into the tables: the contract of each is x.h's, the arguments are x_cpu.c's.
- * A is what activations are stored in: float ("cuda-fp32") or __nv_bfloat16 ("cuda"); each x_cuda.cu instantiates its own
- * for both at its end. Private to kernels/, C++. */
+ * A is what activations are stored in: float ("cuda-fp32") or __nv_bfloat16 ("cuda"); each x_cuda.cu instantiates its
+ * own for both at its end. Private to kernels/, C++. */
 #ifndef KERNELS_OPS_CUDA_H
 #define KERNELS_OPS_CUDA_H
 #include "kernels/device_ops.h"
 
 /* embed_cuda.cu */
-template <class A> status k_embed_fwd_cuda(k_ctx *, k_act y, k_in table, k_ids ids, k_mult alpha, const k_rows *, err *);
+template <class A>
+status k_embed_fwd_cuda(k_ctx *, k_act y, k_in table, k_ids ids, k_mult alpha, const k_rows *, err *);
 template <class A>
 status k_embed_bwd_cuda(k_ctx *, k_arr dtable, k_cact dy, k_ids ids, k_mult alpha, const k_rows *, err *);
 

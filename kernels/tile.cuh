@@ -1,20 +1,21 @@
-/* Tensor cores, ldmatrix and asynchronous copies: the one header with inline PTX. Under a host compiler (tests/emu/) the
- * same functions are defined on the same layout: a warp's lanes exchange their registers, and an asynchronous copy
+/* Tensor cores, ldmatrix and asynchronous copies: the one header with inline PTX. Under a host compiler (tests/emu/)
+ * the same functions are defined on the same layout: a warp's lanes exchange their registers, and an asynchronous copy
  * happens as late as the kernel's waits allow (until then its target holds NaNs), so that a kernel that forgets a wait
  * or a barrier computes nonsense there too. Everything that names a warp must be called by all of its 32 lanes.
  *
  * One product is 16 x 8 x 16: d (16, 8) += a (16, 16) . b (16, 8), bf16 in, float sums. Lane l = 4 g + t holds
  *
- *   a[0] row g,     columns 2t, 2t+1        b[0] rows 2t, 2t+1,     column g      d[0], d[1] row g,     columns 2t, 2t+1
- *   a[1] row g + 8, columns 2t, 2t+1        b[1] rows 2t+8, 2t+9,   column g      d[2], d[3] row g + 8, columns 2t, 2t+1
+ *   a[0] row g,     columns 2t, 2t+1        b[0] rows 2t, 2t+1,   column g     d[0], d[1] row g,     columns 2t, 2t+1
+ *   a[1] row g + 8, columns 2t, 2t+1        b[1] rows 2t+8, 2t+9, column g     d[2], d[3] row g + 8, columns 2t, 2t+1
  *   a[2] row g,     columns 2t+8, 2t+9      (the lower index in the lower half of the word)
  *   a[3] row g + 8, columns 2t+8, 2t+9
  *
- * so the d of two neighbouring products, rounded, are the a of a next one: a = {d0[0..1], d0[2..3], d1[0..1], d1[2..3]}.
+ * so the d of two neighbouring products, rounded, are the a of a next one: a = {d0[0..1], d0[2..3], d1[0..1],
+ * d1[2..3]}.
  *
- * ldmatrix reads 8 x 8 matrices of 2-byte elements from shared memory; lane 8 i + j names where row j of matrix i starts
- * (16-byte aligned; k_ldmatrix2 asks lanes 0..15 only). Then r[i] of lane 4 g + t is matrix i's row g, columns 2t, 2t+1;
- * with _t, transposed: rows 2t, 2t+1, column g.
+ * ldmatrix reads 8 x 8 matrices of 2-byte elements from shared memory; lane 8 i + j names where row j of matrix i
+ * starts (16-byte aligned; k_ldmatrix2 asks lanes 0..15 only). Then r[i] of lane 4 g + t is matrix i's row g, columns
+ * 2t, 2t+1; with _t, transposed: rows 2t, 2t+1, column g.
  *
  * Source: PTX ISA, "Matrix fragments for mma.m16n8k16" and "ldmatrix"; sm_80 and later. */
 #ifndef KERNELS_TILE_CUH
@@ -72,7 +73,7 @@ __device__ __forceinline__ void k_ldmatrix2_t(uint32_t *r, const void *row)
                  : "memory");
 }
 
-/* Copies 16 (4) bytes to shared memory, both 16-byte (4-byte) aligned; with `valid` false, zeros: `from` is not read. */
+/* Copies 16 (4) bytes to shared memory, both 16-byte (4-byte) aligned; not `valid`: zeros, `from` is not read. */
 __device__ __forceinline__ void k_copy16(void *to, const void *from, bool valid)
 {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
@@ -131,7 +132,7 @@ static inline void ldmatrix(uint32_t *r, const void *row, int count, bool transp
     }
 }
 
-/* A thread's copies under way, oldest first. NULL: none; so a kernel that waits for all of them leaves nothing behind. */
+/* A thread's copies under way, oldest first. NULL: none; so a kernel that waits for all of them leaves nothing. */
 struct copy { void *to; const void *from; unsigned bytes; bool valid, last; }; /* last: of its group */
 static inline std::vector<copy> *&copies()
 {
@@ -191,7 +192,8 @@ static inline void k_copy_commit() { tile_host::add({nullptr, nullptr, 0, false,
 template <int N> static inline void k_copy_wait() { tile_host::wait(N); }
 static inline uint32_t k_pack(float lo, float hi)
 {
-    return __bfloat16_as_ushort(__float2bfloat16_rn(lo)) | (uint32_t)__bfloat16_as_ushort(__float2bfloat16_rn(hi)) << 16;
+    const uint32_t high = __bfloat16_as_ushort(__float2bfloat16_rn(hi));
+    return __bfloat16_as_ushort(__float2bfloat16_rn(lo)) | high << 16;
 }
 static inline float k_exp2(float x)
 {

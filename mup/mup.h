@@ -45,7 +45,7 @@ typedef enum mup_attention { MUP_ATTN_RULE, MUP_ATTN_SQRT, MUP_ATTN_ALIGNED, MUP
 typedef enum mup_zero { MUP_ZERO_NONE, MUP_ZERO_READOUT, MUP_ZERO_QUERY, MUP_ZERO_BOTH } mup_zero;
 typedef enum mup_branch_init { MUP_BRANCH_PLAIN, MUP_BRANCH_GPT2 } mup_branch_init;
 extern const char *const mup_eps_words[], *const mup_decay_words[], *const mup_embed_lr_words[],
-    *const mup_attention_words[], *const mup_zero_words[], *const mup_branch_words[]; /* in enum order, NULL at the end */
+    *const mup_attention_words[], *const mup_zero_words[], *const mup_branch_words[]; /* in enum order, then NULL */
 typedef struct mup_options {
     double alpha; /* of depth: branches m_L^-alpha; 0 = the rule's own */
     mup_eps_rule eps;
@@ -56,8 +56,8 @@ typedef struct mup_options {
     mup_branch_init branch_init;
 } mup_options;
 
-/* Sizes of a model. In a base model 0 = unknown: taken as the target's (d_ff: in the target's proportion to the width). */
-typedef struct mup_size { double width, depth, head_dim, d_ff, seq_len, batch, tokens; } mup_size; /* batch, in tokens */
+/* Sizes of a model; batch in tokens. In a base model 0 = unknown: the target's (d_ff: in its proportion to the width). */
+typedef struct mup_size { double width, depth, head_dim, d_ff, seq_len, batch, tokens; } mup_size;
 
 typedef struct mup_rule mup_rule; /* a row of the table */
 
@@ -76,7 +76,7 @@ typedef struct mup_tensor {
                           * theirs in mup_model */
     double lr, eps, weight_decay; /* absolute: base value times factor */
     double lr_scale;     /* lr / base lr: a scheduler writes lr = eta * s_t * lr_scale */
-    double theta;        /* the tensor's gradient is theta times its Table 8 form's; global norms are taken over g/theta.
+    double theta;        /* the tensor's gradient is theta times its Table 8 form's; global norms are over g/theta.
                           * 0: 1. Only a readout's can differ from 1 */
 } mup_tensor;
 
@@ -118,7 +118,7 @@ status mup_apply_beta(double *out, const mup_setup *s, double beta, const char *
 typedef enum mup_quantity { MUP_STD, MUP_MULT, MUP_LR, MUP_EPS, MUP_DECAY, MUP_N_QUANTITIES } mup_quantity;
 const char *mup_quantity_name(mup_quantity q); /* "std", "mult", "lr", "eps", "decay" */
 typedef struct mup_factor {
-    char text[64];      /* "m^-1 m_L^-1/2"; "" when 1. m: the width ratio (m_ffn where the MLP's own differs), m_L depth,
+    char text[64];      /* "m^-1 m_L^-1/2"; "" when 1. m: the width ratio (m_ffn: the MLP's own), m_L depth,
                          * m_B batch, m_D tokens; without a base fan_in, d_model, n_layer */
     double value;
     const char *source; /* of the factor, or of its absence */

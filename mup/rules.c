@@ -19,8 +19,8 @@
  *      m_L^(alpha-1). Epsilon in blocks m_L^-alpha beside 1/m, because a branch's gradient carries its multiplier.
  * depth-mup   Yang et al. 2023 (arXiv:2310.02244): the same family at alpha = 1/2.
  * complete-dp Mlodozeniec et al. 2025 (arXiv:2512.22382): Table 3's readout with completep's depth, and batch and
- *      horizon: lr and lambda sqrt(m_B/m_D), eps sqrt(m_D/m_B), 1 - beta by m_B/m_D. At equal batch and tokens it trains
- *      completep's trajectory.
+ *      horizon: lr and lambda sqrt(m_B/m_D), eps sqrt(m_D/m_B), 1 - beta by m_B/m_D. At equal batch and tokens it
+ *      trains completep's trajectory.
  * u-mup       Blake et al. 2024 (arXiv:2407.17465), Table 2, and its library: unit std and a forward multiplier
  *      fan_in^-1/2 everywhere, learning rate by fan_in^-1/2 and layers^-1/2, embedding by d_model^-1/2; no base model.
  *      Residual form (x + tau f)/sqrt(1 + tau^2), stored as x + c f: mup/unit.c.

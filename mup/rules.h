@@ -3,8 +3,8 @@
 #define MUP_RULES_H
 #include "mup/mup.h"
 
-/* factor = m^width * m_L^(depth + alpha*a) * m_B^batch * m_D^tokens; m, m_L, ... of mup_ratios_of, a the rule's alpha or
- * the user's. Depth counts inside blocks only. */
+/* factor = m^width * m_L^(depth + alpha*a) * m_B^batch * m_D^tokens; m, m_L, ... of mup_ratios_of, a the rule's alpha
+ * or the user's. Depth counts inside blocks only. */
 typedef struct mup_exponents { double width, depth, alpha, batch, tokens; } mup_exponents;
 
 struct mup_rule {
@@ -25,7 +25,7 @@ struct mup_rule {
 
 /* Size ratios as a tensor sees them. */
 typedef struct mup_ratios { double m, depth, batch, tokens; } mup_ratios;
-mup_ratios mup_ratios_of(const mup_setup *s, const mup_place *p); /* p NULL: m is that of d_model, depth as in a block */
+mup_ratios mup_ratios_of(const mup_setup *s, const mup_place *p); /* p NULL: m of d_model, depth as in a block */
 
 /* The exponents in force: the row's, as the options change them. Depth is in `depth`, `alpha` is spent. */
 mup_exponents mup_exponents_of(const mup_setup *s, const mup_place *p, mup_quantity q);

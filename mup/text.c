@@ -83,6 +83,7 @@ void mup_factor_text(char *out, size_t n, const mup_setup *s, const mup_place *p
         mup_factor f;
         mup_factor_of(&f, s, p, (mup_quantity)q);
         const size_t used = strlen(out);
-        if (*f.text) snprintf(out + used, n - used, "%s%s %s", used ? ", " : "", mup_quantity_name((mup_quantity)q), f.text);
+        const char *name = mup_quantity_name((mup_quantity)q);
+        if (*f.text) snprintf(out + used, n - used, "%s%s %s", used ? ", " : "", name, f.text);
     }
 }

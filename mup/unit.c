@@ -6,9 +6,9 @@
  * (r residual_mult, rho residual_attn_ratio). Let S_i = prod_{j<i} sqrt(1 + tau_j^2), and store y = S x instead of x.
  * Then y <- y + S_i tau_i f(N(y)), because N, RMSNorm, does not see the scale of its input. The product telescopes,
  *     S_i^2 = (L + sum_{j<i} a_j^2) / L,   so   S_i tau_i = a_i / sqrt(L),
- * a constant for each kind of branch: u-muP's stream is y + a_i L^-1/2 f, the depth rule of alpha = 1/2, and needs no op
- * of its own. Exact but for the norm's eps: N(y) with eps is N(x) with eps / S^2, 1 <= S^2 <= 1 + 2 r^2, and eps is 1e-6
- * beside a mean square of 1. The gradient is the same function's. tests/trainer/test_unit.c compares the two forms.
+ * a constant for each kind of branch: u-muP's stream is y + a_i L^-1/2 f, the depth rule of alpha = 1/2, and needs no
+ * op of its own. Exact but for the norm's eps: N(y) with eps is N(x) with eps / S^2, 1 <= S^2 <= 1 + 2 r^2, and eps is
+ * 1e-6 beside a mean square of 1. The gradient is the same function's. tests/trainer/test_unit.c compares the two forms.
  *
  * Activations. Attention's and the activation's outputs are divided by their std at the start (empirical models of the
  * library, multiplier 1 inside the activation); both feed a matrix, which takes the factor. What the library scales in

@@ -195,6 +195,9 @@ static status device_set(bank *b, size_t r, err *e)
     device_bank *d = b->self;
     const size_t P = d->z.stride, at = r * P, n = b->n_tensors;
     const replica *rep = &b->reps[r];
+    if (!model_joins_hold(b->m, b->mults + r, b->o.n_replicas))
+        return err_set(e, ST_INPUT, "replica %zu: q, k and v (or the halves of SwiGLU) have different forward multipliers; "
+                       "a device multiplies them as one matrix: train this on the CPU", r);
     for (size_t i = 0; i < n; i++)
         d->draft_fixed[i] = (k_adam_fixed){.lr = rep->tensors[i].lr, .eps = rep->tensors[i].eps / mup_theta(&rep->tensors[i]),
                                            .lambda = rep->tensors[i].weight_decay};

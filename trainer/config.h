@@ -53,7 +53,7 @@ typedef struct trainer_config {
     /* launch-only: not hashed */
     int64_t log_every, ckpt_every; /* steps; ckpt_every 0 = by time (every 60 s) */
     int64_t threads;            /* 0 = as many as the machine has processors */
-    char backend[8];
+    char backend[16];
     /* not a key: what config_resolve changed and a person should know ("tokens rounded down ..."), "" if nothing */
     char note[256];
 } trainer_config;

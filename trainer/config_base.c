@@ -34,8 +34,8 @@ static const cover *cover_of(const char *key)
 static void add_note(config_base_note *n, const char *key, const char *from, const char *to, const char *what)
 {
     const size_t used = strlen(n->text);
-    snprintf(n->text + used, sizeof n->text - used, "%s%s: %s in the base, %s here: %s", used ? "; " : "", key, from, to,
-             what);
+    snprintf(n->text + used, sizeof n->text - used, "%s%s: %s in the base, %s here: %s", used ? "; " : "", key, from,
+             to, what);
 }
 
 static status differ(const config_key *k, const trainer_config *t, const trainer_config *b, config_base_note *note,
@@ -55,8 +55,8 @@ static status differ(const config_key *k, const trainer_config *t, const trainer
         return ST_OK;
     }
     return err_set(e, ST_INPUT,
-                   "%s: %.60s in the base model, %.60s here, which no rule of sizes covers; make them equal (%s)", k->name,
-                   from, to, k->doc);
+                   "%s: %.60s in the base model, %.60s here, which no rule of sizes covers; make them equal (%s)",
+                   k->name, from, to, k->doc);
 }
 
 /* lr and the rest of the base must be its own, not those of a model it was itself scaled from. */
@@ -94,7 +94,8 @@ status config_set_base(trainer_config *target, const trainer_config *base, bool 
     const mup_rule *rule = mup_rule_find(target->parametrisation);
     char from[24], to[24];
     note->text[0] = 0;
-    if (rule && !mup_rule_needs_depth(rule) && !mup_rule_absolute(rule) && base->shape.n_layer != target->shape.n_layer) {
+    const bool deeper = base->shape.n_layer != target->shape.n_layer;
+    if (deeper && rule && !mup_rule_needs_depth(rule) && !mup_rule_absolute(rule)) {
         snprintf(from, sizeof from, "%" PRId64, base->shape.n_layer);
         snprintf(to, sizeof to, "%" PRId64, target->shape.n_layer);
         add_note(note, "n_layer", from, to, "this rule does not cover it, lr may want tuning again (completep does)");
@@ -138,7 +139,8 @@ static status set_word(trainer_config *b, const char *word, size_t n, bool given
     static const char *const alias[][2] = {{"width", "d_model"}, {"depth", "n_layer"}};
     char text[256], *value;
     if (n >= sizeof text || !memchr(word, '=', n))
-        return err_set(e, ST_INPUT, "--base: '%.*s' is no key=value, as in width=64,depth=2", n < 60 ? (int)n : 60, word);
+        return err_set(e, ST_INPUT, "--base: '%.*s' is no key=value, as in width=64,depth=2",
+                       n < 60 ? (int)n : 60, word);
     memcpy(text, word, n);
     text[n] = 0;
     *(value = strchr(text, '=')) = 0;

@@ -101,23 +101,42 @@ static status normed_bwd(const run *w, k_act dh, k_cact h, k_in rstd, size_t gai
 /* q, k, v write the columns of one buffer; likewise the two halves of SwiGLU. */
 typedef struct part { size_t tensor, column, width; } part;
 
-static size_t qkv_parts(const run *w, part *out, int64_t l)
+/* Whether two neighbouring parts are one matrix: back to back in memory, packed too. By shape alone: a replica's bits may
+ * not depend on another's factors. That the factors of both are equal is model_joins_hold's. */
+static bool joins(const model *m, const k_ops *ops, const part *a, const part *b)
 {
-    const model *m = w->m;
+    const size_t n = a->width * m->d, packed = ops->pack_len ? ops->pack_len(a->width, m->d) : 0;
+    if (m->tensors[a->tensor].offset + n != m->tensors[b->tensor].offset) return false;
+    return !packed || (packed * sizeof(real) == n * m->act_bytes &&
+                       m->pack_at[a->tensor] + packed == m->pack_at[b->tensor]);
+}
+
+/* On a device one wide product is quicker than three narrow ones; on the host tensors are packed one by one. */
+static size_t join(const model *m, const k_ops *ops, part *p, size_t n)
+{
+    size_t last = 0;
+    for (size_t i = 1; i < n; i++) {
+        if (m->device && joins(m, ops, &p[last], &p[i])) p[last].width += p[i].width;
+        else p[++last] = p[i];
+    }
+    return last + 1;
+}
+
+static size_t qkv_parts(const model *m, const k_ops *ops, part *out, int64_t l)
+{
     const layer *y = &m->layers[l];
     out[0] = (part){y->q, 0, m->q};
     out[1] = (part){y->k, m->q, m->kv};
     out[2] = (part){y->v, m->q + m->kv, m->kv};
-    return 3;
+    return join(m, ops, out, 3);
 }
 
-static size_t ffn_parts(const run *w, part *out, int64_t l)
+static size_t ffn_parts(const model *m, const k_ops *ops, part *out, int64_t l)
 {
-    const model *m = w->m;
     out[0] = (part){m->layers[l].ffn_in, 0, m->f};
     if (m->s.act != ACT_SWIGLU) return 1;
     out[1] = (part){m->layers[l].ffn_gate, m->f, m->f};
-    return 2;
+    return join(m, ops, out, 2);
 }
 
 static status parts_fwd(const run *w, k_act y, k_cact x, const part *p, size_t n_parts, size_t ldy)
@@ -155,7 +174,7 @@ static status attn_branch(const run *w, int64_t l)
     TRY(w->ops->rmsnorm_fwd(w->ctx, act_l(w, at->h1, l), stat_l(w, at->r1, l), cact(w, at->x), &ns, w->e));
     TRY(normed(w, &h, cact_l(w, at->h1, l), m->layers[l].attn_norm));
     const k_act qkv = act_l(w, at->qkv, l);
-    TRY(parts_fwd(w, qkv, h, p, qkv_parts(w, p, l), m->ld_qkv));
+    TRY(parts_fwd(w, qkv, h, p, qkv_parts(m, w->ops, p, l), m->ld_qkv));
     if (m->s.qk_norm) TRY(w->ops->qknorm_fwd(w->ctx, qkv, stat_l(w, at->rq, l), MODEL_NORM_EPS, &hs, w->e));
     TRY(w->ops->rope_fwd(w->ctx, qkv, w->io->consts, &hs, w->e));
     const k_cact q = k_cact_of(qkv);
@@ -183,7 +202,7 @@ static status ffn_branch(const run *w, int64_t l)
         s1.ldy = m->ld_f;
         TRY(w->ops->matmul_gelu_fwd(w->ctx, g, u, h, weight(w, t1), mult(w, t1), &s1, w->e));
     } else {
-        TRY(parts_fwd(w, u, h, p, ffn_parts(w, p, l), m->ld_u));
+        TRY(parts_fwd(w, u, h, p, ffn_parts(m, w->ops, p, l), m->ld_u));
         TRY((m->s.act == ACT_GELU ? w->ops->gelu_fwd : w->ops->swiglu_fwd)(w->ctx, g, u, &rs, w->e));
     }
     k_mm s = mm(w, m->f, m->d);
@@ -259,7 +278,7 @@ static status ffn_bwd(const run *w, int64_t l)
     }
     const k_cact h2 = cact_l(w, at->h2, l);
     TRY(normed(w, &h, h2, m->layers[l].ffn_norm));
-    TRY(parts_bwd(w, act(w, at->dh), k_cact_of(du), h, p, ffn_parts(w, p, l), m->ld_u));
+    TRY(parts_bwd(w, act(w, at->dh), k_cact_of(du), h, p, ffn_parts(m, w->ops, p, l), m->ld_u));
     return normed_bwd(w, act(w, at->dh), h2, cstat_l(w, at->r2, l), m->layers[l].ffn_norm, true);
 }
 
@@ -284,7 +303,7 @@ static status attn_bwd(const run *w, int64_t l)
     TRY(w->ops->rope_bwd(w->ctx, dqkv, w->io->consts, &hs, w->e));
     const k_cact h1 = cact_l(w, at->h1, l);
     TRY(normed(w, &h, h1, m->layers[l].attn_norm));
-    TRY(parts_bwd(w, act(w, at->dh), k_cact_of(dqkv), h, p, qkv_parts(w, p, l), m->ld_qkv));
+    TRY(parts_bwd(w, act(w, at->dh), k_cact_of(dqkv), h, p, qkv_parts(m, w->ops, p, l), m->ld_qkv));
     return normed_bwd(w, act(w, at->dh), h1, cstat_l(w, at->r1, l), m->layers[l].attn_norm, true);
 }
 
@@ -341,6 +360,16 @@ size_t model_pack_len(const model *m, const k_ops *ops)
         if (packs(m, t)) n += ops->pack_len((size_t)m->tensors[t].rows, (size_t)m->tensors[t].cols);
     }
     return n;
+}
+
+bool model_joins_hold(const model *m, const real *mults, size_t ld)
+{
+    for (int64_t l = 0; l < m->s.n_layer && m->device; l++) {
+        const layer *y = &m->layers[l];
+        if (mults[y->q * ld] != mults[y->k * ld] || mults[y->q * ld] != mults[y->v * ld]) return false;
+        if (m->s.act == ACT_SWIGLU && mults[y->ffn_in * ld] != mults[y->ffn_gate * ld]) return false;
+    }
+    return true;
 }
 
 size_t model_packed_at(const model *m, const k_ops *ops, size_t tensor)

@@ -19,6 +19,10 @@ void model_free(model *m);
 size_t model_n_mults(const model *m);
 void model_mults(const model *m, real *out, size_t ld, const mup_tensor *tensors, const mup_model *mult);
 
+/* On a device q, k and v of a block are one product where their shapes allow it, and so are the two halves of SwiGLU: a
+ * replica must give them one factor (every parametrisation does, by role). mults as model_mults wrote them. */
+bool model_joins_hold(const model *m, const real *mults, size_t ld);
+
 /* Sequences that go through the model together. A pure function of shape and `seqs` (those of a shard), so that
  * results do not depend on who computes. */
 size_t model_micro(const model *m, size_t seqs);

@@ -2,8 +2,8 @@
 """The training step of gpu-bench in PyTorch, as fast as PyTorch goes without changing the arithmetic.
 
 torch.compile, scaled_dot_product_attention, fused AdamW, bf16 autocast over fp32 weights, gradient clipping: what a user
-would write. Same shapes as bench/gpu_run.c: pre-norm RMSNorm without gains, rotary positions, GELU MLP of 4 d, tied head, no
-biases. A sweep of R small models is trained one after another, so its model-tokens/s are those of one model.
+would write. Same shapes as bench/gpu_run.c: pre-norm RMSNorm without gains, rotary positions, GELU MLP of 4 d, tied
+head, no biases. A sweep of R small models is trained one after another, so its model-tokens/s are those of one model.
 
     torch_step.py [--case NAME] [--eager] [--reps 9] [--device cuda]
 
@@ -133,8 +133,9 @@ def measure(name, args):
         raise RuntimeError(f"{name}: the loss is not finite")
     median = statistics.median(seconds)
     device = torch.cuda.get_device_name() if args.device.startswith("cuda") else "cpu"
-    print(json.dumps({"schema": "muscale.peer/1", "peer": "torch-eager" if args.eager else "torch-compile", "case": name,
-                      "R": 1, "tokens_per_s": batch * length / median, "step_s": median, "step_min_s": min(seconds),
+    peer = "torch-eager" if args.eager else "torch-compile"
+    print(json.dumps({"schema": "muscale.peer/1", "peer": peer, "case": name, "R": 1,
+                      "tokens_per_s": batch * length / median, "step_s": median, "step_min_s": min(seconds),
                       "step_max_s": max(seconds), "reps": args.reps, "steps_per_rep": steps, "loss": float(loss),
                       "version": torch.__version__, "device": device}), flush=True)
 

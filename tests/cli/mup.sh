@@ -67,6 +67,10 @@ ok --json mup table c.yaml --base base.yaml
 json '[.base.width, .base.depth, .base.d_ff] | join(" ")' "64 1 256"
 err_has "tokens: 500000 in the base, 1000000 here"
 err_has "n_layer: 1 in the base, 3 here"
+mkdir width=1
+cp base.yaml width=1/base.yaml
+ok mup table c.yaml --base width=1/base.yaml
+has "base width 64"
 ok --json mup table c.yaml --base width=32,depth=1,tokens=1e5,batch_tokens=1024 parametrisation=complete-dp beta2=0.99
 json '.betas.beta2 * 1000 | round' 998
 ok mup table c.yaml d_model=32

@@ -1,6 +1,6 @@
 /* lt.h by CBLAS, for the CUDA-on-CPU layer: one sgemm per replica on operands turned into floats, bf16 results rounded
- * once. Stricter than cuBLASLt about what it is asked: a wrong row stride or a misplaced operand aborts here, on a device
- * it would be an error or somebody else's numbers. */
+ * once. Stricter than cuBLASLt about what it is asked: a wrong row stride or a misplaced operand aborts here, on a
+ * device it would be an error or somebody else's numbers. */
 #include <cblas.h>
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
@@ -38,12 +38,12 @@ bool k_lt_version(char *out, size_t room, err *)
     return true;
 }
 
-#define MUST(condition)                                                                             \
-    do {                                                                                            \
-        if (!(condition)) {                                                                         \
+#define MUST(condition)                                                                                             \
+    do {                                                                                                            \
+        if (!(condition)) {                                                                                         \
             fprintf(stderr, "lt: %s does not hold: m %zu n %zu k %zu R %zu\n", #condition, x->m, x->n, x->k, x->R); \
-            abort();                                                                                \
-        }                                                                                           \
+            abort();                                                                                                \
+        }                                                                                                           \
     } while (0)
 
 static size_t extent(size_t rows, size_t cols, size_t ld) { return (rows - 1) * ld + cols; }
@@ -71,7 +71,8 @@ static std::vector<float> floats(const void *p, size_t first, size_t rows, size_
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < cols; j++) {
             const size_t at = first + i * ld + j;
-            y[i * cols + j] = t == K_LT_BF16 ? __bfloat162float(((const __nv_bfloat16 *)p)[at]) : ((const float *)p)[at];
+            y[i * cols + j] =
+                t == K_LT_BF16 ? __bfloat162float(((const __nv_bfloat16 *)p)[at]) : ((const float *)p)[at];
         }
     return y;
 }
@@ -83,8 +84,9 @@ static void replica(const k_lt_product *x, size_t r)
     const std::vector<float> b = floats(x->b.p, r * x->b.stride, br, bc, x->b.ld, x->in);
     std::vector<float> d(x->m * x->n);
     if (x->acc) d = floats(x->d, r * x->stride_d, x->m, x->n, x->ldd, x->out);
-    cblas_sgemm(CblasRowMajor, x->ta ? CblasTrans : CblasNoTrans, x->tb ? CblasTrans : CblasNoTrans, (int)x->m, (int)x->n,
-                (int)x->k, x->alpha, a.data(), (int)ac, b.data(), (int)bc, x->acc ? 1.0f : 0.0f, d.data(), (int)x->n);
+    cblas_sgemm(CblasRowMajor, x->ta ? CblasTrans : CblasNoTrans, x->tb ? CblasTrans : CblasNoTrans, (int)x->m,
+                (int)x->n, (int)x->k, x->alpha, a.data(), (int)ac, b.data(), (int)bc, x->acc ? 1.0f : 0.0f, d.data(),
+                (int)x->n);
     for (size_t i = 0; i < x->m; i++)
         for (size_t j = 0; j < x->n; j++) {
             const size_t at = r * x->stride_d + i * x->ldd + j;

@@ -6,8 +6,17 @@
 
 static shape small(void)
 {
-    return (shape){.vocab = 11, .d_model = 6, .n_layer = 2, .n_head = 3, .n_kv_head = 1, .head_dim = 2, .d_ff = 5,
-                   .seq_len = 7, .act = ACT_GELU, .tied_head = true, .rope_theta = 10000};
+    return (shape){.vocab = 11,
+                   .d_model = 6,
+                   .n_layer = 2,
+                   .n_head = 3,
+                   .n_kv_head = 1,
+                   .head_dim = 2,
+                   .d_ff = 5,
+                   .seq_len = 7,
+                   .act = ACT_GELU,
+                   .tied_head = true,
+                   .rope_theta = 10000};
 }
 
 Test(count, flops_are_the_trainers)

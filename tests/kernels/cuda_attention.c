@@ -33,7 +33,10 @@ static problem problem_new(const attn_case *c)
     return p;
 }
 
-static void problem_free(problem *p) { buf_free(&p->qkv), buf_free(&p->o), buf_free(&p->lse), buf_free(&p->dout), buf_free(&p->dqkv); }
+static void problem_free(problem *p)
+{
+    buf_free(&p->qkv), buf_free(&p->o), buf_free(&p->lse), buf_free(&p->dout), buf_free(&p->dqkv);
+}
 
 static k_mult host_scale(const problem *p) { return p->no_scale ? (k_mult){NULL, NULL} : both(p->scale); }
 
@@ -50,8 +53,8 @@ static void cpu_run(problem *p, bool backward)
     const k_cact q = cact(&p->qkv), k = cat(q, p->K), v = cat(q, p->V);
     const k_act dq = act(&p->dqkv);
     if (backward)
-        cr_assert_eq(cpu()->attn_bwd(c, dq, at(dq, p->K), at(dq, p->V), cact(&p->dout), q, k, v, cact(&p->o), in(&p->lse),
-                                     host_scale(p), &p->s, NULL), ST_OK);
+        cr_assert_eq(cpu()->attn_bwd(c, dq, at(dq, p->K), at(dq, p->V), cact(&p->dout), q, k, v, cact(&p->o),
+                                     in(&p->lse), host_scale(p), &p->s, NULL), ST_OK);
     else
         cr_assert_eq(cpu()->attn_fwd(c, act(&p->o), arr(&p->lse), q, k, v, host_scale(p), &p->s, NULL), ST_OK);
     cpu()->ctx_free(c);
@@ -59,8 +62,8 @@ static void cpu_run(problem *p, bool backward)
 
 static device device_new(gpu *g, problem *p)
 {
-    device d = {.qkv = gpu_act(g, &p->qkv), .o = gpu_act(g, &p->o), .lse = gpu_real(g, &p->lse), .dout = gpu_act(g, &p->dout),
-                .dqkv = gpu_act(g, &p->dqkv)};
+    device d = {.qkv = gpu_act(g, &p->qkv), .o = gpu_act(g, &p->o), .lse = gpu_real(g, &p->lse),
+                .dout = gpu_act(g, &p->dout), .dqkv = gpu_act(g, &p->dqkv)};
     if (!p->no_scale) d.scale = gpu_mult(g, p->scale, p->c.R);
     return d;
 }
@@ -70,8 +73,8 @@ static void device_run(gpu *g, const problem *p, const device *d, bool backward)
     const k_cact q = gcact(&d->qkv), k = gcat(g, q, p->K), v = gcat(g, q, p->V);
     const k_act dq = gact(&d->dqkv);
     if (backward)
-        GPU_OK(g, g->ops->attn_bwd(g->ctx, dq, gat(g, dq, p->K), gat(g, dq, p->V), gcact(&d->dout), q, k, v, gcact(&d->o),
-                                   gin(&d->lse), d->scale, &p->s, &g->e));
+        GPU_OK(g, g->ops->attn_bwd(g->ctx, dq, gat(g, dq, p->K), gat(g, dq, p->V), gcact(&d->dout), q, k, v,
+                                   gcact(&d->o), gin(&d->lse), d->scale, &p->s, &g->e));
     else
         GPU_OK(g, g->ops->attn_fwd(g->ctx, gact(&d->o), garr(&d->lse), q, k, v, d->scale, &p->s, &g->e));
 }
@@ -90,10 +93,12 @@ static void bound_row(const problem *p, const bounds *x, size_t r, size_t b, siz
 {
     const size_t D = p->c.D, kv = h / (p->c.H / p->c.G) * D, ld = p->s.ld, ldo = p->s.ldo, row = b * p->c.T + t;
     const real *qkv = p->qkv.p + r * p->qkv.stride, *q = qkv + row * ld + h * D;
-    const real *dout = p->dout.p + r * p->dout.stride + row * ldo + h * D, *o = p->o.p + r * p->o.stride + row * ldo + h * D;
+    const real *dout = p->dout.p + r * p->dout.stride + row * ldo + h * D;
+    const real *o = p->o.p + r * p->o.stride + row * ldo + h * D;
     real *bd = x->dqkv.p + r * x->dqkv.stride, *bo = x->o.p + r * x->o.stride + row * ldo + h * D;
     const double scale = p->no_scale ? 1 : (double)p->scale[r];
-    const double lse = (double)p->lse.p[r * p->lse.stride + (b * p->c.H + h) * p->c.T + t], delta = dot(dout, o, D, false);
+    const double lse = (double)p->lse.p[r * p->lse.stride + (b * p->c.H + h) * p->c.T + t];
+    const double delta = dot(dout, o, D, false);
     for (size_t j = 0; j <= t; j++) {
         const size_t at = (b * p->c.T + j) * ld;
         const real *k = qkv + at + p->K + kv, *v = qkv + at + p->V + kv;
@@ -132,8 +137,8 @@ static void close_to(gpu *g, const gbuf *d, const buf *want, const buf *bound, c
             const double off = fabs(x - y) / (unit * (fabs(y) + (double)bound->p[r * bound->stride + i]) + 1e-30);
             if (!(off <= worst_off)) worst_off = isnan(off) ? INFINITY : off, where = r * want->len + i;
         }
-    cr_expect_leq(worst_off, 1, "%s, D %zu T %zu heads %zu on %zu R %zu B %zu pad %zu: %s[%zu] is off by %g times what rounding allows",
-                  g->ops->name, c->D, c->T, c->H, c->G, c->R, c->B, c->pad, what, where, worst_off);
+    cr_expect_leq(worst_off, 1, "%s, D %zu T %zu heads %zu on %zu R %zu B %zu pad %zu: %s[%zu] is off by %g times what "
+                  "rounding allows", g->ops->name, c->D, c->T, c->H, c->G, c->R, c->B, c->pad, what, where, worst_off);
     buf_free(&got);
 }
 
@@ -179,6 +184,14 @@ static void each_short(gpu *g)
 }
 Test(cuda_attention, against_the_definition) { gpu_each(each_short, SCRATCH); }
 
+/* More heads than a section of the grid has (64). */
+static void many_heads(gpu *g)
+{
+    static const attn_case c = {4, 3, 6, 3, 2, 12, 0};
+    against_cpu(g, &c, false);
+}
+Test(cuda_attention, more_heads_than_a_section) { gpu_each(many_heads, SCRATCH); }
+
 /* From T = 257 on, warps of 32 queries. */
 static const attn_case long_cases[] = {{16, 257, 2, 1, 1, 1, 0}, {32, 290, 1, 1, 1, 1, 1}, {64, 320, 1, 1, 1, 1, 0},
                                        {96, 257, 1, 1, 1, 1, 0}, {128, 257, 1, 1, 1, 1, 8}};
@@ -197,8 +210,8 @@ static void alone(gpu *g)
         const device d = device_new(g, &p);
         device a[3]; /* taken before anything is written */
         for (size_t r = 0; r < 3; r++)
-            a[r] = (device){gpu_alone(g, &d.qkv, r), gpu_alone(g, &d.o, r), gpu_alone(g, &d.lse, r), gpu_alone(g, &d.dout, r),
-                            gpu_alone(g, &d.dqkv, r), gpu_mult(g, p.scale + r, 1)};
+            a[r] = (device){gpu_alone(g, &d.qkv, r), gpu_alone(g, &d.o, r), gpu_alone(g, &d.lse, r),
+                            gpu_alone(g, &d.dout, r), gpu_alone(g, &d.dqkv, r), gpu_mult(g, p.scale + r, 1)};
         device_run(g, &p, &d, false);
         device_run(g, &p, &d, true);
         for (size_t r = 0; r < 3; r++) {
@@ -207,7 +220,8 @@ static void alone(gpu *g)
             device_run(g, &one, &a[r], false);
             device_run(g, &one, &a[r], true);
             cr_expect(gpu_same(g, &d.o, r, &a[r].o, 0) && gpu_same(g, &d.lse, r, &a[r].lse, 0) &&
-                          gpu_same(g, &d.dqkv, r, &a[r].dqkv, 0), "%s: replica %zu alone has other bits", g->ops->name, r);
+                          gpu_same(g, &d.dqkv, r, &a[r].dqkv, 0),
+                      "%s: replica %zu alone has other bits", g->ops->name, r);
             cr_expect_not(gpu_same(g, &d.o, (r + 1) % 3, &a[r].o, 0), "negative twin");
         }
         gpu_release(g);
@@ -243,7 +257,8 @@ static void not_finite(gpu *g)
             buf x = gpu_get(g, got[k]);
             cr_expect_not(finite_rows(want[k], 0, x.len / 2, x.len) && k != 1);
             for (size_t j = x.len / 2; j < x.len; j++)
-                if (!isfinite(want[k]->p[j])) cr_assert_not(isfinite(x.p[j]), "%s: case %zu, output %zu, element %zu", g->ops->name, i, k, j);
+                if (!isfinite(want[k]->p[j]))
+                    cr_assert_not(isfinite(x.p[j]), "%s: case %zu, output %zu, element %zu", g->ops->name, i, k, j);
             cr_expect(finite_rows(&x, 0, 0, x.len / 2), "%s: case %zu reaches another sequence", g->ops->name, i);
             cr_expect(finite_rows(&x, 1, 0, x.len), "%s: case %zu reaches another replica", g->ops->name, i);
             buf_free(&x);
@@ -271,7 +286,8 @@ static void minus_infinity(gpu *g)
         for (size_t i = 0; i < c.D; i++) {
             const double x = (double)o.p[t * p.s.ldo + i], y = (double)p.o.p[t * p.s.ldo + i];
             cr_assert_eq(isfinite(y), t >= 64);
-            cr_assert(t >= 64 ? fabs(x - y) < 0.02 : !isfinite(x), "%s: o[%zu][%zu] = %g, not %g", g->ops->name, t, i, x, y);
+            cr_assert(t >= 64 ? fabs(x - y) < 0.02 : !isfinite(x), "%s: o[%zu][%zu] = %g, not %g", g->ops->name,
+                      t, i, x, y);
         }
     gpu_release(g);
     problem_free(&p);
@@ -294,8 +310,8 @@ static void refused(gpu *g)
     s = p.s;
     s.R = 1 << 14;
     cr_expect_gt(g->ops->attn_scratch(&s), (size_t)SCRATCH);
-    cr_expect_eq(g->ops->attn_bwd(g->ctx, gact(&d.dqkv), gact(&d.dqkv), gact(&d.dqkv), gcact(&d.dout), q, q, q, gcact(&d.o),
-                                  gin(&d.lse), d.scale, &s, &g->e), ST_DOMAIN);
+    cr_expect_eq(g->ops->attn_bwd(g->ctx, gact(&d.dqkv), gact(&d.dqkv), gact(&d.dqkv), gcact(&d.dout), q, q,
+                                  q, gcact(&d.o), gin(&d.lse), d.scale, &s, &g->e), ST_DOMAIN);
     cr_expect(strstr(g->e.msg, "scratch") != NULL, "%s", g->e.msg);
     problem_free(&p);
 }

@@ -18,6 +18,25 @@ static void names(gpu *g)
 }
 Test(cuda_context, names) { gpu_each(names, 0); }
 
+/* MUSCALE_ATTENTION is a wish: without cuDNN, or a plan of it, attention is our own and the name says why. */
+static void attention(gpu *g)
+{
+    k_ctx *c = NULL;
+    setenv("MUSCALE_ATTENTION", "cudnn", 1);
+    GPU_OK(g, g->ops->ctx_new(&c, 0, &g->e));
+    const char *name = g->ops->device->device_name(c);
+    cr_expect(strstr(name, "attention cuDNN") || strstr(name, "attention own (this muscale was built without cuDNN)") ||
+                  strstr(name, "attention own (cuDNN"),
+              "%s", name);
+    g->ops->ctx_free(c);
+    setenv("MUSCALE_ATTENTION", "cudn", 1);
+    c = NULL;
+    cr_expect_eq(g->ops->ctx_new(&c, 0, &g->e), ST_INPUT);
+    cr_expect(c == NULL && said(g, "cudn") && said(g, "own or cudnn"), "%s", g->e.msg);
+    unsetenv("MUSCALE_ATTENTION");
+}
+Test(cuda_context, attention) { gpu_each(attention, 0); }
+
 Test(cuda_context, unknown_backend)
 {
     const k_ops *ops = NULL;
@@ -68,7 +87,8 @@ static void copies(gpu *g)
     GPU_OK(g, d->mem_new(g->ctx, &p, N * sizeof *a, &g->e));
     for (int i = 0; i < N; i++) a[i] = i * 7919, b[i] = -1;
     GPU_OK(g, d->upload(g->ctx, p, a, N * sizeof *a, &g->e));
-    GPU_OK(g, d->download(g->ctx, b + 1, (char *)p + sizeof *a, (N - 2) * sizeof *a, &g->e)); /* in the stream's order */
+    GPU_OK(g,
+           d->download(g->ctx, b + 1, (char *)p + sizeof *a, (N - 2) * sizeof *a, &g->e)); /* in the stream's order */
     GPU_OK(g, d->sync(g->ctx, &g->e));
     cr_expect(b[0] == -1 && b[N - 1] == -1 && !memcmp(a + 1, b + 1, (N - 2) * sizeof *a));
     d->mem_free(g->ctx, p);
@@ -76,16 +96,20 @@ static void copies(gpu *g)
 }
 Test(cuda_context, copies) { gpu_each(copies, 0); }
 
-/* --- recorded steps ------------------------------------------------------------------------------------------------ */
+/* --- recorded steps --------------------------------------------------------------------------------- */
 
-typedef struct step { k_mm s; gbuf x, y, w, packed, dw; } step;
+typedef struct step {
+    k_mm s;
+    gbuf x, y, w, packed, dw;
+} step;
 
 static step step_new(gpu *g)
 {
     step t = {.s = {.R = 2, .n = 24, .in = 40, .out = 32, .ldx = 40, .ldy = 32}};
     buf x = buf_new(2, 24 * 40, 1, 1), y = buf_new(2, 24 * 32, 1, 2), w = buf_new(2, 32 * 40, 1, 3),
         dw = buf_new(2, 32 * 40, 1, 4);
-    t.x = gpu_act(g, &x), t.y = gpu_act(g, &y), t.packed = gpu_act(g, &w), t.w = gpu_real(g, &w), t.dw = gpu_real(g, &dw);
+    t.x = gpu_act(g, &x), t.y = gpu_act(g, &y), t.packed = gpu_act(g, &w), t.w = gpu_real(g, &w),
+    t.dw = gpu_real(g, &dw);
     buf_free(&x), buf_free(&y), buf_free(&w), buf_free(&dw);
     return t;
 }
@@ -173,11 +197,11 @@ static void recorded_copies(gpu *g)
 }
 Test(cuda_context, recorded_copies) { gpu_each(recorded_copies, 0); }
 
-#define REFUSED(g, call, word)                                      \
-    do {                                                            \
-        (g)->e.msg[0] = 0;                                          \
-        cr_expect_eq((call), ST_DEVICE, #call " was not refused");  \
-        cr_expect(said((g), (word)), #call ": %s", (g)->e.msg);     \
+#define REFUSED(g, call, word)                                     \
+    do {                                                           \
+        (g)->e.msg[0] = 0;                                         \
+        cr_expect_eq((call), ST_DEVICE, #call " was not refused"); \
+        cr_expect(said((g), (word)), #call ": %s", (g)->e.msg);    \
     } while (0)
 
 static void refused(gpu *g)

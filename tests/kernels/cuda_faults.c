@@ -1,5 +1,5 @@
-/* What the context does when CUDA fails: each call of a life with a context fails once, in turn, with each kind of error.
- * Only over the CUDA-on-CPU layer, which can be told to fail. */
+/* What the context does when CUDA fails: each call of a life with a context fails once, in turn, with each kind of
+ * error. Only over the CUDA-on-CPU layer, which can be told to fail. */
 #include <stdio.h>
 
 #include "tests/emu/emu.h"
@@ -9,8 +9,14 @@ enum { OUT_OF_MEMORY = 2, NOT_SUPPORTED = 801, ILLEGAL_ADDRESS = 700, CAPTURE_IN
 static const int errors[] = {OUT_OF_MEMORY, NOT_SUPPORTED, ILLEGAL_ADDRESS, CAPTURE_INVALID};
 enum { N_ERRORS = sizeof errors / sizeof *errors };
 
-/* A life: a context, memory, a step directly and recorded, the way back. Whatever it made is freed; the first failure. */
-typedef struct life { const k_ops *ops; k_ctx *ctx; k_graph *graph; void *dev[5], *host; err e; } life;
+/* A life: a context, memory, a step directly and recorded, the way back. Returns the first failure. */
+typedef struct life {
+    const k_ops *ops;
+    k_ctx *ctx;
+    k_graph *graph;
+    void *dev[5], *host;
+    err e;
+} life;
 
 static status work(life *l)
 {
@@ -89,13 +95,16 @@ static void fail_each(const char *backend)
                 cr_assert(nothing_lives());
                 continue;
             }
-            cr_expect(s == ST_DEVICE || (s == ST_NOMEM && errors[k] == OUT_OF_MEMORY), "%s: call %ld of %ld, error %d: %s (%s)",
-                      backend, n, calls, errors[k], status_name(s), l.e.msg);
-            cr_expect(strstr(l.e.msg, "CUDA: ") && strstr(l.e.msg, ": ") && !strchr(l.e.msg, '\n'), "call %ld: '%s'", n, l.e.msg);
-            if (errors[k] == ILLEGAL_ADDRESS) cr_expect(strstr(l.e.msg, "cudaErrorIllegalAddress"), "call %ld: %s", n, l.e.msg);
+            cr_expect(s == ST_DEVICE || (s == ST_NOMEM && errors[k] == OUT_OF_MEMORY),
+                      "%s: call %ld of %ld, error %d: %s (%s)", backend, n, calls, errors[k], status_name(s), l.e.msg);
+            cr_expect(strstr(l.e.msg, "CUDA: ") && strstr(l.e.msg, ": ") && !strchr(l.e.msg, '\n'), "call %ld: '%s'", n,
+                      l.e.msg);
+            if (errors[k] == ILLEGAL_ADDRESS)
+                cr_expect(strstr(l.e.msg, "cudaErrorIllegalAddress"), "call %ld: %s", n, l.e.msg);
             end(&l);
             if (errors[k] == ILLEGAL_ADDRESS) cr_assert_eq(d->recover(&l.e), ST_OK, "call %ld: %s", n, l.e.msg);
-            cr_assert(nothing_lives(), "%s: call %ld of %ld, error %d leaves something behind", backend, n, calls, errors[k]);
+            cr_assert(nothing_lives(), "%s: call %ld of %ld, error %d leaves something behind", backend, n, calls,
+                      errors[k]);
         }
         cr_expect_leq(unheard, 1, "%d failures of error %d are not reported", unheard, errors[k]);
     }
@@ -163,8 +172,8 @@ static status when(bool each, const char **who, err *e)
     cr_assert_eq(l.ops->device->sync(l.ctx, e), ST_OK);
     emu_fail_at(1, ILLEGAL_ADDRESS);
     *who = "matmul";
-    status st = l.ops->matmul_fwd(l.ctx, (k_act){l.dev[0], 64}, (k_cact){l.dev[1], 64}, (k_weight){{l.dev[2], 64}, {0}}, one,
-                                  false, &s, e);
+    status st = l.ops->matmul_fwd(l.ctx, (k_act){l.dev[0], 64}, (k_cact){l.dev[1], 64}, (k_weight){{l.dev[2], 64}, {0}},
+                                  one, false, &s, e);
     if (!st) *who = "sync", st = l.ops->device->sync(l.ctx, e);
     end(&l);
     cr_assert_eq(l.ops->device->recover(NULL), ST_OK);

@@ -1,13 +1,15 @@
-/* Matrix products of the device's backends against the definition: sizes that no tile divides, row strides, adding to what
- * is there, factors; and a replica's bits alone and in a bank. */
+/* Matrix products of the device's backends against the definition: sizes that no tile divides, row strides, adding to
+ * what is there, factors; and a replica's bits alone and in a bank. */
 #include <stdio.h>
 
 #include "tests/kernels/gpu.h"
 
-typedef struct size { size_t R, n, in, out, pad_x, pad_y; } size;
+typedef struct size {
+    size_t R, n, in, out, pad_x, pad_y;
+} size;
 static const size sizes[] = {
-    {1, 1, 1, 1, 0, 0},      {2, 7, 5, 3, 0, 0},      {3, 33, 17, 65, 3, 5},   {7, 24, 32, 48, 0, 0},
-    {2, 130, 72, 40, 8, 16}, {1, 64, 128, 256, 0, 1}, {2, 19, 257, 31, 1, 0},  {3, 128, 64, 64, 0, 128},
+    {1, 1, 1, 1, 0, 0},      {2, 7, 5, 3, 0, 0},      {3, 33, 17, 65, 3, 5},  {7, 24, 32, 48, 0, 0},
+    {2, 130, 72, 40, 8, 16}, {1, 64, 128, 256, 0, 1}, {2, 19, 257, 31, 1, 0}, {3, 128, 64, 64, 0, 128},
 };
 enum { N_SIZES = sizeof sizes / sizeof *sizes };
 
@@ -133,9 +135,10 @@ static void columns(gpu *g)
     const size_t at_x = 9, at_y = 24;
     operands o = make(g, &z, 71);
     const k_mult no = {0};
-    GPU_OK(g, g->ops->matmul_fwd(g->ctx, gat(g, gact(&o.gy), at_y), gcat(g, gcact(&o.gx), at_x), weight(g, &o), no, true,
-                                 &o.s, &g->e));
-    cr_assert_eq(cpu()->matmul_fwd(NULL, at(act(&o.y), at_y), cat(cact(&o.x), at_x), plain(&o), no, true, &o.s, NULL), ST_OK);
+    GPU_OK(g, g->ops->matmul_fwd(g->ctx, gat(g, gact(&o.gy), at_y), gcat(g, gcact(&o.gx), at_x), weight(g, &o), no,
+                                 true, &o.s, &g->e));
+    cr_assert_eq(cpu()->matmul_fwd(NULL, at(act(&o.y), at_y), cat(cact(&o.x), at_x), plain(&o), no, true, &o.s, NULL),
+                 ST_OK);
     GPU_CLOSE(g, o.gy, o.y, 1, "fwd on columns");
     drop(g, &o);
 }

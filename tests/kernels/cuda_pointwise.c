@@ -11,19 +11,20 @@ static const real alphas[MAX_R] = {1.25f, -0.75f, 0.5f, 2.0f, -1.5f, 0.3f, 1.0f}
 
 static size_t last_of(const gbuf *b) { return b->R - 1; }
 
-/* --- embedding -----------------------------------------------------------------------------------------------------
- */
+/* --- embedding --------------------------------------------------------------------------------- */
 
 typedef struct embed_case {
     size_t R, V, c, gap, T, n_seq, first;
     bool own_ids;
+    size_t apart; /* ids in use are multiples of it */
 } embed_case;
 
 static void embedding(gpu *g, const embed_case *z)
 {
     const size_t R = z->R, ld = z->c + z->gap, row = z->T + 1, n = z->n_seq * z->T - z->first, len = z->n_seq * row;
     const k_rows s = {R, n, z->c, ld}, s1 = {1, n, z->c, ld};
-    int32_t *id = ids_new(R * len, z->V, z->V);
+    int32_t *id = ids_new(R * len, z->V / z->apart, z->V);
+    for (size_t i = 0; i < R * len; i++) id[i] *= (int32_t)z->apart;
     id[z->first] = (int32_t)z->V - 1;
     const k_ids at_host = {id, z->own_ids ? len : 0, row, z->T, z->first};
     k_ids at = at_host, at1 = at;
@@ -54,18 +55,22 @@ static void embedding(gpu *g, const embed_case *z)
 static void embeddings(gpu *g)
 {
     static const embed_case cases[] = {
-        {1, 11, 1, 0, 3, 2, 0, false},     {2, 300, 40, 8, 7, 9, 3, true},
-        {3, 5, 33, 0, 16, 3, 0, false},    {7, 97, 24, 0, 31, 4, 5, true},
-        {2, 40, 264, 0, 20, 2, 0, true},   {2, 60, 20, 4, 25, 3, 2, true}, /* chunks of 8, and half of one at the end */
-        {1, 2, 8, 0, 50, 100, 0, false},   /* two ids fill a round of the sort and more */
-        {2, 256, 16, 0, 129, 33, 1, true}, /* the usual: every id many times */
+        {1, 11, 1, 0, 3, 2, 0, false, 1},
+        {2, 300, 40, 8, 7, 9, 3, true, 1},
+        {3, 5, 33, 0, 16, 3, 0, false, 1},
+        {7, 97, 24, 0, 31, 4, 5, true, 1},
+        {2, 40, 264, 0, 20, 2, 0, true, 1},
+        {2, 60, 20, 4, 25, 3, 2, true, 1},     /* chunks of 8, and half of one at the end */
+        {1, 2, 8, 0, 50, 100, 0, false, 1},    /* two ids fill a round of the sort and more */
+        {2, 256, 16, 0, 129, 33, 1, true, 1},  /* the usual: every id many times */
+        {2, 4097, 3, 0, 65, 7, 0, true, 1024}, /* ids of one block, most with rows for all its threads */
+        {1, 3, 264, 8, 60, 7, 0, true, 1},     /* and too wide for that */
     };
     for (size_t i = 0; i < COUNT(cases); i++) embedding(g, &cases[i]);
 }
 Test(cuda_pointwise, embed) { gpu_each(embeddings, SCRATCH); }
 
-/* --- norms ---------------------------------------------------------------------------------------------------------
- */
+/* --- norms ------------------------------------------------------------------------------------- */
 
 static const size_t widths[] = {1, 7, 16, 33, 64, 100, 256, 264, 1000};
 
@@ -136,8 +141,7 @@ static void norms(gpu *g)
 }
 Test(cuda_pointwise, norms) { gpu_each(norms, SCRATCH); }
 
-/* --- heads ---------------------------------------------------------------------------------------------------------
- */
+/* --- heads ------------------------------------------------------------------------------------- */
 
 static void heads_of(gpu *g, size_t R, size_t B, size_t T, size_t H, size_t D, size_t gap)
 {
@@ -188,8 +192,7 @@ static void heads(gpu *g)
 }
 Test(cuda_pointwise, qknorm_rope) { gpu_each(heads, SCRATCH); }
 
-/* --- activations -----------------------------------------------------------------------------------------------------
- */
+/* --- activations ------------------------------------------------------------------------------- */
 
 static void activation_of(gpu *g, size_t R, size_t n, size_t c, size_t gap, size_t off)
 {
@@ -255,8 +258,7 @@ static void activations(gpu *g)
 }
 Test(cuda_pointwise, activations) { gpu_each(activations, SCRATCH); }
 
-/* --- loss ----------------------------------------------------------------------------------------------------------
- */
+/* --- loss -------------------------------------------------------------------------------------- */
 
 static void loss_of(gpu *g, size_t R, size_t n, size_t V, size_t gap, bool grad)
 {
@@ -340,8 +342,7 @@ static void losses(gpu *g)
 }
 Test(cuda_pointwise, loss) { gpu_each(losses, SCRATCH); }
 
-/* --- flat vectors ----------------------------------------------------------------------------------------------------
- */
+/* --- flat vectors ------------------------------------------------------------------------------ */
 
 static void flat_of(gpu *g, size_t R, size_t n, size_t off)
 {
@@ -425,8 +426,7 @@ static void flats(gpu *g)
 }
 Test(cuda_pointwise, flat) { gpu_each(flats, SCRATCH); }
 
-/* --- the end of a bank's step ----------------------------------------------------------------------------------------
- */
+/* --- the end of a bank's step ------------------------------------------------------------------ */
 
 enum { LINE = K_ALIGN_DEVICE / sizeof(real), TENSORS = 6, BATCH = 5 };
 

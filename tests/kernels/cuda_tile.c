@@ -35,7 +35,8 @@ Test(cuda_tile, mma_is_a_product)
         for (int j = 0; j < 8; j++) {
             int want = 1000 + i * 8 + j;
             for (int k = 0; k < 16; k++) want += (i * 16 + k) * 77 % 256 * ((k * 8 + j) * 37 % 128);
-            cr_expect_eq(got[i * 8 + j], (float)want, "row %d column %d: %g, not %d", i, j, (double)got[i * 8 + j], want);
+            cr_expect_eq(got[i * 8 + j], (float)want, "row %d column %d: %g, not %d", i, j, (double)got[i * 8 + j],
+                         want);
         }
     gpu_close(g);
 }
@@ -73,7 +74,8 @@ Test(cuda_tile, products_chain)
         a[i] = half((float)ia[i]), bt[i] = half((float)ibt[i]), b[i] = half((float)ib[i]);
     }
     float *dc = gpu_put(g, NULL, sizeof c), *dd = gpu_put(g, NULL, sizeof d);
-    GPU_OK(g, tile_chain(g->ctx, dc, dd, gpu_put(g, a, sizeof a), gpu_put(g, bt, sizeof bt), gpu_put(g, b, sizeof b), &g->e));
+    GPU_OK(g, tile_chain(g->ctx, dc, dd, gpu_put(g, a, sizeof a), gpu_put(g, bt, sizeof bt),
+                         gpu_put(g, b, sizeof b), &g->e));
     gpu_take(g, c, dc, sizeof c);
     gpu_take(g, d, dd, sizeof d);
     for (int i = 0; i < 256; i++) {
@@ -123,7 +125,8 @@ Test(cuda_tile, packs_and_exponentials)
         memcpy(&y, &bits, sizeof y);
         cr_expect(isnan(x[i]) ? isnan(y) : y == gpu_bf16(x[i]), "pack of %g: %g", (double)x[i], (double)y);
         const float want = x[i] < -126 ? 0 : exp2f(x[i]);
-        cr_expect(isnan(want) ? isnan(e[i]) : e[i] == want || fabsf(e[i] - want) <= want * 3e-7f, "2^%g: %g", (double)x[i], (double)e[i]);
+        cr_expect(isnan(want) ? isnan(e[i]) : e[i] == want || fabsf(e[i] - want) <= want * 3e-7f,
+                  "2^%g: %g", (double)x[i], (double)e[i]);
     }
     gpu_close(g);
 }

@@ -57,7 +57,8 @@ __global__ void chain_kernel(float *c, float *d, const uint16_t *a, const uint16
     k_ldmatrix4(fb, tbt + k_at_bt(lane, LD));
     k_mma(s[0], fa, fb);
     k_mma(s[1], fa, fb + 2);
-    const uint32_t p[4] = {k_pack(s[0][0], s[0][1]), k_pack(s[0][2], s[0][3]), k_pack(s[1][0], s[1][1]), k_pack(s[1][2], s[1][3])};
+    const uint32_t p[4] = {k_pack(s[0][0], s[0][1]), k_pack(s[0][2], s[0][3]),
+                           k_pack(s[1][0], s[1][1]), k_pack(s[1][2], s[1][3])};
     k_ldmatrix4_t(fb, tb + k_at_b(lane, LD));
     k_mma(o[0], p, fb);
     k_mma(o[1], p, fb + 2);

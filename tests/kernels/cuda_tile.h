@@ -1,5 +1,5 @@
-/* Kernels of one warp that do with tile.cuh what its header documents; cuda_tile.c looks at the results. Every pointer is
- * the device's. */
+/* Kernels of one warp that do with tile.cuh what its header documents; cuda_tile.c looks at the results. Every pointer
+ * is the device's. */
 #ifndef TESTS_KERNELS_CUDA_TILE_H
 #define TESTS_KERNELS_CUDA_TILE_H
 #include "kernels/kernels.h"
@@ -7,7 +7,7 @@
 extern "C" {
 #endif
 
-/* d (16, 8) += a (16, 16) . b (16, 8); a, b: bf16 as bits; operands placed lane by lane as the table in tile.cuh says. */
+/* d (16, 8) += a (16, 16) . b (16, 8); a, b: bf16 as bits; operands placed lane by lane as tile.cuh's table says. */
 status tile_mma(k_ctx *, float *d, const uint16_t *a, const uint16_t *b, err *e);
 /* r [4 forms: x4, x4 transposed, x2, x2 transposed][32 lanes][4] of m [4 matrices][8][8]. */
 status tile_ldmatrix(k_ctx *, uint32_t *r, const uint16_t *m, err *e);

@@ -302,6 +302,24 @@ Test(cuda_bank, learns)
     }
 }
 
+/* q, k and v are one product on a device: factors that forbid it are refused, not ignored. */
+Test(cuda_bank, parts_of_a_product_have_one_factor)
+{
+    if (!here()) return;
+    const shape s = other();
+    bank *b = make("cuda", s, 1, 1);
+    err e = {0};
+    shape_tensor at[MAX_TENSORS];
+    mup_tensor t[MAX_TENSORS];
+    const size_t n = shape_tensors(&s, at, MAX_TENSORS);
+    for (size_t i = 0; i < n; i++)
+        t[i] = (mup_tensor){.init_std = 0.1, .forward_mult = strstr(at[i].name, "attn.k") ? 2 : 1, .lr = 1e-3, .eps = 1e-8};
+    const bank_hparams h = {.tensors = t, .model = {1, 1, 1, 1}, .beta1 = 0.9, .beta2 = 0.95};
+    cr_expect_eq(bank_set_replica(b, 0, &h, &e), ST_INPUT);
+    cr_expect(strstr(e.msg, "q, k and v"), "%s", e.msg);
+    bank_free(b);
+}
+
 Test(cuda_bank, tokens_outside_the_table_are_refused)
 {
     if (!here()) return;

@@ -1,0 +1,16 @@
+/* The device that the CUDA-on-CPU layer plays, as the environment wants it: EMU_DEVICES=N, EMU_MEMORY=BYTES,
+ * EMU_FAIL=N:ERROR (emu.h's emu_fail_at). For scripts; programs call emu.h. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/emu/emu.h"
+
+__attribute__((constructor)) static void from_environment(void)
+{
+    const char *devices = getenv("EMU_DEVICES"), *memory = getenv("EMU_MEMORY"), *fail = getenv("EMU_FAIL");
+    long n = 0;
+    int error = 0;
+    if (devices) emu_devices(atoi(devices));
+    if (memory) emu_memory((size_t)strtoull(memory, NULL, 10));
+    if (fail && sscanf(fail, "%ld:%d", &n, &error) == 2) emu_fail_at(n, error);
+}
