@@ -47,9 +47,18 @@ static inline void __syncthreads(EMU_AT) { emu::sync_threads(emu::vote::none, 0,
 static inline int __syncthreads_and(int p, EMU_AT) { return emu::sync_threads(emu::vote::all, p, file, line); }
 static inline int __syncthreads_or(int p, EMU_AT) { return emu::sync_threads(emu::vote::any, p, file, line); }
 static inline int __syncthreads_count(int p, EMU_AT) { return emu::sync_threads(emu::vote::count, p, file, line); }
-static inline void __syncwarp(unsigned mask = 0xffffffffu, EMU_AT) { emu::sync_warp(emu::vote::none, mask, 0, file, line); }
-static inline int __all_sync(unsigned mask, int p, EMU_AT) { return (int)emu::sync_warp(emu::vote::all, mask, p, file, line); }
-static inline int __any_sync(unsigned mask, int p, EMU_AT) { return (int)emu::sync_warp(emu::vote::any, mask, p, file, line); }
+static inline void __syncwarp(unsigned mask = 0xffffffffu, EMU_AT)
+{
+    emu::sync_warp(emu::vote::none, mask, 0, file, line);
+}
+static inline int __all_sync(unsigned mask, int p, EMU_AT)
+{
+    return (int)emu::sync_warp(emu::vote::all, mask, p, file, line);
+}
+static inline int __any_sync(unsigned mask, int p, EMU_AT)
+{
+    return (int)emu::sync_warp(emu::vote::any, mask, p, file, line);
+}
 static inline unsigned __ballot_sync(unsigned mask, int p, EMU_AT)
 {
     return emu::sync_warp(emu::vote::ballot, mask, p, file, line);
@@ -106,7 +115,8 @@ EMU_ATOMIC(atomicXor, old ^ v)
 EMU_ATOMIC(atomicExch, v)
 EMU_ATOMIC(atomicInc, old >= v ? 0 : old + 1)
 #undef EMU_ATOMIC
-template <class T> __attribute__((no_sanitize_address, no_sanitize_thread, noinline)) static inline T atomicCAS(T *p, T compare, T v)
+template <class T>
+__attribute__((no_sanitize_address, no_sanitize_thread, noinline)) static inline T atomicCAS(T *p, T compare, T v)
 {
     emu::check_address(p, sizeof *p);
     T old = *p;
@@ -114,7 +124,7 @@ template <class T> __attribute__((no_sanitize_address, no_sanitize_thread, noinl
     return old;
 }
 
-/* --- arithmetic: CUDA's fast forms are the host's exact ones -------------------------------------------------------- */
+/* --- arithmetic: CUDA's fast forms are the host's exact ones --- */
 template <class A, class B> using emu_both =
     std::enable_if_t<std::is_arithmetic<A>::value && std::is_arithmetic<B>::value, std::common_type_t<A, B>>;
 template <class A, class B> static constexpr emu_both<A, B> min(A a, B b)
