@@ -153,7 +153,7 @@ template <class A> size_t k_attn_scratch_cuda(const k_attn *s)
 template <class A> __device__ __forceinline__ void eight(float (&x)[8], const A *p, int c, int end, bool vec)
 {
     union { uint4 words[sizeof(A) / 2]; unsigned char bytes[8 * sizeof(A)]; } u;
-    if (vec && c < end) {
+    if (vec && c + 8 <= end) {
         for (int i = 0; i < (int)sizeof(A) / 2; i++) u.words[i] = ((const uint4 *)(const void *)(p + c))[i];
         for (int i = 0; i < 8; i++) {
             A y;

@@ -184,6 +184,8 @@ extern "C" {
 void emu_devices(int n) { guard g(dev().lock); dev().devices = n; }
 void emu_memory(size_t bytes) { guard g(dev().lock); dev().capacity = bytes > dev().used ? bytes : dev().used; }
 void emu_capability(int major, int minor) { guard g(dev().lock); dev().major = major; dev().minor = minor; }
+void emu_dead_for_good(int on) { dev().for_good = on != 0; }
+
 void emu_fail_at(long n, int error)
 {
     guard g(dev().lock);
@@ -329,6 +331,7 @@ cudaError_t cudaDeviceReset(void)
     guard g(dev().lock);
     device_state &d = dev();
     cudaError_t was = d.dead;
+    if (was != cudaSuccess && d.for_good) return was;
     d.dead = cudaSuccess;
     cudaError_t rc = enter();
     if (rc != cudaSuccess) return d.dead = was, rc;

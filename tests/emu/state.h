@@ -40,6 +40,7 @@ struct device_state {
     std::map<const void *, int> shared_allowed; /* cudaFuncAttributeMaxDynamicSharedMemorySize */
     cudaError_t dead = cudaSuccess;             /* after a failed kernel: every call's answer until a reset */
     long fail_in = 0, calls = 0;
+    bool for_good = false; /* a dead device stays dead: emu_dead_for_good */
     cudaError_t fail_with = cudaSuccess;
     int touches = 0;
     bool eager = false;
