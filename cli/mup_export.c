@@ -10,7 +10,7 @@
 #include "cli/mup_export.h"
 #include "mup/export.h"
 
-typedef struct export {
+typedef struct exported {
     trainer_config config; /* of the target, resolved */
     config_base_note note;
     const mup_export_target *to;
@@ -22,9 +22,9 @@ typedef struct export {
     mup_export_in in;
     mup_export x;
     char schedule[1024];
-} export;
+} exported;
 
-static void export_free(export *x)
+static void export_free(exported *x)
 {
     free(x->shape);
     free(x->tensor);
@@ -64,11 +64,14 @@ static void schedule_python(char *out, size_t size, const trainer_config *c)
                                         [SHAPE_COSINE] = "floor + (1 - floor) * 0.5 * (1 + cos(pi * x))",
                                         [SHAPE_EXP] = "floor ** x"};
     char number[32];
-    const decay_shape how = c->schedule == SCHED_COSINE ? SHAPE_COSINE : c->schedule == SCHED_LINEAR ? SHAPE_LINEAR : c->decay_shape;
+    const decay_shape how = c->schedule == SCHED_COSINE   ? SHAPE_COSINE
+                            : c->schedule == SCHED_LINEAR ? SHAPE_LINEAR
+                                                          : c->decay_shape;
     const char *fall = c->schedule == SCHED_CONSTANT ? "1.0" : falls[how];
     snprintf(out, size,
              "from math import cos, pi, sqrt\n\n"
-             "def schedule(step, batch=%" PRId64 ", tokens=%" PRId64 ", warmup=%" PRId64 ", decay=%" PRId64 ", floor=%s):\n"
+             "def schedule(step, batch=%" PRId64 ", tokens=%" PRId64 ", warmup=%" PRId64 ", decay=%" PRId64
+             ", floor=%s):\n"
              "    before, after = (step - 1) * batch, step * batch  # tokens seen\n"
              "    if after < warmup:\n"
              "        return after / warmup\n"
@@ -79,7 +82,7 @@ static void schedule_python(char *out, size_t size, const trainer_config *c)
 
 /* --- what mup/export.c is asked ---------------------------------------------------------------------------------- */
 
-static status fill(export *x, err *e)
+static status fill(exported *x, err *e)
 {
     const trainer_config *c = &x->config;
     const shape *s = &c->shape;
@@ -100,16 +103,31 @@ static status fill(export *x, err *e)
     }
     x->setup = config_mup(c);
     schedule_python(x->schedule, sizeof x->schedule, c);
-    x->in = (mup_export_in){
-        .setup = &x->setup, .model = model, .vocab = s->vocab, .d_model = s->d_model, .n_layer = s->n_layer, .n_head = s->n_head,
-        .n_kv_head = s->n_kv_head, .head_dim = s->head_dim, .d_ff = s->d_ff, .seq_len = s->seq_len,
-        .batch = c->batch_tokens / s->seq_len, .steps = config_steps(c),
-        .warmup_steps = (c->warmup_tokens + c->batch_tokens - 1) / c->batch_tokens, .qk_norm = s->qk_norm,
-        .norm_gain = s->norm_gain, .rope_theta = s->rope_theta, .norm_eps = MODEL_NORM_EPS, .clip_norm = c->clip_norm,
-        .min_lr_ratio = c->min_lr_ratio, .schedule = schedule_names[c->schedule],
-        .decay_shape = decay_shape_names[c->decay_shape],
-        .decay_steps = (decay_tokens(c) + c->batch_tokens - 1) / c->batch_tokens, .schedule_code = x->schedule,
-        .tensors = x->kinds, .n_tensors = x->n_kinds};
+    x->in = (mup_export_in){.setup = &x->setup,
+                            .model = model,
+                            .vocab = s->vocab,
+                            .d_model = s->d_model,
+                            .n_layer = s->n_layer,
+                            .n_head = s->n_head,
+                            .n_kv_head = s->n_kv_head,
+                            .head_dim = s->head_dim,
+                            .d_ff = s->d_ff,
+                            .seq_len = s->seq_len,
+                            .batch = c->batch_tokens / s->seq_len,
+                            .steps = config_steps(c),
+                            .warmup_steps = (c->warmup_tokens + c->batch_tokens - 1) / c->batch_tokens,
+                            .qk_norm = s->qk_norm,
+                            .norm_gain = s->norm_gain,
+                            .rope_theta = s->rope_theta,
+                            .norm_eps = MODEL_NORM_EPS,
+                            .clip_norm = c->clip_norm,
+                            .min_lr_ratio = c->min_lr_ratio,
+                            .schedule = schedule_names[c->schedule],
+                            .decay_shape = decay_shape_names[c->decay_shape],
+                            .decay_steps = (decay_tokens(c) + c->batch_tokens - 1) / c->batch_tokens,
+                            .schedule_code = x->schedule,
+                            .tensors = x->kinds,
+                            .n_tensors = x->n_kinds};
     if ((st = config_betas(c, &x->in.beta1, &x->in.beta2, e))) return st;
     return mup_export_make(&x->x, x->to, &x->in, e);
 }
@@ -118,44 +136,47 @@ static status fill(export *x, err *e)
 
 static json_t *sizes_json(const mup_size *s)
 {
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "width", s->width, "depth", s->depth, "head_dim", s->head_dim, "d_ff",
-                     s->d_ff, "batch_tokens", s->batch, "tokens", s->tokens);
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "width", s->width, "depth", s->depth, "head_dim", s->head_dim,
+                     "d_ff", s->d_ff, "batch_tokens", s->batch, "tokens", s->tokens);
 }
 
-static json_t *group_json(const export *x, const mup_export_group *g)
+static json_t *group_json(const exported *x, const mup_export_group *g)
 {
     json_t *parts = json_array();
     for (size_t i = 0; i < g->n_parts; i++)
         json_array_append_new(parts, json_pack("{s:s, s:I, s:f}", "tensor", g->parts[i].tensor, "rows",
                                                (json_int_t)g->parts[i].rows, "init_std", g->parts[i].init_std));
-    return json_pack("{s:s, s:s, s:s, s:I, s:[I,I], s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:[f,f], s:f, s:f, s:b, s:s, s:o}",
-                     "match", g->match, "tensor", g->kind, "class", mup_role_name(g->role), "n_tensors", (json_int_t)g->count,
-                     "shape", (json_int_t)g->rows, (json_int_t)g->cols, "fan_in", g->fan_in, "multiplier", g->h.forward_mult,
-                     "init_std", g->h.init_std, "lr", g->h.lr, "lr_scale", g->h.lr_scale, "eps", g->h.eps, "weight_decay",
-                     g->decay_coupled, "weight_decay_independent", g->decay_coupled * g->h.lr, "betas", x->in.beta1,
-                     x->in.beta2, "gradient_theta", mup_theta(&g->h), "weight_scale", g->weight_scale, "frozen", (int)g->frozen,
-                     "layout", g->layout, "parts", parts);
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:[I,I], s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:[f,f], s:f, s:f, s:b, s:s, s:o}",
+        "match", g->match, "tensor", g->kind, "class", mup_role_name(g->role), "n_tensors", (json_int_t)g->count,
+        "shape", (json_int_t)g->rows, (json_int_t)g->cols, "fan_in", g->fan_in, "multiplier", g->h.forward_mult,
+        "init_std", g->h.init_std, "lr", g->h.lr, "lr_scale", g->h.lr_scale, "eps", g->h.eps, "weight_decay",
+        g->decay_coupled, "weight_decay_independent", g->decay_coupled * g->h.lr, "betas", x->in.beta1, x->in.beta2,
+        "gradient_theta", mup_theta(&g->h), "weight_scale", g->weight_scale, "frozen", (int)g->frozen, "layout",
+        g->layout, "parts", parts);
 }
 
-static json_t *groups_json(const export *x)
+static json_t *groups_json(const exported *x)
 {
     const trainer_config *c = &x->config;
     const mup_model *f = &x->x.forward;
     const bool based = mup_rule_needs_base(x->setup.rule);
     json_t *groups = json_array();
     for (size_t i = 0; i < x->x.n_groups; i++) json_array_append_new(groups, group_json(x, &x->x.groups[i]));
-    json_t *schedule = json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:s}", "name", x->in.schedule, "peak_lr", c->base.lr,
-                                 "steps", (json_int_t)x->in.steps, "batch_tokens", (json_int_t)c->batch_tokens, "tokens",
-                                 (json_int_t)c->tokens, "warmup_tokens", (json_int_t)c->warmup_tokens, "decay_tokens",
-                                 (json_int_t)decay_tokens(c), "min_lr_ratio", c->min_lr_ratio, "decay_shape", x->in.decay_shape);
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:s, s:s, s:s, s:f, s:{s:f, s:f, s:f, s:f}, s:o, s:o}", "schema",
-                     "muscale.mup-export/1", "to", mup_export_name(x->to), "parametrisation", mup_rule_name(x->setup.rule),
-                     "source", mup_rule_source(x->setup.rule), "base", based ? sizes_json(&x->setup.base_size) : json_null(),
-                     "target", sizes_json(&x->setup.size), "n_params_total", (json_int_t)shape_count(&c->shape).n_params_total,
-                     "weight_decay_convention", "adamw_coupled", "weight_decay_mode",
-                     x->setup.base.decay_independent ? "independent" : "coupled", "eps_rule", mup_eps_words[x->setup.opt.eps],
-                     "clip_norm", c->clip_norm, "forward", "embedding", f->embed_mult, "attention", f->attn_scale, "residual",
-                     f->residual_mult, "logits", f->logit_mult, "schedule", schedule, "groups", groups);
+    json_t *schedule =
+        json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:s}", "name", x->in.schedule, "peak_lr", c->base.lr,
+                  "steps", (json_int_t)x->in.steps, "batch_tokens", (json_int_t)c->batch_tokens, "tokens",
+                  (json_int_t)c->tokens, "warmup_tokens", (json_int_t)c->warmup_tokens, "decay_tokens",
+                  (json_int_t)decay_tokens(c), "min_lr_ratio", c->min_lr_ratio, "decay_shape", x->in.decay_shape);
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:s, s:s, s:s, s:f, s:{s:f, s:f, s:f, s:f}, s:o, s:o}",
+                     "schema", "muscale.mup-export/1", "to", mup_export_name(x->to), "parametrisation",
+                     mup_rule_name(x->setup.rule), "source", mup_rule_source(x->setup.rule), "base",
+                     based ? sizes_json(&x->setup.base_size) : json_null(), "target", sizes_json(&x->setup.size),
+                     "n_params_total", (json_int_t)shape_count(&c->shape).n_params_total, "weight_decay_convention",
+                     "adamw_coupled", "weight_decay_mode", x->setup.base.decay_independent ? "independent" : "coupled",
+                     "eps_rule", mup_eps_words[x->setup.opt.eps], "clip_norm", c->clip_norm, "forward", "embedding",
+                     f->embed_mult, "attention", f->attn_scale, "residual", f->residual_mult, "logits", f->logit_mult,
+                     "schedule", schedule, "groups", groups);
 }
 
 /* --- the target's config ----------------------------------------------------------------------------------------- */
@@ -167,7 +188,8 @@ static char *config_json(const mup_export *x)
         const mup_export_item *k = &x->items[i];
         json_t *v = k->type == MUP_EXPORT_TEXT   ? json_string(k->text)
                     : k->type == MUP_EXPORT_INT  ? json_integer((json_int_t)k->i)
-                    : k->type == MUP_EXPORT_REAL ? json_real(k->x) : json_boolean(k->i);
+                    : k->type == MUP_EXPORT_REAL ? json_real(k->x)
+                                                 : json_boolean(k->i);
         if (!strcmp(k->key, "architectures")) v = json_pack("[o]", v);
         json_object_set_new(o, k->key, v);
     }
@@ -195,7 +217,7 @@ static char *config_flags(const mup_export *x)
     return NULL;
 }
 
-static char *config_text_of(const export *x)
+static char *config_text_of(const exported *x)
 {
     const char *file = mup_export_file(x->to);
     if (!strcmp(file, "config.yaml")) return config_yaml(&x->config);
@@ -213,7 +235,7 @@ static status publish(const char *dir, const char *name, char *text, const cli_l
 }
 
 /* Nothing is written before all three texts exist and none would replace an input. */
-static status write_all(const export *x, const json_t *groups, const char *dir, const cli_list *inputs, err *e)
+static status write_all(const exported *x, const json_t *groups, const char *dir, const cli_list *inputs, err *e)
 {
     const char *const names[] = {mup_export_file(x->to), "groups.json", "NOT_CARRIED.md"};
     char *texts[] = {config_text_of(x), json_dumps(groups, JSON_INDENT(2) | JSON_REAL_PRECISION(17)),
@@ -226,15 +248,19 @@ static status write_all(const export *x, const json_t *groups, const char *dir, 
     return s;
 }
 
-typedef struct options { const char *target, *to, *base, *out; } options;
+typedef struct options {
+    const char *target, *to, *base, *out;
+} options;
 
 static status check_options(const options *o, err *e)
 {
-    if (!o->to) return err_set(e, ST_USAGE, "mup export: --to is missing: torch-json, hf-granite, hf-minicpm, megatron or muscale");
+    if (!o->to)
+        return err_set(e, ST_USAGE,
+                       "mup export: --to is missing: torch-json, hf-granite, hf-minicpm, megatron or muscale");
     return o->out ? ST_OK : err_set(e, ST_USAGE, "mup export: -o DIR is missing");
 }
 
-static status load(export *x, const cli_list *words, const options *o, err *e)
+static status load(exported *x, const cli_list *words, const options *o, err *e)
 {
     trainer_config small;
     status s = find_target(&x->to, o->to, e);
@@ -245,16 +271,16 @@ static status load(export *x, const cli_list *words, const options *o, err *e)
     return s ? err_prefix(e, "%s", words->items[0]) : ST_OK;
 }
 
-static int done(const cli *c, const export *x, json_t *groups, const char *dir)
+static int done(const cli *c, const exported *x, json_t *groups, const char *dir)
 {
     const shape *s = &x->config.shape;
     if (*x->config.note) cli_note(c, "%s", x->config.note);
     if (*x->note.text) cli_note(c, "%s", x->note.text);
     if (c->json) return cli_json_out(groups);
-    printf("%s: d_model %" PRId64 ", n_layer %" PRId64 ", %" PRId64 " parameters, parametrisation %s\n", mup_export_name(x->to),
-           s->d_model, s->n_layer, shape_count(s).n_params_total, x->config.parametrisation);
-    printf("%s/%s, %s/groups.json (%zu groups), %s/NOT_CARRIED.md (what needs code)\n", dir, mup_export_file(x->to), dir,
-           x->x.n_groups, dir);
+    printf("%s: d_model %" PRId64 ", n_layer %" PRId64 ", %" PRId64 " parameters, parametrisation %s\n",
+           mup_export_name(x->to), s->d_model, s->n_layer, shape_count(s).n_params_total, x->config.parametrisation);
+    printf("%s/%s, %s/groups.json (%zu groups), %s/NOT_CARRIED.md (what needs code)\n", dir, mup_export_file(x->to),
+           dir, x->x.n_groups, dir);
     json_decref(groups);
     return 0;
 }
@@ -265,10 +291,11 @@ int mup_export_cmd(cli *c, int argc, char **argv)
     const cli_opt opts[] = {
         {"target", 0, OPT_TEXT, &o.target, "N=...|width=W,depth=L,...", "the large model; without: CONFIG as it is"},
         {"to", 0, OPT_TEXT, &o.to, "TARGET", "torch-json, hf-granite, hf-minicpm, megatron, muscale"},
-        {"base", 0, OPT_TEXT, &o.base, "BASE.yaml", "the tuned model; without: CONFIG's base_* keys, else CONFIG itself"},
+        {"base", 0, OPT_TEXT, &o.base, "BASE.yaml",
+         "the tuned model; without: CONFIG's base_* keys, else CONFIG itself"},
         {NULL, 'o', OPT_TEXT, &o.out, "DIR", "where the three files go"}};
     cli_list words = {0};
-    export x = {0};
+    exported x = {0};
     err e = {0};
     int rc = 0;
     status s = cli_parse(c, opts, sizeof opts / sizeof *opts, argc, argv, &words, &e);

@@ -10,19 +10,31 @@
 
 enum { MAX_WIDTH = 131072 };
 
-typedef struct asked { int64_t n; bool d_ff, n_kv_head, width, head_dim; } asked;
+typedef struct asked {
+    int64_t n;
+    bool d_ff, n_kv_head, width, head_dim;
+} asked;
 
 /* What --target may change: sizes, which rules of sizes are about. */
 static status set_word(trainer_config *c, asked *a, const char *word, size_t len, err *e)
 {
-    static const char *const names[][2] = {
-        {"N", "N"}, {"width", "d_model"}, {"depth", "n_layer"}, {"d_model", "d_model"}, {"n_layer", "n_layer"},
-        {"head_dim", "head_dim"}, {"d_ff", "d_ff"}, {"n_kv_head", "n_kv_head"}, {"seq_len", "seq_len"},
-        {"batch_tokens", "batch_tokens"}, {"tokens", "tokens"}, {"warmup_tokens", "warmup_tokens"}};
+    static const char *const names[][2] = {{"N", "N"},
+                                           {"width", "d_model"},
+                                           {"depth", "n_layer"},
+                                           {"d_model", "d_model"},
+                                           {"n_layer", "n_layer"},
+                                           {"head_dim", "head_dim"},
+                                           {"d_ff", "d_ff"},
+                                           {"n_kv_head", "n_kv_head"},
+                                           {"seq_len", "seq_len"},
+                                           {"batch_tokens", "batch_tokens"},
+                                           {"tokens", "tokens"},
+                                           {"warmup_tokens", "warmup_tokens"}};
     enum { N = sizeof names / sizeof *names };
     char text[256], *value;
     if (len >= sizeof text || !memchr(word, '=', len))
-        return err_set(e, ST_INPUT, "--target: '%.*s' is no key=value, as in width=4096,depth=32", len < 60 ? (int)len : 60, word);
+        return err_set(e, ST_INPUT, "--target: '%.*s' is no key=value, as in width=4096,depth=32",
+                       len < 60 ? (int)len : 60, word);
     memcpy(text, word, len);
     text[len] = 0;
     *(value = strchr(text, '=')) = 0;
@@ -32,8 +44,11 @@ static status set_word(trainer_config *c, asked *a, const char *word, size_t len
         if (!strcmp(text, names[i][0])) key = names[i][1];
     }
     if (!key && config_find(text))
-        return err_set(e, ST_INPUT, "--target: %s is no size: no rule of sizes covers a base and a target that differ in it; tune the "
-                                    "small model with it, or leave it", text);
+        return err_set(
+            e, ST_INPUT,
+            "--target: %s is no size: no rule of sizes covers a base and a target that differ in it; tune the "
+            "small model with it, or leave it",
+            text);
     if (!key) {
         const char *near = num_nearest_word(text, list, N);
         return err_set(e, ST_INPUT, "--target: '%s' is unknown%s%s%s; use N=... or width=...,depth=...", text,
@@ -49,7 +64,8 @@ static status set_word(trainer_config *c, asked *a, const char *word, size_t len
 }
 
 /* d_ff and key/value heads that were written out keep their proportion. */
-static void at_width(trainer_config *out, const trainer_config *t, const trainer_config *small, const asked *a, int64_t width)
+static void at_width(trainer_config *out, const trainer_config *t, const trainer_config *small, const asked *a,
+                     int64_t width)
 {
     const int64_t from = small->shape.d_model;
     *out = *t;
@@ -65,7 +81,7 @@ static void at_width(trainer_config *out, const trainer_config *t, const trainer
 static status width_for(int64_t *width, const trainer_config *t, const trainer_config *small, const asked *a, err *e)
 {
     const int64_t head = t->shape.head_dim;
-    double best = INFINITY;
+    double best = HUGE_VAL;
     *width = 0;
     for (int64_t w = head; w <= MAX_WIDTH; w += head) {
         trainer_config c;
@@ -79,8 +95,10 @@ static status width_for(int64_t *width, const trainer_config *t, const trainer_c
         if (n > (double)a->n) break;
     }
     if (*width && best < 0.25) return ST_OK;
-    return err_set(e, ST_INPUT, "--target: no multiple of head_dim %" PRId64 " gives about N=%" PRId64 " parameters at n_layer %" PRId64
-                                "; give another depth", head, a->n, t->shape.n_layer);
+    return err_set(e, ST_INPUT,
+                   "--target: no multiple of head_dim %" PRId64 " gives about N=%" PRId64
+                   " parameters at n_layer %" PRId64 "; give another depth",
+                   head, a->n, t->shape.n_layer);
 }
 
 /* Base: what the config names, else the config itself. */
@@ -113,7 +131,8 @@ status mup_export_target_of(trainer_config *out, const trainer_config *small, co
         resolved.base_tokens = small->tokens;
     }
     if (rule && base && !mup_rule_needs_base(rule))
-        return err_set(e, ST_INPUT, "--base: parametrisation %s has no base model; leave it out", small->parametrisation);
+        return err_set(e, ST_INPUT, "--base: parametrisation %s has no base model; leave it out",
+                       small->parametrisation);
     status s = config_resolve(&resolved, e); /* its own faults first; and the data's vocabulary */
     if (s) return s;
     for (const char *p = words; p && *p;) {
@@ -124,8 +143,10 @@ status mup_export_target_of(trainer_config *out, const trainer_config *small, co
     t.shape.vocab = resolved.shape.vocab;
     if (a.n && a.width) return err_set(e, ST_INPUT, "--target: N and width both say how wide; give one");
     if (t.shape.head_dim != small->shape.head_dim && !t.base_head_dim)
-        return err_set(e, ST_INPUT, "--target: head_dim %" PRId64 " here, %" PRId64 " in the tuned model: the scale of attention changes with "
-                                    "it; say so with base_head_dim=%" PRId64 ", or let the number of heads grow",
+        return err_set(e, ST_INPUT,
+                       "--target: head_dim %" PRId64 " here, %" PRId64
+                       " in the tuned model: the scale of attention changes with "
+                       "it; say so with base_head_dim=%" PRId64 ", or let the number of heads grow",
                        t.shape.head_dim, small->shape.head_dim, small->shape.head_dim);
     int64_t width = t.shape.d_model;
     if (a.n && (s = width_for(&width, &t, small, &a, e))) return s;

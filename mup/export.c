@@ -7,29 +7,48 @@
 
 /* --- names ------------------------------------------------------------------------------------------------------- */
 
-static const mup_export_names own_names[] = {
-    {"embed", "embed"}, {"attn.norm", "blocks\\.\\d+\\.attn\\.norm"}, {"attn.q", "blocks\\.\\d+\\.attn\\.q"},
-    {"attn.k", "blocks\\.\\d+\\.attn\\.k"}, {"attn.v", "blocks\\.\\d+\\.attn\\.v"},
-    {"attn.out", "blocks\\.\\d+\\.attn\\.out"}, {"ffn.norm", "blocks\\.\\d+\\.ffn\\.norm"},
-    {"ffn.in", "blocks\\.\\d+\\.ffn\\.in"}, {"ffn.gate", "blocks\\.\\d+\\.ffn\\.gate"},
-    {"ffn.out", "blocks\\.\\d+\\.ffn\\.out"}, {"final.norm", "final\\.norm"}, {"head", "head"}, {NULL, NULL}};
+static const mup_export_names own_names[] = {{"embed", "embed"},
+                                             {"attn.norm", "blocks\\.\\d+\\.attn\\.norm"},
+                                             {"attn.q", "blocks\\.\\d+\\.attn\\.q"},
+                                             {"attn.k", "blocks\\.\\d+\\.attn\\.k"},
+                                             {"attn.v", "blocks\\.\\d+\\.attn\\.v"},
+                                             {"attn.out", "blocks\\.\\d+\\.attn\\.out"},
+                                             {"ffn.norm", "blocks\\.\\d+\\.ffn\\.norm"},
+                                             {"ffn.in", "blocks\\.\\d+\\.ffn\\.in"},
+                                             {"ffn.gate", "blocks\\.\\d+\\.ffn\\.gate"},
+                                             {"ffn.out", "blocks\\.\\d+\\.ffn\\.out"},
+                                             {"final.norm", "final\\.norm"},
+                                             {"head", "head"},
+                                             {NULL, NULL}};
 
-static const mup_export_names torch_names[] = {
-    {"embed", "embed\\.weight"}, {"attn.norm", "blocks\\.\\d+\\.attn\\.norm\\.weight"},
-    {"attn.q", "blocks\\.\\d+\\.attn\\.q\\.weight"}, {"attn.k", "blocks\\.\\d+\\.attn\\.k\\.weight"},
-    {"attn.v", "blocks\\.\\d+\\.attn\\.v\\.weight"}, {"attn.out", "blocks\\.\\d+\\.attn\\.out\\.weight"},
-    {"ffn.norm", "blocks\\.\\d+\\.ffn\\.norm\\.weight"}, {"ffn.in", "blocks\\.\\d+\\.ffn\\.in\\.weight"},
-    {"ffn.gate", "blocks\\.\\d+\\.ffn\\.gate\\.weight"}, {"ffn.out", "blocks\\.\\d+\\.ffn\\.out\\.weight"},
-    {"final.norm", "final\\.norm\\.weight"}, {"head", "head\\.weight"}, {NULL, NULL}};
+static const mup_export_names torch_names[] = {{"embed", "embed\\.weight"},
+                                               {"attn.norm", "blocks\\.\\d+\\.attn\\.norm\\.weight"},
+                                               {"attn.q", "blocks\\.\\d+\\.attn\\.q\\.weight"},
+                                               {"attn.k", "blocks\\.\\d+\\.attn\\.k\\.weight"},
+                                               {"attn.v", "blocks\\.\\d+\\.attn\\.v\\.weight"},
+                                               {"attn.out", "blocks\\.\\d+\\.attn\\.out\\.weight"},
+                                               {"ffn.norm", "blocks\\.\\d+\\.ffn\\.norm\\.weight"},
+                                               {"ffn.in", "blocks\\.\\d+\\.ffn\\.in\\.weight"},
+                                               {"ffn.gate", "blocks\\.\\d+\\.ffn\\.gate\\.weight"},
+                                               {"ffn.out", "blocks\\.\\d+\\.ffn\\.out\\.weight"},
+                                               {"final.norm", "final\\.norm\\.weight"},
+                                               {"head", "head\\.weight"},
+                                               {NULL, NULL}};
 
 #define HF_LAYER "model\\.layers\\.\\d+\\."
-static const mup_export_names hf_names[] = {
-    {"embed", "model\\.embed_tokens\\.weight"}, {"attn.norm", HF_LAYER "input_layernorm\\.weight"},
-    {"attn.q", HF_LAYER "self_attn\\.q_proj\\.weight"}, {"attn.k", HF_LAYER "self_attn\\.k_proj\\.weight"},
-    {"attn.v", HF_LAYER "self_attn\\.v_proj\\.weight"}, {"attn.out", HF_LAYER "self_attn\\.o_proj\\.weight"},
-    {"ffn.norm", HF_LAYER "post_attention_layernorm\\.weight"}, {"ffn.in", HF_LAYER "mlp\\.up_proj\\.weight"},
-    {"ffn.gate", HF_LAYER "mlp\\.gate_proj\\.weight"}, {"ffn.out", HF_LAYER "mlp\\.down_proj\\.weight"},
-    {"final.norm", "model\\.norm\\.weight"}, {"head", "lm_head\\.weight"}, {NULL, NULL}};
+static const mup_export_names hf_names[] = {{"embed", "model\\.embed_tokens\\.weight"},
+                                            {"attn.norm", HF_LAYER "input_layernorm\\.weight"},
+                                            {"attn.q", HF_LAYER "self_attn\\.q_proj\\.weight"},
+                                            {"attn.k", HF_LAYER "self_attn\\.k_proj\\.weight"},
+                                            {"attn.v", HF_LAYER "self_attn\\.v_proj\\.weight"},
+                                            {"attn.out", HF_LAYER "self_attn\\.o_proj\\.weight"},
+                                            {"ffn.norm", HF_LAYER "post_attention_layernorm\\.weight"},
+                                            {"ffn.in", HF_LAYER "mlp\\.up_proj\\.weight"},
+                                            {"ffn.gate", HF_LAYER "mlp\\.gate_proj\\.weight"},
+                                            {"ffn.out", HF_LAYER "mlp\\.down_proj\\.weight"},
+                                            {"final.norm", "model\\.norm\\.weight"},
+                                            {"head", "lm_head\\.weight"},
+                                            {NULL, NULL}};
 
 /* Wrappers put "module." in front; with Transformer Engine a norm's gain belongs to the matrix behind it. */
 #define MEGATRON_LAYER "(?:module\\.)*decoder\\.layers\\.\\d+\\."
@@ -41,9 +60,11 @@ static const mup_export_names megatron_names[] = {
     {"attn.k_norm", MEGATRON_LAYER "self_attention\\.k_layernorm\\.weight"},
     {"attn.out", MEGATRON_LAYER "self_attention\\.linear_proj\\.weight"},
     {"ffn.norm", MEGATRON_LAYER "(?:pre_mlp_layernorm\\.weight|mlp\\.linear_fc1\\.layer_norm_weight)"},
-    {"ffn.fc1", MEGATRON_LAYER "mlp\\.linear_fc1\\.weight"}, {"ffn.out", MEGATRON_LAYER "mlp\\.linear_fc2\\.weight"},
+    {"ffn.fc1", MEGATRON_LAYER "mlp\\.linear_fc1\\.weight"},
+    {"ffn.out", MEGATRON_LAYER "mlp\\.linear_fc2\\.weight"},
     {"final.norm", "(?:module\\.)*decoder\\.final_layernorm\\.weight"},
-    {"head", "(?:module\\.)*output_layer\\.weight"}, {NULL, NULL}};
+    {"head", "(?:module\\.)*output_layer\\.weight"},
+    {NULL, NULL}};
 
 /* --- configs ----------------------------------------------------------------------------------------------------- */
 
@@ -155,9 +176,10 @@ static void config_minicpm(mup_export *x, const mup_export_in *in)
 
 static void megatron_schedule(mup_export *x, const mup_export_in *in)
 {
-    const char *const style[][2] = {{"constant", "constant"}, {"cosine", "cosine"}, {"linear", "linear"}, {"wsd", "WSD"}};
-    const char *const wsd[][2] = {{"linear", "linear"}, {"1-sqrt", "minus_sqrt"}, {"cosine", "cosine"},
-                                  {"exponential", "exponential"}};
+    const char *const style[][2] = {
+        {"constant", "constant"}, {"cosine", "cosine"}, {"linear", "linear"}, {"wsd", "WSD"}};
+    const char *const wsd[][2] = {
+        {"linear", "linear"}, {"1-sqrt", "minus_sqrt"}, {"cosine", "cosine"}, {"exponential", "exponential"}};
     add_int(x, "--train-iters", in->steps);
     add_int(x, "--lr-decay-iters", in->steps);
     add_int(x, "--lr-warmup-iters", in->warmup_steps);
@@ -169,8 +191,9 @@ static void megatron_schedule(mup_export *x, const mup_export_in *in)
         if (!strcmp(in->decay_shape, wsd[i][0])) add_text(x, "--lr-wsd-decay-style", wsd[i][1]);
 }
 
-/* Megatron divides lr and eps of every hidden matrix by m and its std by sqrt(m), m = hidden size over base. Where that is
- * what we want it may; else its base is the model itself (m = 1: it overrides nothing) and all is said tensor by tensor. */
+/* Megatron divides lr and eps of every hidden matrix by m and its std by sqrt(m), m = hidden size over base. Where that
+ * is what we want it may; else its base is the model itself (m = 1: it overrides nothing) and all is said tensor by
+ * tensor. */
 static bool megatron_rule_holds(const mup_export *x, const mup_export_in *in)
 {
     const double m = mup_export_width_ratio(in), lr = in->setup->base.lr / m, eps = in->setup->base.eps / m;
@@ -195,8 +218,8 @@ const mup_export_group *mup_export_hidden(const mup_export *x)
     return &x->groups[0];
 }
 
-/* Megatron-LM, core: softmax scale sqrt(mup_base_head_dim) / head_dim^power, any positive number; an output multiplier of
- * exactly 1 means "1/m", so one that must be 1 is written one part in 1e12 larger. */
+/* Megatron-LM, core: softmax scale sqrt(mup_base_head_dim) / head_dim^power, any positive number; an output multiplier
+ * of exactly 1 means "1/m", so one that must be 1 is written one part in 1e12 larger. */
 static void config_megatron(mup_export *x, const mup_export_in *in)
 {
     const double d = (double)in->head_dim, s = x->forward.attn_scale, eta = in->setup->base.lr;
@@ -240,7 +263,7 @@ static void config_megatron(mup_export *x, const mup_export_in *in)
     add_real(x, "--adam-beta1", in->beta1);
     add_real(x, "--adam-beta2", in->beta2);
     add_real(x, "--adam-eps", in->setup->base.eps);
-    add_real(x, "--weight-decay", mup_export_hidden(x)->decay_coupled); /* others: wd_mult, NOT_CARRIED.md */
+    add_real(x, "--weight-decay", mup_export_hidden(x)->decay_coupled);   /* others: wd_mult, NOT_CARRIED.md */
     add_real(x, "--clip-grad", mup_export_scaled(x) ? 0 : in->clip_norm); /* NOT_CARRIED.md has the other norm */
     add_int(x, "--global-batch-size", in->batch);
     megatron_schedule(x, in);
@@ -250,16 +273,39 @@ static void config_none(mup_export *x, const mup_export_in *in) { (void)x, (void
 
 #define GATED "its MLP is gated (SwiGLU) and has no other form; use activation: swiglu"
 static const mup_export_target targets[] = {
-    {.name = "torch-json", .file = "model.json", .names = torch_names, .fold = true, .carry = carry_all,
+    {.name = "torch-json",
+     .file = "model.json",
+     .names = torch_names,
+     .fold = true,
+     .carry = carry_all,
      .config = config_torch},
-    {.name = "hf-granite", .file = "config.json", .names = hf_names, .fold = true, .always_gains = true,
-     .no_gelu = GATED, .no_qk_norm = "Granite has no norm on queries and keys", .carry = carry_all, .config = config_granite},
-    {.name = "hf-minicpm", .file = "config.json", .names = hf_names, .fold = true, .always_gains = true,
-     .no_gelu = GATED, .no_qk_norm = "MiniCPM has no norm on queries and keys", .carry = carry_minicpm,
+    {.name = "hf-granite",
+     .file = "config.json",
+     .names = hf_names,
+     .fold = true,
+     .always_gains = true,
+     .no_gelu = GATED,
+     .no_qk_norm = "Granite has no norm on queries and keys",
+     .carry = carry_all,
+     .config = config_granite},
+    {.name = "hf-minicpm",
+     .file = "config.json",
+     .names = hf_names,
+     .fold = true,
+     .always_gains = true,
+     .no_gelu = GATED,
+     .no_qk_norm = "MiniCPM has no norm on queries and keys",
+     .carry = carry_minicpm,
      .config = config_minicpm},
-    {.name = "megatron", .file = "megatron.args", .names = megatron_names, .fold = true, .always_gains = true, .fused = true,
+    {.name = "megatron",
+     .file = "megatron.args",
+     .names = megatron_names,
+     .fold = true,
+     .always_gains = true,
+     .fused = true,
      .no_gelu = "without biases Megatron's GELU is the erf form, ours the tanh form; use activation: swiglu",
-     .carry = carry_megatron, .config = config_megatron},
+     .carry = carry_megatron,
+     .config = config_megatron},
     {.name = "muscale", .file = "config.yaml", .names = own_names, .carry = carry_all, .config = config_none},
 };
 
@@ -315,7 +361,8 @@ static mup_export_group *group(mup_export *x, const char *kind, bool block, cons
     return g;
 }
 
-static mup_export_group *tensor_group(mup_export *x, const mup_export_in *in, const mup_export_tensor *t, const char *kind)
+static mup_export_group *tensor_group(mup_export *x, const mup_export_in *in, const mup_export_tensor *t,
+                                      const char *kind)
 {
     mup_export_group *g = group(x, kind, t->place.block, in);
     g->role = t->place.role;
@@ -393,7 +440,8 @@ status mup_export_make(mup_export *out, const mup_export_target *t, const mup_ex
     if (t->no_gelu && !in->setup->swiglu)
         return err_set(e, ST_INPUT, "activation: gelu cannot be exported to %s: %s", t->name, t->no_gelu);
     if (t->no_qk_norm && in->qk_norm)
-        return err_set(e, ST_INPUT, "qk_norm: true cannot be exported to %s: %s; use qk_norm: false", t->name, t->no_qk_norm);
+        return err_set(e, ST_INPUT, "qk_norm: true cannot be exported to %s: %s; use qk_norm: false", t->name,
+                       t->no_qk_norm);
     t->carry(out, in);
     all_groups(out, in);
     t->config(out, in);

@@ -1,9 +1,9 @@
 /* Export: what a model of this parametrisation is in another program's terms. Arithmetic and text; writes no file.
  *
- * Every tensor enters the net as A W (A: the multipliers in front of it). A target applies some multiplier T of its own there;
- * the rest, r = A / T, is folded into the tensor by the theta symmetry (doc/mup.md, section 2, theta = 1/r): its weights,
- * std and learning rate are r times ours, eps and coupled decay 1/r times, its gradient 1/r times. Same function, same steps.
- * So a model is refused only where no weights of the target compute its function.
+ * Every tensor enters the net as A W (A: the multipliers in front of it). A target applies some multiplier T of its own
+ * there; the rest, r = A / T, is folded into the tensor by the theta symmetry (doc/mup.md, section 2, theta = 1/r): its
+ * weights, std and learning rate are r times ours, eps and coupled decay 1/r times, its gradient 1/r times. Same
+ * function, same steps. So a model is refused only where no weights of the target compute its function.
  *
  * Names and forward passes read in: transformers (models/granite), the modelling file that openbmb/MiniCPM ships, and
  * Megatron-LM (core, --use-mup). What each can express: doc/mup.md, "Export". */
@@ -17,7 +17,7 @@ extern "C" {
 
 /* One tensor of each kind: those outside the blocks, and block 0's. */
 typedef struct mup_export_tensor {
-    const char *kind;   /* "embed", "attn.q", ..., "final.norm", "head": without "blocks.0." */
+    const char *kind; /* "embed", "attn.q", ..., "final.norm", "head": without "blocks.0." */
     mup_place place;
     int64_t rows, cols;
     mup_tensor h;
@@ -46,20 +46,24 @@ typedef struct mup_export_item { /* a key of the target's config, or a flag (a f
 } mup_export_item;
 
 /* Rows of a target's tensor that are one of ours. */
-typedef struct mup_export_part { const char *tensor; int64_t rows; double init_std; } mup_export_part;
+typedef struct mup_export_part {
+    const char *tensor;
+    int64_t rows;
+    double init_std;
+} mup_export_part;
 
 /* Tensors of the target that share their hyperparameters: one of each block, or one. */
 typedef struct mup_export_group {
-    char match[160];    /* Python regular expression that the whole name of each such tensor matches, and no other's */
-    const char *kind;   /* ours, or "attn.qkv", "ffn.fc1", "attn.q_norm", "attn.k_norm" */
+    char match[160];  /* Python regular expression that the whole name of each such tensor matches, and no other's */
+    const char *kind; /* ours, or "attn.qkv", "ffn.fc1", "attn.q_norm", "attn.k_norm" */
     mup_role role;
     double fan_in;
     int64_t rows, cols, count;
-    mup_tensor h;       /* folded; eps, lr and theta of the target's tensor; forward_mult: what is left in front, T */
+    mup_tensor h;         /* folded; eps, lr and theta of the target's tensor; forward_mult: what is left in front, T */
     double decay_coupled; /* of PyTorch's AdamW, whichever convention the config has: lambda_independent / lr */
     double weight_scale;  /* r */
-    bool frozen;        /* a gain that our model has not: stays at 1 */
-    const char *layout; /* how parts lie in the tensor; "" when it is one of ours as it is */
+    bool frozen;          /* a gain that our model has not: stays at 1 */
+    const char *layout;   /* how parts lie in the tensor; "" when it is one of ours as it is */
     mup_export_part parts[3];
     size_t n_parts;
 } mup_export_group;
@@ -68,8 +72,8 @@ enum { MUP_EXPORT_MAX_ITEMS = 56, MUP_EXPORT_MAX_GROUPS = 16 };
 typedef struct mup_export_target mup_export_target; /* a row of the table */
 typedef struct mup_export {
     const mup_export_target *target;
-    mup_model forward;  /* the multipliers that the target's config carries */
-    bool own_rule;      /* Megatron: its own division by m is in force for hidden matrices */
+    mup_model forward; /* the multipliers that the target's config carries */
+    bool own_rule;     /* Megatron: its own division by m is in force for hidden matrices */
     mup_export_item items[MUP_EXPORT_MAX_ITEMS];
     size_t n_items;
     mup_export_group groups[MUP_EXPORT_MAX_GROUPS];

@@ -1,5 +1,6 @@
-/* CONFIG.yaml DIR: trains its steps on tokens of its own and writes what another program needs to do the same: weights.bin
- * (float32, the tensors one after the other), tokens.bin (int32, steps x batch x (seq_len + 1)), dump.json. */
+/* CONFIG.yaml DIR: trains its steps on tokens of its own and writes what another program needs to do the same:
+ * weights.bin (float32, the tensors one after the other), tokens.bin (int32, steps x batch x (seq_len + 1)), dump.json.
+ */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +23,8 @@ static status weights(const ours *o, json_t *tensors, const char *dir, err *e)
     for (size_t i = 0; i < o->n; i++) {
         const shape_tensor *t = &o->shape[i];
         memcpy(all + n, o->weights + t->offset, t->n * sizeof *all);
-        json_array_append_new(tensors, json_pack("{s:s, s:I, s:I, s:I}", "name", t->name, "rows", (json_int_t)t->rows, "cols",
-                                                 (json_int_t)t->cols, "offset", (json_int_t)n));
+        json_array_append_new(tensors, json_pack("{s:s, s:I, s:I, s:I}", "name", t->name, "rows", (json_int_t)t->rows,
+                                                 "cols", (json_int_t)t->cols, "offset", (json_int_t)n));
         n += t->n;
     }
     status s = save(dir, "weights.bin", all, n * sizeof *all, e);
@@ -33,7 +34,8 @@ static status weights(const ours *o, json_t *tensors, const char *dir, err *e)
 
 static status train(ours *o, json_t *losses, json_t *norms, const char *dir, err *e)
 {
-    const size_t batch = (size_t)(o->c.batch_tokens / o->c.shape.seq_len), per = batch * (size_t)(o->c.shape.seq_len + 1);
+    const size_t batch = (size_t)(o->c.batch_tokens / o->c.shape.seq_len),
+                 per = batch * (size_t)(o->c.shape.seq_len + 1);
     const size_t steps = (size_t)config_steps(&o->c);
     int32_t *ids = malloc(steps * per * sizeof *ids);
     const bool active = true;
@@ -64,9 +66,10 @@ int main(int argc, char **argv)
     if (!s) s = weights(&o, tensors, argv[2], &e);
     if (!s) s = train(&o, losses, norms, argv[2], &e);
     if (!s) {
-        json_t *d = json_pack("{s:I, s:I, s:f, s:o, s:o, s:o}", "batch", (json_int_t)(o.c.batch_tokens / o.c.shape.seq_len),
-                              "seq_len", (json_int_t)o.c.shape.seq_len, "clip_norm", o.c.clip_norm, "tensors", tensors, "losses",
-                              losses, "norms", norms);
+        json_t *d =
+            json_pack("{s:I, s:I, s:f, s:o, s:o, s:o}", "batch", (json_int_t)(o.c.batch_tokens / o.c.shape.seq_len),
+                      "seq_len", (json_int_t)o.c.shape.seq_len, "clip_norm", o.c.clip_norm, "tensors", tensors,
+                      "losses", losses, "norms", norms);
         char *text = json_dumps(d, JSON_REAL_PRECISION(17));
         s = save(argv[2], "dump.json", text, strlen(text), &e);
         free(text);

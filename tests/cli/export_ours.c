@@ -23,11 +23,21 @@ status ours_open(ours *o, const char *config_yaml, err *e)
     if (!o->shape || !o->tensor || !o->weights) return err_set(e, ST_NOMEM, "no memory");
     shape_tensors(&c->shape, o->shape, o->n);
     if ((s = config_hparams(c, o->tensor, &o->mult, e)) || (s = config_betas(c, &o->beta1, &o->beta2, e))) return s;
-    const bank_opts bo = {.shape = c->shape, .n_replicas = 1, .batch = (size_t)(c->batch_tokens / c->shape.seq_len),
-                          .shards = (size_t)c->shards, .grad_accum = 1, .threads = 1, .backend = "cpu"};
+    const bank_opts bo = {.shape = c->shape,
+                          .n_replicas = 1,
+                          .batch = (size_t)(c->batch_tokens / c->shape.seq_len),
+                          .shards = (size_t)c->shards,
+                          .grad_accum = 1,
+                          .threads = 1,
+                          .backend = "cpu"};
     if ((s = bank_new(&o->bank, &bo, e))) return s;
-    const bank_hparams h = {.tensors = o->tensor, .model = o->mult, .beta1 = o->beta1, .beta2 = o->beta2,
-                            .clip_norm = c->clip_norm, .decay = c->decay, .seed = c->seed};
+    const bank_hparams h = {.tensors = o->tensor,
+                            .model = o->mult,
+                            .beta1 = o->beta1,
+                            .beta2 = o->beta2,
+                            .clip_norm = c->clip_norm,
+                            .decay = c->decay,
+                            .seed = c->seed};
     s = bank_set_replica(o->bank, 0, &h, e);
     return s ? s : bank_read(o->bank, 0, o->weights, NULL, NULL, e);
 }
@@ -60,16 +70,26 @@ status ours_logits(const ours *o, double *out, const int32_t *ids, size_t n_seq,
     status s = model_new(&m, sh, ops, e);
     if (!s) s = ops->ctx_new(&ctx, model_scratch(m, ops, 1, n_seq), e);
     if (s) return s;
-    real *acts = calloc(model_act_len(m, n_seq, false), sizeof *acts), *consts = calloc(model_const_len(m), sizeof *consts);
+    real *acts = calloc(model_act_len(m, n_seq, false), sizeof *acts),
+         *consts = calloc(model_const_len(m), sizeof *consts);
     real *mults = calloc(model_n_mults(m), sizeof *mults), *params = calloc(o->stride, sizeof *params);
     double *row = calloc(n, sizeof *row), *seq = calloc(n_seq, sizeof *seq);
-    if (n > m->head_rows || !acts || !consts || !mults || !params || !row || !seq) s = err_set(e, ST_NOMEM, "too many rows");
+    if (n > m->head_rows || !acts || !consts || !mults || !params || !row || !seq)
+        s = err_set(e, ST_NOMEM, "too many rows");
     if (!s) {
         model_consts(m, consts);
         model_mults(m, mults, 1, o->tensor, &o->mult);
         for (size_t i = 0; i < o->stride; i++) params[i] = (real)o->weights[i];
-        const model_io io = {.R = 1, .n_seq = n_seq, .params = {params, 0}, .consts = {consts, 0}, .acts = {acts, 0},
-                             .mults = {mults, mults}, .ld_mults = 1, .row_loss = row, .seq_loss = seq, .ld_seq_loss = n_seq,
+        const model_io io = {.R = 1,
+                             .n_seq = n_seq,
+                             .params = {params, 0},
+                             .consts = {consts, 0},
+                             .acts = {acts, 0},
+                             .mults = {mults, mults},
+                             .ld_mults = 1,
+                             .row_loss = row,
+                             .seq_loss = seq,
+                             .ld_seq_loss = n_seq,
                              .ids = {ids, 0, T + 1, T, 0}};
         s = model_eval(m, ops, ctx, &io, e);
         const real *logits = acts + model_layout(m, n_seq, false).logits;

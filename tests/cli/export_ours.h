@@ -10,13 +10,14 @@ typedef struct ours {
     mup_tensor *tensor;
     mup_model mult;
     double beta1, beta2;
-    bank *bank;      /* one replica, the config's batch, initial weights of its seed */
-    float *weights;  /* [stride], as drawn */
+    bank *bank;     /* one replica, the config's batch, initial weights of its seed */
+    float *weights; /* [stride], as drawn */
 } ours;
 
 status ours_open(ours *o, const char *config_yaml, err *e);
 void ours_close(ours *o);
-/* Logits of the drawn weights for n_seq * seq_len tokens: out [n_seq * seq_len][vocab]; ids (n_seq, seq_len + 1). Few rows only. */
+/* Logits of the drawn weights for n_seq * seq_len tokens: out [n_seq * seq_len][vocab]; ids (n_seq, seq_len + 1). Few
+ * rows only. */
 status ours_logits(const ours *o, double *out, const int32_t *ids, size_t n_seq, err *e);
 void ours_tokens(const ours *o, int32_t *ids, size_t n, uint64_t step);
 #endif

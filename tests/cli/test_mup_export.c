@@ -1,6 +1,6 @@
-/* What `mup export` writes for Hugging Face and Megatron, read by an independent reader that follows the target's documented
- * forward pass in double precision: the logits are ours. Granite: transformers, models/granite. MiniCPM: modeling_minicpm.py.
- * Megatron-LM: core GPT model with --use-mup. */
+/* What `mup export` writes for Hugging Face and Megatron, read by an independent reader that follows the target's
+ * documented forward pass in double precision: the logits are ours. Granite: transformers, models/granite. MiniCPM:
+ * modeling_minicpm.py. Megatron-LM: core GPT model with --use-mup. */
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <math.h>
@@ -64,7 +64,8 @@ static void read_hf(reader *r, const char *dir, bool granite)
         r->embedding = num(c, "scale_emb");
         r->attention = 1 / sqrt((double)r->D);
         r->residual = num(c, "scale_depth") / sqrt((double)r->L);
-        r->logits = num(c, "dim_model_base") / (double)r->d; /* hidden states are divided by hidden_size / dim_model_base */
+        r->logits =
+            num(c, "dim_model_base") / (double)r->d; /* hidden states are divided by hidden_size / dim_model_base */
     }
     json_decref(c);
 }
@@ -74,7 +75,8 @@ static const char *flag(char lines[][96], size_t n, const char *name)
 {
     const size_t len = strlen(name);
     for (size_t i = 0; i < n; i++)
-        if (!strncmp(lines[i], name, len) && (!lines[i][len] || lines[i][len] == ' ')) return lines[i] + len + (lines[i][len] == ' ');
+        if (!strncmp(lines[i], name, len) && (!lines[i][len] || lines[i][len] == ' '))
+            return lines[i] + len + (lines[i][len] == ' ');
     return NULL;
 }
 
@@ -118,16 +120,18 @@ static void read_megatron(reader *r, const char *dir)
 #undef FLAG
 }
 
-/* --- weights, as a converter places them ---------------------------------------------------------------------------- */
+/* --- weights, as a converter places them ----------------------------------------------------------------------------
+ */
 
 static const json_t *group_of(const reader *r, const char *kind)
 {
     size_t i, k;
     json_t *g, *p;
-    json_array_foreach(r->groups, i, g) {
+    json_array_foreach(r->groups, i, g)
+    {
         if (!strcmp(json_string_value(json_object_get(g, "tensor")), kind)) return g;
-        json_array_foreach(json_object_get(g, "parts"), k, p)
-            if (!strcmp(json_string_value(json_object_get(p, "tensor")), kind)) return g;
+        json_array_foreach(json_object_get(g, "parts"), k,
+                           p) if (!strcmp(json_string_value(json_object_get(p, "tensor")), kind)) return g;
     }
     return NULL;
 }
@@ -163,7 +167,8 @@ static double *gain(const reader *r, const char *kind, int64_t layer, int64_t n)
     return g;
 }
 
-/* --- the forward pass of one sequence -------------------------------------------------------------------------------- */
+/* --- the forward pass of one sequence --------------------------------------------------------------------------------
+ */
 
 static void matmul(double *y, const double *x, const double *w, int64_t T, int64_t in, int64_t out)
 {
@@ -208,7 +213,8 @@ static void project(const reader *r, double *q, double *k, double *v, const doub
     for (int64_t t = 0; t < T; t++)
         for (int64_t g = 0; g < r->G; g++) {
             const double *at = y + t * rows + g * (per + 2) * D;
-            for (int64_t j = 0; j < per; j++) memcpy(q + ((g * per + j) * T + t) * D, at + j * D, (size_t)D * sizeof *q);
+            for (int64_t j = 0; j < per; j++)
+                memcpy(q + ((g * per + j) * T + t) * D, at + j * D, (size_t)D * sizeof *q);
             memcpy(k + (g * T + t) * D, at + per * D, (size_t)D * sizeof *k);
             memcpy(v + (g * T + t) * D, at + (per + 1) * D, (size_t)D * sizeof *v);
         }
@@ -230,7 +236,8 @@ static void attention(const reader *r, double *x, const double *h, int64_t l, in
     const int64_t D = r->D, H = r->H, G = r->G;
     double *q = malloc((size_t)(H * T * D) * sizeof *q), *k = malloc((size_t)(G * T * D) * sizeof *k);
     double *v = malloc((size_t)(G * T * D) * sizeof *v), *o = calloc((size_t)(T * H * D), sizeof *o);
-    double *wo = copied(r, "attn.out", l), *y = malloc((size_t)(T * r->d) * sizeof *y), *p = malloc((size_t)T * sizeof *p);
+    double *wo = copied(r, "attn.out", l), *y = malloc((size_t)(T * r->d) * sizeof *y),
+           *p = malloc((size_t)T * sizeof *p);
     project(r, q, k, v, h, l, T);
     heads_ready(r, q, H, "attn.q_norm", l, T);
     heads_ready(r, k, G, "attn.k_norm", l, T);
@@ -274,7 +281,8 @@ static void normed(const reader *r, double *h, const double *x, const char *kind
 static void forward(const reader *r, double *logits, const int32_t *ids, int64_t T)
 {
     const size_t n = (size_t)(T * r->d) * sizeof(double);
-    double *x = malloc(n), *h = malloc(n), *table = copied(r, "embed", -1), *head = copied(r, r->tied ? "embed" : "head", -1);
+    double *x = malloc(n), *h = malloc(n), *table = copied(r, "embed", -1),
+           *head = copied(r, r->tied ? "embed" : "head", -1);
     for (int64_t t = 0; t < T; t++)
         for (int64_t i = 0; i < r->d; i++) x[t * r->d + i] = r->embedding * table[ids[t] * r->d + i];
     for (int64_t l = 0; l < r->L; l++) {
@@ -289,13 +297,15 @@ static void forward(const reader *r, double *logits, const int32_t *ids, int64_t
     free(x), free(h), free(table), free(head);
 }
 
-/* --- the comparison -------------------------------------------------------------------------------------------------- */
+/* --- the comparison --------------------------------------------------------------------------------------------------
+ */
 
-static void export(const char *dir, const char *to, const char *pairs)
+static void export_to(const char *dir, const char *to, const char *pairs)
 {
     char command[1024];
     snprintf(command, sizeof command,
-             "'%s' -q mup export %s/c.yaml %s --target width=64,depth=4 --to %s -o %s/%s >%s/log 2>&1 || { cat %s/log >&2; exit 1; }",
+             "'%s' -q mup export %s/c.yaml %s --target width=64,depth=4 --to %s -o %s/%s >%s/log 2>&1 || { cat %s/log "
+             ">&2; exit 1; }",
              getenv("MUSCALE_BIN"), dir, pairs, to, dir, to, dir, dir);
     cr_assert_eq(system(command), 0, "%s", command);
 }
@@ -331,7 +341,10 @@ static double difference(const ours *o, const double *want, const char *dir, con
     return worst / top;
 }
 
-typedef struct kase { const char *pairs; bool folds_megatron, folds_minicpm, no_hf; } kase;
+typedef struct kase {
+    const char *pairs;
+    bool folds_megatron, folds_minicpm, no_hf;
+} kase;
 
 static void check(kase k)
 {
@@ -342,10 +355,12 @@ static void check(kase k)
     cr_assert_not_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/c.yaml", dir);
     FILE *f = fopen(path, "w");
-    fputs("vocab: 37\nd_model: 32\nn_layer: 2\nhead_dim: 16\nseq_len: 12\nactivation: swiglu\nbatch_tokens: 48\ntokens: 480\n"
-          "val_tokens: 24\nseed: 3\n", f);
+    fputs("vocab: 37\nd_model: 32\nn_layer: 2\nhead_dim: 16\nseq_len: 12\nactivation: swiglu\nbatch_tokens: "
+          "48\ntokens: 480\n"
+          "val_tokens: 24\nseed: 3\n",
+          f);
     fclose(f);
-    export(dir, "muscale", k.pairs);
+    export_to(dir, "muscale", k.pairs);
     snprintf(path, sizeof path, "%s/muscale/config.yaml", dir);
     cr_assert_eq(ours_open(&o, path, &e), ST_OK, "%s", e.msg);
     /* Gains other than 1 must arrive too. */
@@ -359,10 +374,11 @@ static void check(kase k)
     for (size_t i = 0; i < 3; i++) {
         const bool megatron = i == 2, folds = megatron ? k.folds_megatron : i == 1 && k.folds_minicpm;
         if (k.no_hf && !megatron) continue;
-        export(dir, to[i], k.pairs);
+        export_to(dir, to[i], k.pairs);
         cr_expect_lt(difference(&o, want, dir, to[i], NONE), 1e-5, "%s, %s", k.pairs, to[i]);
         cr_expect_gt(difference(&o, want, dir, to[i], RESIDUAL), 1e-5, "%s, %s: residual off by 1 %%", k.pairs, to[i]);
-        cr_expect_gt(difference(&o, want, dir, to[i], LOGITS), 1e-5, "%s, %s: logits divided instead of multiplied", k.pairs, to[i]);
+        cr_expect_gt(difference(&o, want, dir, to[i], LOGITS), 1e-5, "%s, %s: logits divided instead of multiplied",
+                     k.pairs, to[i]);
         const double forgot = difference(&o, want, dir, to[i], FORGETS_SCALE);
         cr_expect(folds ? forgot > 1e-5 : forgot < 1e-5 || strstr(k.pairs, "u-mup") || strstr(k.pairs, "ratio"),
                   "%s, %s: without weight_scale %g", k.pairs, to[i], forgot);
@@ -376,14 +392,22 @@ static void check(kase k)
 
 Test(mup_export, table8) { check((kase){.pairs = "n_kv_head=1"}); }
 Test(mup_export, table3) { check((kase){.pairs = "parametrisation=mup-table3 logit_mult=3"}); }
-Test(mup_export, completep) { check((kase){.pairs = "parametrisation=completep norm_gain=true", .folds_megatron = true}); }
+Test(mup_export, completep)
+{
+    check((kase){.pairs = "parametrisation=completep norm_gain=true", .folds_megatron = true});
+}
 Test(mup_export, multipliers)
 {
-    check((kase){.pairs = "embed_mult=1.7 logit_mult=2.5 attn_mult=1.3 residual_mult=0.6 residual_attn_ratio=0.5 tied_head=true",
-                 .folds_megatron = true, .folds_minicpm = true});
+    check((kase){
+        .pairs = "embed_mult=1.7 logit_mult=2.5 attn_mult=1.3 residual_mult=0.6 residual_attn_ratio=0.5 tied_head=true",
+        .folds_megatron = true,
+        .folds_minicpm = true});
 }
 Test(mup_export, unit)
 {
     check((kase){.pairs = "parametrisation=u-mup lr=0.5", .folds_megatron = true, .folds_minicpm = true});
 }
-Test(mup_export, qk_norm) { check((kase){.pairs = "qk_norm=true attn_mult=2 n_kv_head=2 logit_mult=2", .no_hf = true}); }
+Test(mup_export, qk_norm)
+{
+    check((kase){.pairs = "qk_norm=true attn_mult=2 n_kv_head=2 logit_mult=2", .no_hf = true});
+}
