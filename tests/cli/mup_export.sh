@@ -61,6 +61,41 @@ check; grep -q 'linear_proj.weight"): ParamGroupOverride(max_lr=0.000625, ' mega
 check; grep -q '`attn.out`: x 0.25' megatron/NOT_CARRIED.md || fail "the folded multiplier is not said"
 check; grep -qx -e '--clip-grad 0' megatron/megatron.args || fail "its clipping would weigh folded tensors wrongly"
 
+t "every parameter of the target matches exactly one group, as often as it says"
+each_once() { # NAME...: "one" when so, else what is wrong
+    printf '%s\n' "$@" | jq -Rnr --slurpfile e "$dir/groups.json" '[inputs] as $names | $e[0].groups as $g
+        | [$names[] | . as $n | select([$g[] | select(.match as $m | $n | test($m))] | length != 1)]
+        + [$g[] | select(.match as $m | .n_tensors != ([$names[] | select(test($m))] | length)) | .tensor]
+        | if length == 0 then "one" else join(" ") end'
+}
+hf() { # the names of a Llama-like model of two layers
+    for l in 0 1; do
+        for x in input_layernorm self_attn.q_proj self_attn.k_proj self_attn.v_proj self_attn.o_proj post_attention_layernorm \
+            mlp.gate_proj mlp.up_proj mlp.down_proj; do echo "model.layers.$l.$x.weight"; done
+    done
+    echo model.embed_tokens.weight; echo model.norm.weight
+}
+dir=g
+for target in hf-granite hf-minicpm; do
+    for gain in true false; do
+        ok mup export c.yaml norm_gain=$gain --to $target -o g
+        same "$(each_once $(hf) lm_head.weight)" one "$target"
+        ok mup export c.yaml norm_gain=$gain tied_head=true --to $target -o g
+        same "$(each_once $(hf))" one "$target, tied"
+        same "$(each_once $(hf) model.layers.0.self_attn.q_norm.weight)" model.layers.0.self_attn.q_norm.weight "$target, one too many"
+    done
+done
+megatron() { # NORM-BEFORE-ATTENTION NORM-BEFORE-MLP
+    for l in 0 1; do
+        for x in "$1" self_attention.linear_qkv.weight self_attention.q_layernorm.weight self_attention.k_layernorm.weight \
+            self_attention.linear_proj.weight "$2" mlp.linear_fc1.weight mlp.linear_fc2.weight; do echo "module.module.decoder.layers.$l.$x"; done
+    done
+    echo module.module.embedding.word_embeddings.weight; echo module.module.decoder.final_layernorm.weight; echo module.module.output_layer.weight
+}
+ok mup export c.yaml qk_norm=true --to megatron -o g
+same "$(each_once $(megatron input_layernorm.weight pre_mlp_layernorm.weight))" one "megatron, local"
+same "$(each_once $(megatron self_attention.linear_qkv.layer_norm_weight mlp.linear_fc1.layer_norm_weight))" one "megatron, Transformer Engine"
+
 t "muscale: a config that train accepts, the same model as the table's"
 ok -q mup export c.yaml --target width=128,depth=4 --to muscale -o ours
 ok --json mup table ours/config.yaml

@@ -341,6 +341,34 @@ static double difference(const ours *o, const double *want, const char *dir, con
     return worst / top;
 }
 
+/* Theta symmetry (doc/mup.md, section 2), of every tensor that is one of ours: what is r times as large moves with r. */
+static void steps_are_equal(const ours *o, const char *dir, const char *to)
+{
+    char where[256];
+    snprintf(where, sizeof where, "%s/%s", dir, to);
+    json_t *groups = load(where, "groups.json");
+    const reader r = {.groups = json_object_get(groups, "groups"), .from = o};
+    const bool free_decay = o->c.decay == DECAY_INDEPENDENT;
+    for (size_t i = 0; i < o->n; i++) {
+        const shape_tensor *s = &o->shape[i];
+        const mup_tensor *t = &o->tensor[i];
+        const json_t *g = group_of(&r, s->layer < 0 ? s->name : strchr(s->name + strlen("blocks."), '.') + 1);
+        const double x = num(g, "weight_scale");
+        const double per_step = free_decay ? t->weight_decay : t->weight_decay * t->lr;
+        const double pairs[][2] = {{num(g, "lr"), t->lr * x},
+                                   {num(g, "lr_scale"), t->lr_scale * x},
+                                   {num(g, "init_std"), t->init_std * x},
+                                   {num(g, "eps"), t->eps / x},
+                                   {num(g, "gradient_theta"), mup_theta(t) / x},
+                                   {num(g, "weight_decay"), per_step / (t->lr * x)},
+                                   {num(g, "weight_decay_independent"), per_step}};
+        for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++)
+            cr_expect(fabs(pairs[k][0] - pairs[k][1]) <= 1e-13 * pairs[k][1], "%s, %s: value %zu is %g, not %g", to,
+                      s->name, k, pairs[k][0], pairs[k][1]);
+    }
+    json_decref(groups);
+}
+
 typedef struct kase {
     const char *pairs;
     bool folds_megatron, folds_minicpm, no_hf;
@@ -375,6 +403,7 @@ static void check(kase k)
         const bool megatron = i == 2, folds = megatron ? k.folds_megatron : i == 1 && k.folds_minicpm;
         if (k.no_hf && !megatron) continue;
         export_to(dir, to[i], k.pairs);
+        steps_are_equal(&o, dir, to[i]);
         cr_expect_lt(difference(&o, want, dir, to[i], NONE), 1e-5, "%s, %s", k.pairs, to[i]);
         cr_expect_gt(difference(&o, want, dir, to[i], RESIDUAL), 1e-5, "%s, %s: residual off by 1 %%", k.pairs, to[i]);
         cr_expect_gt(difference(&o, want, dir, to[i], LOGITS), 1e-5, "%s, %s: logits divided instead of multiplied",
