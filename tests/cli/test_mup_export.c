@@ -423,7 +423,8 @@ Test(mup_export, table8) { check((kase){.pairs = "n_kv_head=1"}); }
 Test(mup_export, table3) { check((kase){.pairs = "parametrisation=mup-table3 logit_mult=3"}); }
 Test(mup_export, completep)
 {
-    check((kase){.pairs = "parametrisation=completep norm_gain=true", .folds_megatron = true});
+    check((kase){.pairs = "parametrisation=completep norm_gain=true weight_decay_mode=coupled weight_decay=0.1",
+                 .folds_megatron = true});
 }
 Test(mup_export, multipliers)
 {
