@@ -234,13 +234,26 @@ static status publish(const char *dir, const char *name, char *text, const cli_l
     return s;
 }
 
+/* One directory, one target: a config.json beside another target's groups.json would be believed. */
+static status check_dir(const exported *x, const char *dir, err *e)
+{
+    char path[IO_PATH_MAX];
+    status s = io_join(path, dir, "groups.json", e);
+    json_t *old = s ? NULL : json_load_file(path, 0, NULL);
+    const char *to = json_string_value(json_object_get(old, "to"));
+    if (to && strcmp(to, mup_export_name(x->to)) != 0)
+        s = err_set(e, ST_INPUT, "%s: holds an export to %.20s; take another directory", dir, to);
+    json_decref(old);
+    return s;
+}
+
 /* Nothing is written before all three texts exist and none would replace an input. */
 static status write_all(const exported *x, const json_t *groups, const char *dir, const cli_list *inputs, err *e)
 {
     const char *const names[] = {mup_export_file(x->to), "groups.json", "NOT_CARRIED.md"};
     char *texts[] = {config_text_of(x), json_dumps(groups, JSON_INDENT(2) | JSON_REAL_PRECISION(17)),
                      mup_export_not_carried(&x->x, &x->in)};
-    status s = ST_OK;
+    status s = check_dir(x, dir, e);
     for (size_t i = 0; i < 3 && !s; i++) s = publish(dir, names[i], texts[i], inputs, true, e);
     if (!s) s = io_mkdirs(dir, e);
     for (size_t i = 0; i < 3 && !s; i++) s = publish(dir, names[i], texts[i], inputs, false, e);

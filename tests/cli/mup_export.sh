@@ -75,12 +75,12 @@ hf() { # the names of a Llama-like model of two layers
     done
     echo model.embed_tokens.weight; echo model.norm.weight
 }
-dir=g
 for target in hf-granite hf-minicpm; do
+    dir=$target
     for gain in true false; do
-        ok mup export c.yaml norm_gain=$gain --to $target -o g
+        ok mup export c.yaml norm_gain=$gain --to $target -o $dir
         same "$(each_once $(hf) lm_head.weight)" one "$target"
-        ok mup export c.yaml norm_gain=$gain tied_head=true --to $target -o g
+        ok mup export c.yaml norm_gain=$gain tied_head=true --to $target -o $dir
         same "$(each_once $(hf))" one "$target, tied"
         same "$(each_once $(hf) model.layers.0.self_attn.q_norm.weight)" model.layers.0.self_attn.q_norm.weight "$target, one too many"
     done
@@ -92,7 +92,8 @@ megatron() { # NORM-BEFORE-ATTENTION NORM-BEFORE-MLP
     done
     echo module.module.embedding.word_embeddings.weight; echo module.module.decoder.final_layernorm.weight; echo module.module.output_layer.weight
 }
-ok mup export c.yaml qk_norm=true --to megatron -o g
+dir=megatron
+ok mup export c.yaml qk_norm=true --to megatron -o megatron
 same "$(each_once $(megatron input_layernorm.weight pre_mlp_layernorm.weight))" one "megatron, local"
 same "$(each_once $(megatron self_attention.linear_qkv.layer_norm_weight mlp.linear_fc1.layer_norm_weight))" one "megatron, Transformer Engine"
 
@@ -111,7 +112,8 @@ bad 3 "activation: gelu cannot be exported to hf-granite: its MLP is gated" mup 
 bad 3 "activation: gelu cannot be exported to megatron" mup export c.yaml activation=gelu --to megatron -o x
 bad 3 "qk_norm: true cannot be exported to hf-minicpm" mup export c.yaml qk_norm=true --to hf-minicpm -o x
 ok mup export c.yaml qk_norm=true --to megatron -o x
-ok mup export c.yaml activation=gelu --to torch-json -o x
+ok mup export c.yaml activation=gelu --to torch-json -o y
+bad 3 "y: holds an export to torch-json; take another directory" mup export c.yaml --to megatron -o y
 t "refused: bad input"
 rm -rf x
 bad 3 "--to: unknown export target 'megatorn'; did you mean 'megatron'?" mup export c.yaml --to megatorn -o x

@@ -341,7 +341,7 @@ static double difference(const ours *o, const double *want, const char *dir, con
     return worst / top;
 }
 
-/* Theta symmetry (doc/mup.md, section 2), of every tensor that is one of ours: what is r times as large moves with r. */
+/* Theta symmetry (doc/mup.md, section 2), of every tensor that is one of ours. */
 static void steps_are_equal(const ours *o, const char *dir, const char *to)
 {
     char where[256];
