@@ -5,4 +5,5 @@
 
 int mup_table_cmd(cli *c, int argc, char **argv);
 int mup_check_cmd(cli *c, int argc, char **argv);
+int mup_export_cmd(cli *c, int argc, char **argv);
 #endif

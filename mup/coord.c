@@ -94,7 +94,7 @@ status mup_coord_fit(mup_coord_slope *out, const double *size, const double *y, 
     return ST_OK;
 }
 
-/* Distances from the expected slope: how they were found is in doc/mup.md, 8. One-sided where finite width, or the
+/* Distances from the expected slope: how they were found is in doc/mup.md, 9. One-sided where finite width, or the
  * batch that is being learnt, bends a correct rule the harmless way. */
 #define NONE INFINITY
 static const struct { double fail_lo, pass_lo, pass_hi, fail_hi; } bounds[2][MUP_COORD_N] = {

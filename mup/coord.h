@@ -1,5 +1,5 @@
 /* The arithmetic of a coordinate check: slopes over sizes with intervals, what a correct rule makes of them, verdicts.
- * Who trains and measures: sweeps/coord_check.h. Why these quantities and these tolerances: doc/mup.md, section 8. */
+ * Who trains and measures: sweeps/coord_check.h. Why these quantities and these tolerances: doc/mup.md, section 9. */
 #ifndef MUP_COORD_H
 #define MUP_COORD_H
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* The runs of a coordinate check: a config at several widths and depths, a bank per size whose replicas are seeds, a
- * few steps on one batch; what is measured becomes slopes and verdicts (mup/coord.h). doc/mup.md, section 8. */
+ * few steps on one batch; what is measured becomes slopes and verdicts (mup/coord.h). doc/mup.md, section 9. */
 #ifndef SWEEPS_COORD_CHECK_H
 #define SWEEPS_COORD_CHECK_H
 #include "mup/coord.h"

@@ -282,13 +282,13 @@ static status enqueue(const bank *b, device_bank *d, bool shared, err *e)
     model_io io = io_of(b, d, R);
     status s = d->dev->upload(d->ctx, d->tokens, d->up_tokens, n * sizeof *d->tokens, e);
     if (!s) s = d->dev->upload(d->ctx, d->in, d->up_in, R * sizeof *d->in, e);
-    if (!s) s = d->ops->zero(d->ctx, (k_arr){d->grads, P}, R, P, e);
+    if (!s) s = model_zero_added(b->m, d->ops, d->ctx, (k_arr){d->grads, P}, R, e);
     for (size_t i = 0; i < b->o.batch && !s; i += d->z.micro) {
         io.n_seq = b->o.batch - i < d->z.micro ? b->o.batch - i : d->z.micro;
         io.ids.p = d->tokens + i * T1;
         io.ids.stride = shared ? 0 : d->z.tokens;
         io.seq_loss = d->seq_loss + i;
-        s = model_gradient(b->m, d->ops, d->ctx, &io, (k_arr){d->grads, P}, dscale, e);
+        s = model_gradient(b->m, d->ops, d->ctx, &io, (k_arr){d->grads, P}, !i, dscale, e);
     }
     if (!s) s = d->dev->bank_outcome(d->ctx, &end, e);
     if (!s) s = d->dev->bank_adamw(d->ctx, &end, e);

@@ -33,5 +33,4 @@ typedef struct layout {
 } layout;
 layout model_layout(const model *m, size_t n_seq, bool train);
 void model_scene_take(model_scene *out, const model *m, const layout *at, const real *acts, const real *normed);
-#define MODEL_NORM_EPS 1e-6 /* far below any activation's mean square; only guards rows of zeros */
 #endif

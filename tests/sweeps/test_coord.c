@@ -1,5 +1,5 @@
 /* The coordinate check passes what is right and fails what is wrong: every rule, and every bug that it was built to
- * find, planted between the rule and the bank. Small widths; the table at the usual ones is in doc/mup.md, 8. */
+ * find, planted between the rule and the bank. Small widths; the table at the usual ones is in doc/mup.md, 9. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
