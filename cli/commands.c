@@ -41,12 +41,19 @@ const cli_command cli_commands[] = {
      "  muscale score prediction.json runs/target --naive campaign\n"
      "  muscale score prediction.json runs/target --lr-base runs/short --lr-check runs/half --lr-check runs/double\n",
      "score PREDICTION.json RUN [--naive CAMPAIGN|FIT.json] [--lr-check RUN ...] [--lr-base RUN] [-o FILE]"},
-    {"mup", cmd_mup, "per-tensor hyperparameters of a config",
+    {"mup", cmd_mup, "per-tensor hyperparameters of a config, and whether they hold",
      "  muscale mup table run.yaml\n"
      "  muscale mup table run.yaml d_model=512\n"
      "  muscale mup table big.yaml --base width=256,depth=4\n"
-     "  muscale mup table big.yaml --base small.yaml parametrisation=completep\n",
-     "mup table CONFIG.yaml [key=value ...] [--base BASE.yaml|width=W,depth=L,head_dim=D,d_ff=F,batch_tokens=B,tokens=T]"},
+     "  muscale mup table big.yaml --base small.yaml parametrisation=completep\n"
+     "  muscale mup check run.yaml\n"
+     "  muscale mup check run.yaml parametrisation=completep base_depth=2 --widths 64,128,256 --depths 2,4,8,16\n"
+     "  muscale mup export small.yaml --target N=7e9,depth=32 --to hf-granite -o big\n"
+     "  muscale mup export small.yaml --target width=4096,depth=32 --to megatron -o big\n",
+     "mup table CONFIG.yaml [key=value ...] [--base BASE.yaml|width=W,depth=L,head_dim=D,d_ff=F,batch_tokens=B,tokens=T]\n"
+     "mup check CONFIG.yaml [key=value ...] [--widths W1,W2,W3,...] [--depths L1,L2,L3,...] [--seeds K] [--steps K] "
+     "[--grow heads|head_dim]\n"
+     "mup export CONFIG.yaml [key=value ...] [--target N=...|width=W,depth=L,...] [--base BASE.yaml] --to TARGET -o DIR"},
     {"plot", cmd_plot, "draw one figure",
      "  muscale plot loss-curves campaign -o curves.svg\n"
      "  muscale plot lr-curves lr.json -o lr.pdf\n"

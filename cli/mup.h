@@ -4,4 +4,6 @@
 #include "cli/cli.h"
 
 int mup_table_cmd(cli *c, int argc, char **argv);
+int mup_check_cmd(cli *c, int argc, char **argv);
+int mup_export_cmd(cli *c, int argc, char **argv);
 #endif

@@ -172,3 +172,20 @@ status bank_eval(bank *b, double *seq_loss, const int32_t *tokens, size_t n_seq,
     status s = check_tokens(b, tokens, n_seq, e);
     return s ? s : b->kind->eval(b, seq_loss, tokens, n_seq, active, e);
 }
+
+size_t bank_look_most(const bank *b) { return b->kind->look_most ? b->kind->look_most(b) : 0; }
+
+status bank_look(bank *b, size_t r, const int32_t *tokens, size_t n_seq, model_scene **out, err *e)
+{
+    const size_t most = bank_look_most(b);
+    status s = in_bank(b, r, e);
+    if (s) return s;
+    if (!n_seq || n_seq > most)
+        return err_set(e, ST_INPUT, "bank: activations of %zu sequences asked for; backend %s shows at most %zu", n_seq,
+                       b->o.backend, most);
+    s = check_tokens(b, tokens, n_seq, e);
+    if (!s && !*out) s = model_scene_new(out, b->m, n_seq, e);
+    if (!s && (*out)->rows != n_seq * (size_t)b->o.shape.seq_len)
+        s = err_set(e, ST_DOMAIN, "bank: room for the activations of %zu tokens, not of %zu sequences", (*out)->rows, n_seq);
+    return s ? s : b->kind->look(b, r, tokens, n_seq, *out, e);
+}

@@ -69,6 +69,13 @@ status bank_step_wait(bank *b, bank_step_out *out, err *e);
  * shared by all replicas; any n_seq. Inactive replicas' rows are left alone. */
 status bank_eval(bank *b, double *seq_loss, const int32_t *tokens, size_t n_seq, const bool *active, err *e);
 
+/* What replica r's forward pass makes of `n_seq` sequences, (n_seq, T+1) ids of which the inputs are read: *out is made
+ * when NULL, else filled again; model_scene_free frees it. Weights stay as they are. ST_INPUT: a backend that is not
+ * the host's, or more than bank_look_most() sequences. ST_DOMAIN: *out has other rows. */
+struct model_scene;
+size_t bank_look_most(const bank *b);
+status bank_look(bank *b, size_t r, const int32_t *tokens, size_t n_seq, struct model_scene **out, err *e);
+
 /* Name of the CPU level ("x86-64-v3", ...) or device, and of the BLAS core: for /env. After a step a device's also says
  * what slows its products down, if anything does. */
 const char *bank_device_name(const bank *b);

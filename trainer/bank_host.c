@@ -174,6 +174,13 @@ static status host_start(bank *b, const bank_order *order, err *e)
     return ST_OK;
 }
 
+static size_t host_look_most(const bank *b)
+{
+    const host_bank *h = b->self;
+    return h->z.micro;
+}
+
 const bank_kind bank_on_host = {.bytes = host_bytes, .make = host_make, .free = host_free, .draft = host_draft,
                                 .set = host_set, .read = host_read, .write = host_write, .start = host_start,
-                                .wait = host_wait, .eval = host_eval};
+                                .wait = host_wait, .eval = host_eval, .look_most = host_look_most,
+                                .look = host_look};

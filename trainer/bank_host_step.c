@@ -60,7 +60,7 @@ static status shard_gradient(const bank *b, worker *w, size_t r, size_t shard, r
         io.n_seq = per - i < h->z.micro ? per - i : h->z.micro;
         io.ids.p = tokens + first * T1;
         io.seq_loss = h->seq_loss + r * b->o.batch + first;
-        s = model_gradient(b->m, b->ops, w->ctx, &io, g, dscale, &w->e);
+        s = model_gradient(b->m, b->ops, w->ctx, &io, g, false, dscale, &w->e);
     }
     return s;
 }
@@ -194,4 +194,16 @@ status host_eval(bank *b, double *seq_loss, const int32_t *tokens, size_t n_seq,
              .chunks = (n_seq + h->z.micro - 1) / h->z.micro};
     pool_run(h->pool, eval_item, &j, n * j.chunks);
     return end(h, e);
+}
+
+status host_look(bank *b, size_t r, const int32_t *tokens, size_t n_seq, model_scene *out, err *e)
+{
+    host_bank *h = b->self;
+    worker *w = &h->workers[0];
+    model_io io = io_of(b, w, r);
+    io.n_seq = n_seq;
+    io.ids.p = tokens;
+    w->packed_of = HOST_NOBODY;
+    status s = use_weights(b, w, r, e);
+    return s ? s : model_look(b->m, b->ops, w->ctx, &io, out, e);
 }

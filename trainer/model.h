@@ -51,9 +51,24 @@ typedef struct model_io {
 
 status model_eval(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, err *e);
 
-/* grads += d(dscale * sum over rows of row_loss)/d params. For a batch mean, dscale = 1 / (batch * seq_len). */
-status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, k_arr grads, double dscale,
-                      err *e);
+/* grads [+]= d(dscale * sum over rows of row_loss)/d params. For a batch mean, dscale = 1 / (batch * seq_len). */
+/* `fresh`: gradients of matrices are written instead of added to; the others must have been zeroed by model_zero_added. */
+status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, k_arr grads, bool fresh,
+                      double dscale, err *e);
+status model_zero_added(const model *m, const k_ops *ops, k_ctx *ctx, k_arr grads, size_t R, err *e);
+
+/* What one replica's forward pass leaves behind, for whoever wants to see it (trainer/model_look.c). Row-major; rows are
+ * the tokens of all sequences. Streams are before every branch, attention and MLP in turn, and after the last. */
+typedef struct model_scene {
+    size_t rows, d, qkv, q, kv;
+    real *stream; /* [2 n_layer + 1][rows][d] */
+    real *heads;  /* [n_layer][rows][qkv]: q, k, v as attention takes them, after QK-norm and RoPE */
+    real *normed; /* [rows][d]: what the readout multiplies */
+} model_scene;
+status model_scene_new(model_scene **out, const model *m, size_t n_seq, err *e);
+void model_scene_free(model_scene *s);
+/* Forward only; acts as for a gradient, a backend with `real` activations in the host's memory. io.R = 1. */
+status model_look(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, model_scene *out, err *e);
 #ifdef __cplusplus
 }
 #endif

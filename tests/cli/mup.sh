@@ -1,5 +1,5 @@
 #!/bin/sh
-# muscale mup table.
+# muscale mup table, mup check.
 . "${MUSCALE_SRCDIR:-.}/tests/cli/lib.sh"
 cat >c.yaml <<'END'
 vocab: 256
@@ -117,6 +117,50 @@ for rule in sp mup mup-table3 completep depth-mup u-mup complete-dp; do
     ok --json train tiny.yaml parametrisation=$rule lr=$lr -o run-$rule
     json '.status' done
 done
+t "the coordinate check: mup passes, sp fails with exit 1"
+cat >check.yaml <<'END'
+vocab: 64
+d_model: 32
+n_layer: 2
+head_dim: 16
+seq_len: 16
+batch_tokens: 64
+tokens: 640
+val_tokens: 64
+base_width: 32
+lr: 0.005
+END
+ok --json mup check check.yaml --widths 32,64,128
+json .schema muscale.mup-check/1
+json '.verdict != "fail"' true
+json '.axes[0].sizes | join(",")' 32,64,128
+json '[.axes[0].rows[] | select(.quantity == "dU.h")] | length' 1
+json '.axes[0].rows[] | select(.quantity == "logits") | .values | map(length) | join(",")' 4,4,4
+run mup check check.yaml --widths 32,64,128 parametrisation=sp
+same "$rc" 1 "exit of sp"
+has "verdict: fail"
+ok mup check check.yaml --depths 2,4,8 --seeds 3 parametrisation=completep base_depth=2
+has "over depth 2, 4, 8 at width 32"
+hasnt "over width"
+run -v mup check check.yaml --widths 32,64,128
+has "blocks.0.attn.q "
+has "blocks.1.attn.q "
+ok mup check check.yaml --widths 32,64,128 --grow head_dim --seeds 3
+run mup check check.yaml --widths 32,64,128 lr=1e30
+same "$rc" 1 "exit of a divergence"
+has "verdict: fail: width 32, depth 2, seed 1: not finite after step"
+bad 3 "width 40" mup check check.yaml --widths 32,40,128
+bad 3 "a slope needs at least 3" mup check check.yaml --widths 32,64
+bad 3 "64 after 64" mup check check.yaml --widths 32,64,64
+bad 3 "base_width: 0" mup check check.yaml base_width=0
+bad 3 "base_depth: 0" mup check check.yaml parametrisation=completep
+bad 2 "'6x4' is no whole number" mup check check.yaml --widths 32,6x4,128
+bad 2 "'' is no whole number" mup check check.yaml --widths 32,,128
+bad 2 "seeds: 2" mup check check.yaml --seeds 2
+bad 3 "at least a factor of 4" mup check check.yaml --widths 32,48,64
+bad 2 "steps: 0" mup check check.yaml --steps 0
+bad 2 "none of heads, head_dim" mup check check.yaml --grow width
+bad 2 "CONFIG.yaml is missing" mup check
 t "bad input"
 bad 3 "base_width: 0, but parametrisation 'mup'" mup table c.yaml base_width=0
 bad 3 "'mupp' is none of sp, mup" mup table c.yaml parametrisation=mupp

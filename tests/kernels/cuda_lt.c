@@ -28,7 +28,8 @@ static status step_run(gpu *g, const step *t)
     const k_weight w = {gin(&t->w), g->half ? packed : none};
     const k_mult one = {0};
     status s = g->ops->matmul_fwd(g->ctx, gact(&t->y), gcact(&t->x), w, one, false, &t->s, &g->e);
-    return s ? s : g->ops->matmul_wgrad(g->ctx, garr(&t->dw), gcact(&t->y), gcact(&t->x), one, &t->s, &g->e);
+    return s ? s : g->ops->matmul_wgrad(g->ctx, garr(&t->dw), gcact(&t->y), gcact(&t->x), one, true, &t->s,
+                                        &g->e);
 }
 
 static void same(gpu *g, const step *a, gpu *h, const step *b, const char *when)
@@ -80,7 +81,7 @@ static void many(gpu *g)
         const emu_lt_count then = emu_lt_counts();
         for (size_t n = 1; n <= 50; n++) {
             const k_mm s = {.R = 1, .n = n, .in = 16, .out = 24, .ldx = 16, .ldy = 24};
-            GPU_OK(g, g->ops->matmul_wgrad(g->ctx, garr(&dw), gcact(&y), gcact(&x), no, &s, &g->e));
+            GPU_OK(g, g->ops->matmul_wgrad(g->ctx, garr(&dw), gcact(&y), gcact(&x), no, true, &s, &g->e));
         }
         expect_calls(then, pass ? 0 : 50, 0, 50, "fifty shapes");
     }
