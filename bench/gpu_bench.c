@@ -82,7 +82,7 @@ static status kernel_sum(result *x, const settings *o, err *e)
     /* Without CUPTI: each op repeated in a graph. Contains the gaps between kernels, which flatters the ratio. */
     op_rows *rows = malloc(sizeof *rows);
     const shape s = gpu_case_shape(x->c);
-    status st = rows ? ops_watch(rows, &s, 1, x->c->batch, o->backend, true, e) : err_set(e, ST_NOMEM, "out of memory");
+    status st = rows ? ops_watch(rows, &s, 1, x->c->batch, o->backend, OPS_TIMED, e) : err_set(e, ST_NOMEM, "out of memory");
     if (!st) x->kernels = rows->seconds;
     x->kernels_by = "ops repeated, gaps between kernels included";
     free(rows);
@@ -294,7 +294,7 @@ static int ops(const gpu_case *c, size_t R, const settings *o, const char *devic
     status st = rows ? gpu_peak_new(&peak, &e) : err_set(&e, ST_NOMEM, "out of memory");
     if (!st) st = gpu_peak_measure(peak, &r, &e);
     gpu_peak_free(peak);
-    if (!st) st = ops_watch(rows, &s, R, c->batch, o->backend, true, &e);
+    if (!st) st = ops_watch(rows, &s, R, c->batch, o->backend, OPS_TIMED, &e);
     const int rc = st ? fail(&e) : print_ops(rows, c, R, &r);
     if (!st) printf("%s\n", device);
     free(rows);
@@ -332,10 +332,18 @@ static int traced(const gpu_case *c, size_t R, const settings *o, bool sum_only)
     return s ? fail(&e) : 0;
 }
 
-static int counted(const gpu_case *c, size_t R)
+/* The least, and what the ops move as they are called today. */
+static int counted(const gpu_case *c, size_t R, const settings *o)
 {
     const shape s = gpu_case_shape(c);
     const count k = count_step(&s, R, c->batch, 2, 2);
+    op_rows *t = malloc(sizeof *t);
+    err e = {0};
+    status st = t ? ops_watch(t, &s, R, c->batch, o->backend, OPS_COUNTED, &e) : err_set(&e, ST_NOMEM, "out of memory");
+    if (st) {
+        free(t);
+        return fail(&e);
+    }
     printf("%s, R = %zu: one step, bf16 activations and products, fp32 master weights\n\n| what | GFLOP | MB |\n| --- "
            "| --- | --- |\n",
            c->name, R);
@@ -343,6 +351,17 @@ static int counted(const gpu_case *c, size_t R)
         printf("| %s | %.1f | %.1f |\n", k.row[i].what, 1e-9 * k.row[i].flops, 1e-6 * k.row[i].bytes);
     printf("| sum | %.1f | %.1f |\n\n%.0f FLOPs a byte; memory to hold, workspaces apart: %.1f MB\n", 1e-9 * k.flops,
            1e-6 * k.bytes, k.flops / k.bytes, 1e-6 * count_memory(&s, R, c->batch, 2, 2));
+    puts("\n| op as called | sizes | calls | MB a call | MB a step |\n| --- | --- | --- | --- | --- |");
+    size_t calls = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        const op_row *x = &t->row[i];
+        calls += x->calls;
+        printf("| %s | %s | %zu | %.1f | %.1f |\n", x->slot, x->sizes, x->calls, 1e-6 * x->bytes,
+               1e-6 * x->bytes * (double)x->calls);
+    }
+    printf("| sum | | %zu | | %.1f |\n\nWith every op at copy bandwidth a step of bytes reaches %.3f of its bound.\n",
+           calls, 1e-6 * t->bytes, k.bytes / t->bytes);
+    free(t);
     return 0;
 }
 
@@ -377,7 +396,7 @@ int main(int argc, char **argv)
     }
     if (o.only && !gpu_case_find(o.only)) return usage();
     if (mode && (!R || R > 4096)) return usage();
-    if (mode && !strcmp(mode, "count")) return counted(c, R);
+    if (mode && !strcmp(mode, "count")) return counted(c, R, &o);
     if (mode && !strcmp(mode, "trace")) return traced(c, R, &o, false);
     if (mode && !strcmp(mode, "kernel-sum")) return traced(c, R, &o, true);
     if (mode && strcmp(mode, "ops")) return usage();
