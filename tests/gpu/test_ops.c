@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/gpu_count.h"
+#include "bench/gpu_loop.h"
 #include "bench/gpu_ops.h"
 #include "bench/gpu_run.h"
 
@@ -148,4 +149,13 @@ Test(run, memory_taken_is_what_the_bank_announces)
     const shape s = gpu_case_shape(&tiny);
     const double state = 16.0 * (double)shape_param_stride(&s);
     cr_expect(m.taken > state && m.taken < 1.15 * m.needed, "%g taken, %g announced", m.taken, m.needed);
+}
+
+Test(run, the_loop_is_timed)
+{
+    const gpu_case tiny = {"tiny", 1, 16, 8, 31, 4, 1, 2, 0, 0, 0};
+    gpu_time t = {0};
+    err e = {0};
+    cr_assert_eq(gpu_loop_time(&t, &tiny, 2, "cuda", 3, &e), ST_OK, "%s", e.msg);
+    cr_expect(t.min > 0 && t.min <= t.median && t.median <= t.max && t.steps == 3);
 }
