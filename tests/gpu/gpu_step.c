@@ -388,10 +388,11 @@ static double moments_off(const trace *a, const trace *b, const shape *s, const 
 /* A layer of 124M at 4096 tokens against the CPU: every product, attention and the head at the size of the table.
  * Losses of three steps, and each tensor's gradient after one as a whole. What may differ: fp32 sums of 4096 terms in
  * other orders, some 1e-6 a tensor; in bf16 each factor of a gradient's terms carries a few roundings of 0.11 % rms,
- * which add up like the terms themselves: 1 %, and where softmax and norms pass them on perhaps thrice that. */
+ * which add up like the terms themselves: 1 %; what goes through softmax's gradient, a difference, thrice that. On the
+ * CUDA-on-CPU layer a layer of d192 T96 V999 is within 2e-6 and 3e-2 (attn.k), losses within 2e-7 and 2e-4. */
 static status layer_against_cpu(check *c, const backend *k, err *e)
 {
-    const double tol = k->tol < 1e-3 ? 1e-4 : 5e-2;
+    const double tol = k->tol < 1e-3 ? 1e-4 : 1e-1;
     const shape s = shape_of(GPT2_LAYER);
     trace cpu[2] = {{.stride = 0}}, gpu[2] = {{.stride = 0}};
     const char *where = "", *elsewhere = "";
