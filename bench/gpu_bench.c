@@ -65,7 +65,8 @@ static status kernel_sum(gpu_result *x, const settings *o, err *e)
     /* Without CUPTI: each op repeated in a graph. Contains the gaps between kernels, which flatters the ratio. */
     op_rows *rows = malloc(sizeof *rows);
     const shape s = gpu_case_shape(x->c);
-    status st = rows ? ops_watch(rows, &s, 1, x->c->batch, o->backend, OPS_TIMED, e) : err_set(e, ST_NOMEM, "out of memory");
+    status st = rows ? ops_watch(rows, &s, 1, x->c->batch, o->backend, OPS_TIMED, e)
+                     : err_set(e, ST_NOMEM, "out of memory");
     if (!st) x->kernels = rows->seconds;
     x->kernels_by = "ops repeated, gaps between kernels included";
     free(rows);
@@ -132,7 +133,8 @@ static void json_peak(const gpu_peak *p, const gpu_rates *r, const char *device)
 {
     gpu_size size[8];
     const size_t n = gpu_peak_sizes(p, size, 8);
-    printf("{" GPU_BENCH_SCHEMA ",\"kind\":\"peak\",\"device\":\"%s\",\"bf16\":%.6g,\"fp32\":%.6g,\"copy\":%.6g,\"sizes\":[",
+    printf("{" GPU_BENCH_SCHEMA
+           ",\"kind\":\"peak\",\"device\":\"%s\",\"bf16\":%.6g,\"fp32\":%.6g,\"copy\":%.6g,\"sizes\":[",
            device, r->bf16, r->fp32, r->copy);
     for (size_t i = 0; i < n && i < 8; i++)
         printf("%s{\"m\":%zu,\"n\":%zu,\"k\":%zu,\"rate\":%.6g}", i ? "," : "", size[i].m, size[i].n, size[i].k,

@@ -147,7 +147,8 @@ status gpu_loop_time(gpu_time *out, const gpu_case *c, size_t R, const char *bac
         double *x = l.at + WARM_UP;
         for (int i = steps - 1; i >= 0; i--) x[i] -= x[i - 1];
         qsort(x, (size_t)steps, sizeof *x, ascending);
-        *out = (gpu_time){steps % 2 ? x[steps / 2] : 0.5 * (x[steps / 2 - 1] + x[steps / 2]), x[0], x[steps - 1], 1, steps};
+        const double median = steps % 2 ? x[steps / 2] : 0.5 * (x[steps / 2 - 1] + x[steps / 2]);
+        *out = (gpu_time){median, x[0], x[steps - 1], 1, steps};
     }
     clear(&l);
     return s;

@@ -1,5 +1,5 @@
-/* The training loop around the step: what gpu_run.h's clock does not see. train_bank itself, with a journal per replica as
- * `muscale sweep` keeps it (a row a step and replica), the batch read from a file; validation only at the end and no
+/* The training loop around the step: what gpu_run.h's clock does not see. train_bank itself, with a journal per replica
+ * as `muscale sweep` keeps it (a row a step and replica), the batch read from a file; validation only at the end and no
  * checkpoints: those come as seldom as one likes. */
 #ifndef BENCH_GPU_LOOP_H
 #define BENCH_GPU_LOOP_H

@@ -90,8 +90,8 @@ static void rows_bank(gpu_tally *t, const gpu_result *x)
                required ? "1.30x" : "printed", required ? verdict_most(t, x->one.median / x->kernels, 1.3) : "");
     }
     if (x->loop.median > 0)
-        printf("| %s, R = %zu: train_bank, a journal per replica | %.3f ms a step [%.3f, %.3f] over the bare %.3f ms | | "
-               "%.2fx | printed | |\n",
+        printf("| %s, R = %zu: train_bank, a journal per replica | %.3f ms a step [%.3f, %.3f] over the bare %.3f ms | "
+               "| %.2fx | printed | |\n",
                c->name, c->R, 1e3 * x->loop.median, 1e3 * x->loop.min, 1e3 * x->loop.max, 1e3 * x->bank.median,
                x->loop.median / x->bank.median);
     const double ratio = x->memory.taken / x->memory.needed;

@@ -11,9 +11,9 @@ another, so its model-tokens/s are those of one model; models side by side in st
 
     torch_step.py [--case NAME] [--way WAY] [--eager] [--reps 9] [--device cuda]
 
-On stdout a JSON line for each way (peer torch-way; a remark where it fails), then one for each case (torch-compile) with
-the fastest way and its name. Exit 1 where no way ran for a case; 77, with a line that says why, where PyTorch or the
-device is missing."""
+On stdout a JSON line for each way (peer torch-way; a remark where it fails), then one for each case (torch-compile)
+with the fastest way and its name. Exit 1 where no way ran for a case; 77, with a line that says why, where PyTorch or
+the device is missing."""
 import argparse
 import gc
 import json
@@ -28,8 +28,8 @@ CASES = {
     "d128": (4, 128, 32, 256, 128, 16),
 }
 
-# name: mode of torch.compile for forward and backward (None: eager); clipping and update in compiled code; whole step as
-# a CUDA graph of our own recording (then without the compiler's graphs)
+# name: mode of torch.compile for forward and backward (None: eager); clipping and update in compiled code; whole step
+# as a CUDA graph of our own recording (then without the compiler's graphs)
 WAYS = {
     "default": ("default", False, False),
     "default, update compiled": ("default", True, False),

@@ -2,8 +2,8 @@
  * framework: it starts no other process, so compute-sanitizer sees all of it, and it needs nothing but the device.
  *
  *   gpu_step [CHECK...]     all checks, or those named; a line PASS or FAIL for each
- *   gpu_step --smallest     some steps and an evaluation of the smallest models, and of one with long sequences and wide
- *                           heads: for compute-sanitizer
+ *   gpu_step --smallest     some steps and an evaluation of the smallest models, and of one with long sequences and
+ *                           wide heads: for compute-sanitizer
  *   gpu_step --bits         a digest of weights and losses after some steps: two processes must print the same
  *
  * Exit 0, 1, or 77 where there is no device. */
@@ -104,7 +104,7 @@ static shape shape_of(int i)
 }
 
 /* How a replica of the test's world differs from the next: its number alone decides. Where the multipliers of all are
- * equal, a product of the bank is one batched call; else it is a call per replica (matmul_cuda.cu): both must be seen. */
+ * equal, a product of the bank is one batched call, else a call per replica (matmul_cuda.cu): both must be seen. */
 enum { OWN_MULTIPLIERS, EQUAL_MULTIPLIERS, VARIANTS };
 static const char *const variant_names[] = {"own multipliers", "equal multipliers"};
 static status set(bank *b, size_t place, size_t k, const shape *s, double lr, int variant, err *e)
@@ -325,7 +325,7 @@ static status banks(check *c, const backend *k, err *e)
     return ST_OK;
 }
 
-/* The same at the shapes of gpu-bench, with all the tokens of their steps: other tiles, other algorithms of cuBLASLt. */
+/* The same at gpu-bench's shapes, with all the tokens of their steps: other tiles, other algorithms of cuBLASLt. */
 static status bench_banks(check *c, const backend *k, err *e)
 {
     static const struct {
@@ -408,12 +408,12 @@ static status layer_against_cpu(check *c, const backend *k, err *e)
         const double twin = moments_off(&gpu[1], &cpu[0], &s, &elsewhere);
         double loss = 0;
         for (int i = 0; i < 3; i++) loss = fmax(loss, fabs(gpu[1].out[i].loss / cpu[1].out[i].loss - 1));
-        printf("  %s, a layer of 124M: losses within %.2g of the CPU's, gradients within %.2g (%s; allowed %.0e); other "
-               "steps: %.2g\n",
+        printf("  %s, a layer of 124M: losses within %.2g of the CPU's, gradients within %.2g (%s; allowed %.0e); "
+               "other steps: %.2g\n",
                k->name, loss, off, where, tol, twin);
         expect(c, loss <= k->tol && isfinite(loss), "%s: a loss is off by %g, allowed %g", k->name, loss, k->tol);
         expect(c, off <= tol, "%s: the gradient of %s is off by %g, allowed %g", k->name, where, off, tol);
-        expect(c, twin > 4 * tol, "%s: moments of other steps differ by %g only: the comparison is blind", k->name, twin);
+        expect(c, twin > 4 * tol, "%s: moments of other steps differ by %g only: it is blind", k->name, twin);
     }
     for (int i = 0; i < 2; i++) free(cpu[i].weights), free(gpu[i].weights);
     return st;

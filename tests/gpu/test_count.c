@@ -1,7 +1,11 @@
 /* The bound that gpu-bench measures against: its FLOPs are the trainer's own count, its bytes a count by hand. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "base/io.h"
 #include "bench/gpu_count.h"
 #include "bench/gpu_table.h"
 
@@ -96,4 +100,25 @@ Test(table, verdicts_are_counted)
     x.torch.rate *= 1.1, x.one.median = 1.4e-3, x.memory.taken = 1.2e9, x.bank.median *= 1.1;
     t = gpu_table_markdown(&x, 1, "none", &rates, &rates);
     cr_expect(t.met == 0 && t.missed == 4 && t.open == 0, "%d %d %d", t.met, t.missed, t.open);
+}
+
+Test(table, a_peers_last_line_counts_and_says_how_it_ran)
+{
+    static const char lines[] = "torch_step: d128, max-autotune: RuntimeError: no\n"
+                                "{\"peer\":\"torch-way\",\"case\":\"d128\",\"mode\":\"a\",\"tokens_per_s\":9}\n"
+                                "{\"peer\":\"torch-compile\",\"case\":\"d128\",\"mode\":\"b\",\"tokens_per_s\":7}\n"
+                                "{\"peer\":\"jax-vmap\",\"case\":\"d128\",\"tokens_per_s\":5}\n";
+    char file[] = "/tmp/muscale-test-XXXXXX";
+    gpu_peer x;
+    err e = {0};
+    const int fd = mkstemp(file);
+    cr_assert(fd >= 0 && !io_write_all(fd, lines, strlen(lines), file, &e));
+    close(fd);
+    cr_assert_eq(gpu_peer_rate(&x, file, "torch-compile", "d128", &e), ST_OK, "%s", e.msg);
+    cr_expect(x.rate == 7 && !strcmp(x.mode, "b"));
+    cr_assert_eq(gpu_peer_rate(&x, file, "jax-vmap", "d128", &e), ST_OK, "%s", e.msg);
+    cr_expect(x.rate == 5 && !*x.mode);
+    cr_assert_eq(gpu_peer_rate(&x, file, "torch-compile", "124M", &e), ST_OK, "%s", e.msg);
+    cr_expect(x.rate == 0 && !*x.mode);
+    unlink(file);
 }

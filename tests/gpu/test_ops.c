@@ -83,8 +83,8 @@ Test(ops, counted_is_as_called)
     }
 }
 
-/* What doc/performance.md says of the two banks: GB that a step moves as its ops are called today, the least, and so the
- * share of the bound that is in reach with every op at copy bandwidth. A change of these is a change of the document. */
+/* What doc/performance.md says of the cases: GB that a step moves as its ops are called today, the least, and so the
+ * share of the bound in reach with every op at copy bandwidth. A change of these is a change of the document. */
 Test(ops, the_share_within_reach_is_the_documents)
 {
     static const struct {
@@ -94,15 +94,16 @@ Test(ops, the_share_within_reach_is_the_documents)
     for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
         const gpu_case *c = gpu_case_find(said[i].name);
         const shape s = gpu_case_shape(c);
-        const double bytes = called("cuda", &s, c->R, c->batch, NULL), least = count_step(&s, c->R, c->batch, 2, 2).bytes;
+        const double bytes = called("cuda", &s, c->R, c->batch, NULL);
+        const double least = count_step(&s, c->R, c->batch, 2, 2).bytes;
         cr_expect_float_eq(1e-9 * bytes, said[i].called, 0.051, "%s: %g GB", c->name, 1e-9 * bytes);
         cr_expect_float_eq(1e-9 * least, said[i].least, 0.051, "%s: least %g GB", c->name, 1e-9 * least);
         cr_expect_float_eq(least / bytes, said[i].share, 0.0051, "%s: share %g", c->name, least / bytes);
     }
 }
 
-/* Elements of activations a layer and token in units of d: 106 as called, 69 the least. Weights do not grow with the batch;
- * the rest of what does are statistics, 4 bytes a norm or head. */
+/* Elements of activations a layer and token in units of d: 106 as called, 69 the least. Weights do not grow with the
+ * batch; the rest of what does are statistics, 4 bytes a norm or head. */
 Test(ops, a_layer_moves_what_the_document_says)
 {
     shape s = gpu_case_shape(gpu_case_find("d256"));
