@@ -169,11 +169,11 @@ static status w_matmul_dgrad(k_ctx *c, k_act dx, k_cact dy, k_weight wt, k_mult 
     WATCH(w, see(w, "matmul_dgrad", mm_flops(s), bytes, MM, acc ? " +=" : ""),
           w->real->matmul_dgrad(w->ctx, dx, dy, wt, alpha, acc, s, e));
 }
-static status w_matmul_wgrad(k_ctx *c, k_arr dw, k_cact dy, k_cact x, k_mult alpha, const k_mm *s, err *e)
+static status w_matmul_wgrad(k_ctx *c, k_arr dw, k_cact dy, k_cact x, k_mult alpha, bool acc, const k_mm *s, err *e)
 {
     watch *w = watch_of(c);
-    WATCH(w, see(w, "matmul_wgrad", mm_flops(s), mm_x(w, s) + mm_y(w, s) + 2 * mm_w(s, 4), MM, ""),
-          w->real->matmul_wgrad(w->ctx, dw, dy, x, alpha, s, e));
+    WATCH(w, see(w, "matmul_wgrad", mm_flops(s), mm_x(w, s) + mm_y(w, s) + (acc ? 2 : 1) * mm_w(s, 4), MM, acc ? " +=" : ""),
+          w->real->matmul_wgrad(w->ctx, dw, dy, x, alpha, acc, s, e));
 }
 static status w_matmul_gelu_fwd(k_ctx *c, k_act y, k_act coef, k_cact x, k_weight wt, k_mult alpha, const k_mm *s,
                                 err *e)
@@ -321,6 +321,12 @@ static status w_seq_loss(k_ctx *c, double *seq_loss, size_t ld, const double *ro
           w->real->seq_loss(w->ctx, seq_loss, ld, row_loss, stride, R, n, T, e));
 }
 
+static status w_zero(k_ctx *c, k_arr y, size_t R, size_t n, err *e)
+{
+    watch *w = watch_of(c);
+    WATCH(w, see(w, "zero", 0, 4.0 * (double)(R * n), "n %zu", n), w->real->zero(w->ctx, y, R, n, e));
+}
+
 static k_ops watched(const k_ops *ops)
 {
     k_ops t = *ops;
@@ -330,7 +336,7 @@ static k_ops watched(const k_ops *ops)
     t.qknorm_fwd = w_qknorm_fwd, t.qknorm_bwd = w_qknorm_bwd, t.rope_fwd = w_rope_fwd, t.rope_bwd = w_rope_bwd;
     t.attn_fwd = w_attn_fwd, t.attn_bwd = w_attn_bwd;
     t.gelu_fwd = w_gelu_fwd, t.gelu_bwd = w_gelu_bwd, t.swiglu_fwd = w_swiglu_fwd, t.swiglu_bwd = w_swiglu_bwd;
-    t.xent = w_xent, t.seq_loss = w_seq_loss;
+    t.xent = w_xent, t.seq_loss = w_seq_loss, t.zero = w_zero;
     if (ops->matmul_gelu_fwd) t.matmul_gelu_fwd = w_matmul_gelu_fwd;
     if (ops->matmul_dgrad_mul) t.matmul_dgrad_mul = w_matmul_dgrad_mul;
     return t;
@@ -459,12 +465,6 @@ static status build(bench_bank *b, const shape *s, err *e)
 }
 
 /* ---- the ends of a step: gradients zeroed, norm, AdamW ----------------------------------------------------------- */
-static status zeroing(bench_bank *b, err *e)
-{
-    watch *w = &b->w;
-    WATCH(w, see(w, "zero", 0, 4.0 * (double)(b->R * b->stride), "P %zu", b->stride),
-          w->real->zero(w->ctx, (k_arr){b->grads, b->stride}, b->R, b->stride, e));
-}
 static status outcome(bench_bank *b, const k_bank_end *end, err *e)
 {
     watch *w = &b->w;
@@ -533,8 +533,10 @@ static status step(bench_bank *b, const shape *s, err *e)
                          .row_loss = b->row_loss,
                          .seq_loss = b->seq_loss,
                          .ld_seq_loss = b->batch};
-    TRY(zeroing(b, e));
-    TRY(model_gradient(b->m, &table, (k_ctx *)(void *)&b->w, &io, (k_arr){b->grads, b->stride}, dscale, e));
+    k_ctx *c = (k_ctx *)(void *)&b->w;
+    const k_arr grads = {b->grads, b->stride};
+    TRY(model_zero_added(b->m, &table, c, grads, b->R, e));
+    TRY(model_gradient(b->m, &table, c, &io, grads, true, dscale, e));
     if (b->w.real->device) TRY(optimiser(b, s, e));
     return b->w.real->device && !b->w.dry ? b->w.real->device->sync(b->w.ctx, e) : ST_OK;
 }

@@ -31,11 +31,13 @@ typedef struct data { k_ctx *ctx; k_mm s; float *x, *w, *y, *packed, *dw; } data
 static void once(const data *d, op o, const k_ops *ours)
 {
     const k_weight w = {{d->w, 0}, {ours ? d->packed : NULL, 0}};
-    const k_in x = {d->x, 0}, y = {d->y, 0};
-    const k_arr xa = {d->x, 0}, ya = {d->y, 0}, dw = {d->dw, 0};
-    if (o == FWD) (ours ? ours->matmul_fwd : k_matmul_fwd_cpu)(d->ctx, ya, x, w, NULL, false, &d->s, NULL);
-    if (o == DGRAD) (ours ? ours->matmul_dgrad : k_matmul_dgrad_cpu)(d->ctx, xa, y, w, NULL, false, &d->s, NULL);
-    if (o == WGRAD) (ours ? ours->matmul_wgrad : k_matmul_wgrad_cpu)(d->ctx, dw, y, x, NULL, &d->s, NULL);
+    const k_cact x = {d->x, 0}, y = {d->y, 0};
+    const k_act xa = {d->x, 0}, ya = {d->y, 0};
+    const k_arr dw = {d->dw, 0};
+    const k_mult one = {0};
+    if (o == FWD) (ours ? ours->matmul_fwd : k_matmul_fwd_cpu)(d->ctx, ya, x, w, one, false, &d->s, NULL);
+    if (o == DGRAD) (ours ? ours->matmul_dgrad : k_matmul_dgrad_cpu)(d->ctx, xa, y, w, one, false, &d->s, NULL);
+    if (o == WGRAD) (ours ? ours->matmul_wgrad : k_matmul_wgrad_cpu)(d->ctx, dw, y, x, one, true, &d->s, NULL);
 }
 
 static double rate(const data *d, op o, const k_ops *ours)

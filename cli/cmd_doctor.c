@@ -35,7 +35,7 @@ typedef struct findings {
     k_device device[MAX_DEVICES];
     size_t n_devices;
     char no_device[256];
-    const char *attention; /* what contexts are asked to use; NULL: no CUDA in this build */
+    char attention[320]; /* what a context will use; "": no CUDA in this build */
     char hint[MAX_HINTS][256];
     size_t n_hints;
 } findings;
@@ -88,16 +88,32 @@ static void hint(findings *f, const char *fmt, ...)
     va_end(ap);
 }
 
+/* What a context will use: the word in MUSCALE_ATTENTION, or why not. */
+static void find_attention(findings *f, const k_device_library *cudnn)
+{
+    const char *asked = getenv("MUSCALE_ATTENTION");
+    if (!asked || !*asked || !strcmp(asked, "own")) snprintf(f->attention, sizeof f->attention, "own");
+    else if (strcmp(asked, "cudnn"))
+        snprintf(f->attention, sizeof f->attention, "refused: MUSCALE_ATTENTION=%.32s; it is own or cudnn", asked);
+    else if (cudnn && *cudnn->version)
+        snprintf(f->attention, sizeof f->attention, "cudnn %s forward where it has a deterministic plan, else own",
+                 cudnn->version);
+    else
+        snprintf(f->attention, sizeof f->attention, "own; cudnn is asked for, but %s",
+                 cudnn && *cudnn->why ? cudnn->why : "this build has none");
+}
+
 static void find_device_libraries(findings *f)
 {
     k_device_library l[K_DEVICE_LIBRARIES];
+    const k_device_library *cudnn = NULL;
     const size_t n = k_device_libraries(l);
-    const char *asked = getenv("MUSCALE_ATTENTION");
-    if (n) f->attention = asked && *asked ? asked : "own";
     for (size_t i = 0; i < n; i++) {
         lib(f, l[i].name, l[i].version);
-        if (*l[i].why && strcmp(l[i].name, "cudnn")) hint(f, "%s", l[i].why); /* cuDNN is nobody's duty */
+        if (!strcmp(l[i].name, "cudnn")) cudnn = &l[i]; /* nobody's duty: no hint */
+        else if (*l[i].why) hint(f, "%s", l[i].why);
     }
+    if (n) find_attention(f, cudnn);
 }
 
 static void find_machine(findings *f)
@@ -156,7 +172,7 @@ static int print_json(const findings *f)
         "schema", "muscale.doctor/1", "version", PACKAGE_VERSION, "libraries", libs, "gnuplot",
         text_or_null(f->gnuplot), "cpu", "model", f->cpu, "level", f->level, "level_forced", text_or_null(f->forced),
         "cores", f->cores, "blas_core", text_or_null(f->blas_core), "memory_gb", f->memory_gb, "cuda", "devices",
-        devices, "why", text_or_null(f->n_devices ? NULL : f->no_device), "attention", text_or_null(f->attention),
+        devices, "why", text_or_null(f->n_devices ? NULL : f->no_device), "attention", text_or_null(*f->attention ? f->attention : NULL),
         "measured", "threads", 1, "sgemm_gflops", f->sgemm_gflops, "copy_gb_per_s", f->copy_gb, "disk", "directory",
         f->directory, "free_gb", f->disk_gb >= 0 ? json_real(f->disk_gb) : json_null(), "hints", hints));
 }
@@ -176,7 +192,7 @@ static int print_text(const findings *f)
     for (size_t i = 0; i < f->n_devices; i++)
         printf("  %s, compute capability %d.%d, %d multiprocessors, %.1f GB\n", f->device[i].name, f->device[i].major,
                f->device[i].minor, f->device[i].multiprocessors, (double)f->device[i].memory_bytes * 1e-9);
-    if (f->attention) printf("  attention: %s (MUSCALE_ATTENTION=own or cudnn)\n", f->attention);
+    if (*f->attention) printf("  attention: %s\n", f->attention);
     printf("\ndisk\n  ");
     if (f->disk_gb >= 0) printf("%.1f GB free in %s\n", f->disk_gb, f->directory);
     else printf("free space in %s is unknown\n", f->directory);

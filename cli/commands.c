@@ -45,8 +45,11 @@ const cli_command cli_commands[] = {
      "  muscale mup table run.yaml\n"
      "  muscale mup table run.yaml d_model=512\n"
      "  muscale mup table big.yaml --base width=256,depth=4\n"
-     "  muscale mup table big.yaml --base small.yaml parametrisation=completep\n",
-     "mup table CONFIG.yaml [key=value ...] [--base BASE.yaml|width=W,depth=L,head_dim=D,d_ff=F,batch_tokens=B,tokens=T]"},
+     "  muscale mup table big.yaml --base small.yaml parametrisation=completep\n"
+     "  muscale mup export small.yaml --target N=7e9,depth=32 --to hf-granite -o big\n"
+     "  muscale mup export small.yaml --target width=4096,depth=32 --to megatron -o big\n",
+     "mup table CONFIG.yaml [key=value ...] [--base BASE.yaml|width=W,depth=L,head_dim=D,d_ff=F,batch_tokens=B,tokens=T]\n"
+     "mup export CONFIG.yaml [key=value ...] [--target N=...|width=W,depth=L,...] [--base BASE.yaml] --to TARGET -o DIR"},
     {"plot", cmd_plot, "draw one figure",
      "  muscale plot loss-curves campaign -o curves.svg\n"
      "  muscale plot lr-curves lr.json -o lr.pdf\n"

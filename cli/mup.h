@@ -4,4 +4,5 @@
 #include "cli/cli.h"
 
 int mup_table_cmd(cli *c, int argc, char **argv);
+int mup_export_cmd(cli *c, int argc, char **argv);
 #endif

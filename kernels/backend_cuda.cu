@@ -27,6 +27,7 @@ template <class A> static constexpr k_ops table(const char *name, const char *le
     t.swiglu_fwd = k_swiglu_fwd_cuda<A>, t.swiglu_bwd = k_swiglu_bwd_cuda<A>;
     t.xent = k_xent_cuda<A>, t.seq_loss = k_seq_loss_cuda, t.adamw = k_adamw_cuda;
     t.sumsq = k_sumsq_cuda, t.add = k_add_cuda, t.zero = k_zero_cuda;
+    if (sizeof(A) < sizeof(real)) t.matmul_fwd_real = k_matmul_fwd_real_cuda, t.xent_real = k_xent_real_cuda;
     if (sizeof(A) < sizeof(real)) t.pack_len = k_pack_len_cuda, t.pack = k_pack_cuda;
     return t;
 }

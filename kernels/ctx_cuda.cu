@@ -172,6 +172,8 @@ void k_cuda_ctx_free(k_ctx *ctx)
 
 static size_t ctx_bytes(size_t scratch_bytes) { return scratch_bytes + K_LT_WORKSPACE; }
 
+static bool one_by_one(k_ctx *c) { return k_cuda_of(c)->each; }
+
 static const char *device_name(k_ctx *c) { return k_cuda_of(c)->name; }
 
 /* --- memory and copies ------------------------------------------------------------------------------ */
@@ -254,6 +256,7 @@ static constexpr k_device_ops table()
     t.host_new = host_new, t.host_free = host_free;
     t.upload = upload, t.download = download, t.sync = sync;
     t.record_begin = k_record_begin_cuda, t.record_end = k_record_end_cuda, t.record_drop = k_record_drop_cuda;
+    t.one_by_one = one_by_one;
     t.replay = k_replay_cuda, t.graph_free = k_graph_free_cuda;
     t.bank_outcome = k_bank_outcome_cuda, t.bank_adamw = k_bank_adamw_cuda;
     t.ready = ready, t.device_name = device_name, t.recover = k_recover_cuda;

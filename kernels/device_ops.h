@@ -53,6 +53,7 @@ struct k_device_ops {
     status (*record_end)(k_ctx *, k_graph **, err *);
     void (*record_drop)(k_ctx *); /* after a failure between begin and end */
     status (*replay)(k_ctx *, k_graph *, err *);
+    bool (*one_by_one)(k_ctx *); /* MUSCALE_CUDA_SYNC=1: record nothing, so that an error names its op */
     void (*graph_free)(k_graph *);
 
     /* The end of a step: outcome fills out[r] (mean of seq_loss, root of the gradient's sum of squares, the factor of

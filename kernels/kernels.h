@@ -11,7 +11,7 @@
  * (ops->act_bytes; bf16 on CUDA). Code outside kernels/ never reads an activation: it only moves addresses, by k_act_at.
  *
  * One rule of accumulation: gradients of parameters are `+=`; everything else is `=`, except where an argument `acc`
- * says "add to what is there" (the residual stream and its gradient). Aliasing: outputs overlap no other operand
+ * says whether to add to what is there (the residual stream and its gradient, a matrix's gradient). Aliasing: outputs overlap no other operand
  * unless the op's header allows it. Buffers start on 64-byte boundaries. Every pointer lives in this backend's
  * memory. Equal arguments give equal bits: no op depends on the number of threads. */
 #ifndef KERNELS_KERNELS_H
@@ -94,7 +94,7 @@ struct k_ops {
     status (*embed_bwd)(k_ctx *, k_arr dtable, k_cact dy, k_ids ids, k_mult alpha, const k_rows *, err *);
     status (*matmul_fwd)(k_ctx *, k_act y, k_cact x, k_weight w, k_mult alpha, bool acc, const k_mm *, err *);
     status (*matmul_dgrad)(k_ctx *, k_act dx, k_cact dy, k_weight w, k_mult alpha, bool acc, const k_mm *, err *);
-    status (*matmul_wgrad)(k_ctx *, k_arr dw, k_cact dy, k_cact x, k_mult alpha, const k_mm *, err *);
+    status (*matmul_wgrad)(k_ctx *, k_arr dw, k_cact dy, k_cact x, k_mult alpha, bool acc, const k_mm *, err *);
     status (*rmsnorm_fwd)(k_ctx *, k_act y, k_arr rstd, k_cact x, const k_norm *, err *);
     status (*rmsnorm_bwd)(k_ctx *, k_act dx, k_cact dy, k_cact y, k_in rstd, bool acc, const k_norm *, err *);
     status (*gain_fwd)(k_ctx *, k_act y, k_cact x, k_in gain, const k_norm *, err *);
@@ -118,6 +118,12 @@ struct k_ops {
     status (*sumsq)(k_ctx *, double *out, k_in x, size_t R, size_t n, err *);
     status (*add)(k_ctx *, k_arr y, k_in x, size_t R, size_t n, err *);
     status (*zero)(k_ctx *, k_arr y, size_t R, size_t n, err *);
+
+    /* optional: products and losses of logits that are stored as real, where activations are not: an evaluation's
+     * losses must not carry the rounding of bf16 logits. NULL: activations are real already. */
+    status (*matmul_fwd_real)(k_ctx *, k_arr y, k_cact x, k_weight w, k_mult alpha, const k_mm *, err *);
+    status (*xent_real)(k_ctx *, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, const k_rows *,
+                        err *);
 
     /* optional: NULL means "compose it from the slots above" */
     size_t (*pack_len)(size_t out, size_t in); /* reals that `pack` writes; a backend has both or neither */

@@ -1,8 +1,9 @@
 /* Matrix products of a linear layer y = alpha * x W^T, W (out, in) contiguous, strided over replicas.
  *   fwd:   y  [+]= alpha * x W^T       x (n, in) row stride ldx, y (n, out) row stride ldy
  *   dgrad: dx [+]= alpha * dy W        dy row stride ldy, dx row stride ldx
- *   wgrad: dW  +=  alpha * dy^T x
- * [+]: `acc` adds to what is there (residual stream). No aliasing. n, in, out >= 1.
+ *   wgrad: dW [+]= alpha * dy^T x
+ * [+]: `acc` adds to what is there (residual stream; gradients from the second slice of a batch on). No aliasing. n, in, out >= 1.
+ *   fwd_real (optional): fwd with acc false into y of type real
  * Fused forms (optional slots; same results up to rounding as the two ops they replace):
  *   gelu_fwd:  u = alpha * x W^T, then as gelu_fwd (gelu.h): y = gelu(u), coef = gelu'(u); both row stride ldy
  *   dgrad_mul: dx = (alpha * dy W) * coef elementwise; coef has dx's shape
@@ -12,6 +13,6 @@
 #include "kernels/kernels.h"
 status k_matmul_fwd_cpu(k_ctx *, k_act y, k_cact x, k_weight w, k_mult alpha, bool acc, const k_mm *s, err *);
 status k_matmul_dgrad_cpu(k_ctx *, k_act dx, k_cact dy, k_weight w, k_mult alpha, bool acc, const k_mm *s, err *);
-status k_matmul_wgrad_cpu(k_ctx *, k_arr dw, k_cact dy, k_cact x, k_mult alpha, const k_mm *s, err *);
+status k_matmul_wgrad_cpu(k_ctx *, k_arr dw, k_cact dy, k_cact x, k_mult alpha, bool acc, const k_mm *s, err *);
 size_t k_mm_scratch_cpu(const k_mm *s);
 #endif

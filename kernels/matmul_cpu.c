@@ -29,12 +29,12 @@ status k_matmul_dgrad_cpu(k_ctx *ctx, k_act dx, k_cact dy, k_weight w, k_mult al
     return ST_OK;
 }
 
-status k_matmul_wgrad_cpu(k_ctx *ctx, k_arr dw, k_cact dy, k_cact x, k_mult alpha, const k_mm *s, err *e)
+status k_matmul_wgrad_cpu(k_ctx *ctx, k_arr dw, k_cact dy, k_cact x, k_mult alpha, bool acc, const k_mm *s, err *e)
 {
     (void)ctx, (void)e;
     for (size_t r = 0; r < s->R; r++)
         GEMM(CblasRowMajor, CblasTrans, CblasNoTrans, (int)s->out, (int)s->in, (int)s->n, k_scalar(alpha, r),
-             dy.p + r * dy.stride, (int)s->ldy, x.p + r * x.stride, (int)s->ldx, 1, dw.p + r * dw.stride, (int)s->in);
+             dy.p + r * dy.stride, (int)s->ldy, x.p + r * x.stride, (int)s->ldx, acc, dw.p + r * dw.stride, (int)s->in);
     return ST_OK;
 }
 

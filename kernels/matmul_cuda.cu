@@ -77,16 +77,28 @@ status k_matmul_dgrad_cuda(k_ctx *ctx, k_act dx, k_cact dy, k_weight w, k_mult a
 }
 
 template <class A>
-status k_matmul_wgrad_cuda(k_ctx *ctx, k_arr dw, k_cact dy, k_cact x, k_mult alpha, const k_mm *s, err *e)
+status k_matmul_wgrad_cuda(k_ctx *ctx, k_arr dw, k_cact dy, k_cact x, k_mult alpha, bool acc, const k_mm *s, err *e)
 {
     k_lt_product p = {};
     p.in = type_of<A>(), p.out = K_LT_FP32;
     p.R = s->R, p.m = s->out, p.n = s->in, p.k = s->n;
     p.a = {dy.p, dy.stride, s->ldy};
     p.b = {x.p, x.stride, s->ldx};
-    p.ta = true, p.acc = true;
+    p.ta = true, p.acc = acc;
     p.d = dw.p, p.stride_d = dw.stride, p.ldd = s->in;
     return run(ctx, &p, alpha, e);
+}
+
+status k_matmul_fwd_real_cuda(k_ctx *ctx, k_arr y, k_cact x, k_weight w, k_mult alpha, const k_mm *s, err *e)
+{
+    k_lt_product p = {};
+    p.in = K_LT_BF16, p.out = K_LT_FP32;
+    p.R = s->R, p.m = s->n, p.n = s->out, p.k = s->in;
+    p.a = {x.p, x.stride, s->ldx};
+    p.tb = true;
+    p.d = y.p, p.stride_d = y.stride, p.ldd = s->ldy;
+    const status bad = weight<__nv_bfloat16>(&p.b, w, s->in, e);
+    return bad ? bad : run(ctx, &p, alpha, e);
 }
 
 size_t k_mm_scratch_cuda(const k_mm *) { return 0; } /* lt has a workspace */
@@ -94,6 +106,6 @@ size_t k_mm_scratch_cuda(const k_mm *) { return 0; } /* lt has a workspace */
 #define BOTH(A)                                                                                                  \
     template status k_matmul_fwd_cuda<A>(k_ctx *, k_act, k_cact, k_weight, k_mult, bool, const k_mm *, err *);   \
     template status k_matmul_dgrad_cuda<A>(k_ctx *, k_act, k_cact, k_weight, k_mult, bool, const k_mm *, err *); \
-    template status k_matmul_wgrad_cuda<A>(k_ctx *, k_arr, k_cact, k_cact, k_mult, const k_mm *, err *);
+    template status k_matmul_wgrad_cuda<A>(k_ctx *, k_arr, k_cact, k_cact, k_mult, bool, const k_mm *, err *);
 BOTH(float)
 BOTH(__nv_bfloat16)

@@ -17,7 +17,9 @@ status k_matmul_fwd_cuda(k_ctx *, k_act y, k_cact x, k_weight w, k_mult alpha, b
 template <class A>
 status k_matmul_dgrad_cuda(k_ctx *, k_act dx, k_cact dy, k_weight w, k_mult alpha, bool acc, const k_mm *, err *);
 template <class A>
-status k_matmul_wgrad_cuda(k_ctx *, k_arr dw, k_cact dy, k_cact x, k_mult alpha, const k_mm *, err *);
+status k_matmul_wgrad_cuda(k_ctx *, k_arr dw, k_cact dy, k_cact x, k_mult alpha, bool acc, const k_mm *, err *);
+/* of bf16 activations */
+status k_matmul_fwd_real_cuda(k_ctx *, k_arr y, k_cact x, k_weight w, k_mult alpha, const k_mm *, err *);
 size_t k_mm_scratch_cuda(const k_mm *);
 
 /* rmsnorm_cuda.cu */
@@ -53,6 +55,7 @@ template <class A> status k_swiglu_bwd_cuda(k_ctx *, k_act du, k_cact dy, k_cact
 template <class A>
 status k_xent_cuda(k_ctx *, double *row_loss, size_t loss_stride, k_act logits, k_ids targets, double dscale,
                    const k_rows *, err *);
+status k_xent_real_cuda(k_ctx *, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, const k_rows *, err *);
 status k_seq_loss_cuda(k_ctx *, double *seq_loss, size_t ld, const double *row_loss, size_t loss_stride, size_t R,
                        size_t n_seq, size_t T, err *);
 

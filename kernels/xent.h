@@ -2,6 +2,7 @@
  *   row_loss  [R][n] (replica stride loss_stride)  out  log sum exp(logits) - logits[target], nats, in double
  *   logits    (n, c) row stride ld                 in; when dscale != 0 out: dscale * (softmax - onehot(target))
  * seq_loss: mean over the T rows of each sequence, in their order: seq_loss[r * ld + b], nats per token.
+ * xent_real (optional): xent with dscale 0 of logits of type real.
  * A non-finite logit gives a non-finite loss (tested by the caller: a result, not an error). */
 #ifndef KERNELS_XENT_H
 #define KERNELS_XENT_H

@@ -131,6 +131,13 @@ status k_xent_cuda(k_ctx *ctx, double *row_loss, size_t loss_stride, k_act logit
                      s, e);
 }
 
+status k_xent_real_cuda(k_ctx *ctx, double *row_loss, size_t loss_stride, k_arr logits, k_ids targets, const k_rows *s,
+                        err *e)
+{
+    const k_act l = {logits.p, logits.stride};
+    return k_xent_cuda<float>(ctx, row_loss, loss_stride, l, targets, 0, s, e);
+}
+
 status k_seq_loss_cuda(k_ctx *ctx, double *seq_loss, size_t ld, const double *row_loss, size_t loss_stride, size_t R,
                        size_t n_seq, size_t T, err *e)
 {

@@ -29,7 +29,7 @@ typedef enum cell_state {
 typedef struct cell {
     cell_state state;
     bool begun;       /* has a journal: look for checkpoints before it joins a bank */
-    bool alone;       /* its bank failed and nobody was named: tried once more by itself */
+    size_t at_most;   /* its bank failed and nobody was named: banks of at most so many from now on; 0 = any */
     bool asked_again; /* was another's, who left it unfinished */
     double left;      /* FLOPs */
 } cell;
@@ -259,9 +259,10 @@ static status fill(stream *w, err *e)
         if (w->n && p->runs[p->order[p->banks[b].first]].class != class) continue;
         for (size_t i = 0; i < p->banks[b].n && !st && w->n < limit; i++) {
             size_t run = p->order[p->banks[b].first + i];
-            if (l->cells[run].state != CELL_WAITING || (w->n && l->cells[run].alone)) continue;
+            const size_t at_most = l->cells[run].at_most;
+            if (l->cells[run].state != CELL_WAITING || (w->n && at_most && at_most < limit)) continue;
             class = p->runs[run].class;
-            limit = l->cells[run].alone ? 1 : l->bank_size[class];
+            if (!w->n) limit = at_most && at_most < l->bank_size[class] ? at_most : l->bank_size[class];
             st = take(w, run, e);
         }
     }
@@ -293,21 +294,24 @@ static cell_state outcome(const train_job *job)
     }
 }
 
-/* After a failed bank: who is to blame fails, who has ended stays ended, the others wait for the next bank. */
+/* After a failed bank: who is to blame fails, who has ended stays ended, the others wait for the next bank. An error of
+ * nobody is looked for in halves of the bank: one that was not a run's (a device that failed once) costs one restart,
+ * one that a run brings with it is found in log2(n) of them. Memory that a neighbour holds is nobody's fault at all. */
 static status sort_out(stream *w, const err *why, err *e)
 {
     launch *l = w->l;
+    const bool crowded = why->code == ST_NOMEM && l->n_at_work;
     size_t blamed = 0;
     status st = ST_OK;
     for (size_t i = 0; i < w->n; i++) {
         seat *x = &w->seats[i];
         const char *dir = w->jobs[i].ckpt_dir;
-        if (!x->failed && (w->n == 1 || l->cells[x->run].alone || strstr(why->msg, dir)))
+        if (!x->failed && !crowded && (w->n == 1 || strstr(why->msg, dir)))
             x->failed = true, x->why = *why;
         blamed += x->failed;
     }
     size_t class = l->p->runs[w->seats[0].run].class;
-    if (!blamed && why->code == ST_NOMEM) {
+    if (!blamed && why->code == ST_NOMEM && !crowded) {
         l->bank_size[class] = (w->n + 1) / 2;
         say(l, SWEEP_WARN, "%s; going on with banks of %zu", why->msg, l->bank_size[class]);
     }
@@ -315,7 +319,7 @@ static status sort_out(stream *w, const err *why, err *e)
         seat *x = &w->seats[i];
         cell_state state = x->failed ? CELL_FAILED : outcome(&w->jobs[i]);
         err ignored = {0};
-        if (state == CELL_WAITING && !blamed && why->code != ST_NOMEM) l->cells[x->run].alone = true;
+        if (state == CELL_WAITING && !blamed && why->code != ST_NOMEM) l->cells[x->run].at_most = (w->n + 1) / 2;
         l->cells[x->run].begun = true;
         status one = leave(l, x, state, &x->why, st ? &ignored : e);
         if (!st) st = one;
@@ -360,7 +364,12 @@ static status train(stream *w, err *e)
     l->flops_done += before > after ? before - after : 0;
     l->device_lost |= st == ST_DEVICE;
     clock_out(l);
-    if (st) return sort_out(w, &why, e);
+    if (st) {
+        const bool crowded = st == ST_NOMEM && l->n_at_work;
+        st = sort_out(w, &why, e);
+        if (!st && crowded) pthread_cond_wait(&l->idle, &l->lock); /* tried again when a neighbour has gone */
+        return st;
+    }
     for (size_t i = 0; i < w->n; i++) {
         err ignored = {0};
         status one = leave(l, &w->seats[i], outcome(&w->jobs[i]), NULL, st ? &ignored : e);
@@ -390,17 +399,22 @@ static bool look_again(launch *l)
 }
 
 /* A device error spoils everything that this process has on the device: the streams come home, then it starts anew.
- * When it cannot, the next banks fail by themselves and say so. */
-static void heal(launch *l)
+ * Some errors (a kernel's own fault) only a new process recovers from: then the sweep ends, and what waits goes on
+ * waiting. Not ST_OK: the sweep must end. */
+static status heal(launch *l, err *e)
 {
     const k_ops *ops = NULL;
     err why = {0};
     while (l->device_lost && l->n_at_work) pthread_cond_wait(&l->idle, &l->lock);
-    if (!l->device_lost) return;
+    if (!l->device_lost) return ST_OK;
     l->device_lost = false;
-    const sweep_run *any = &l->p->runs[0];
-    if (k_backend(&ops, any->config.backend, NULL) || !ops->device) return;
-    if (ops->device->recover(&why)) say(l, SWEEP_WARN, "the device could not be started anew: %s", why.msg);
+    for (size_t k = 0; k < l->p->n_classes; k++)
+        if (!k_backend(&ops, l->p->runs[l->p->classes[k].example].config.backend, NULL) && ops->device) break;
+    if (!ops || !ops->device || !ops->device->recover(&why)) return ST_OK;
+    return err_set(e, ST_DEVICE,
+                   "%s: the device failed and this process cannot start it anew (%s); everything is checkpointed: run "
+                   "again to go on",
+                   l->o->campaign, why.msg);
 }
 
 /* One step of a stream: a bank. Not ST_OK: the sweep must end; *more: whether there was anything to do. */
@@ -410,8 +424,9 @@ static status next_bank(stream *w, bool *more, err *e)
     if (l->o->stop && *l->o->stop)
         return err_set(e, ST_INTERRUPTED, "%s: interrupted; everything is checkpointed, run again to go on",
                        l->o->campaign);
-    heal(l);
-    status st = fill(w, e);
+    status st = heal(l, e);
+    if (st) return st;
+    st = fill(w, e);
     if (st) {
         for (size_t i = 0; i < w->n; i++)
             store_run_close(w->seats[i].store, NULL, NULL), l->cells[w->seats[i].run].state = CELL_WAITING;

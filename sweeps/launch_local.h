@@ -41,6 +41,7 @@ typedef struct sweep_launch_opts {
 /* The campaign folder must be open (campaign_open) and the backends ready (k_backend_ready). *out is the last state, also on error.
  *   ST_PARTIAL      some runs failed; their journals say why
  *   ST_INTERRUPTED  *stop was set; everything is checkpointed
+ *   ST_DEVICE       the device failed and only a new process can use it again; everything is checkpointed
  *   ST_IO           the campaign cannot be written any more (no space, read-only): nothing else is tried */
 status sweep_launch_local(sweep_progress *out, const sweep_plan *p, const sweep_spec *s, const sweep_launch_opts *o,
                           err *e);

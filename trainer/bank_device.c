@@ -2,8 +2,8 @@
  *
  * A step: the batch and the step's scalars go up, forward, backward, norm, clipping and AdamW run, the outcome comes
  * down. The first step runs op by op (plans are made, kernels are loaded); then it is recorded once for batches that
- * all replicas share and once for batches of their own, and replayed. Masked replicas are computed too, and left as
- * they were: their place in the bank costs time, not bits. */
+ * all replicas share and once for batches of their own, and replayed. A masked replica
+ * among live ones is computed too, and left as it was: it costs time, not bits; those behind the last live one are not. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +34,7 @@ typedef struct device_bank {
     real *draft;      /* [stride] */
     k_adam_fixed *draft_fixed; /* [n_tensors] */
     k_graph *step[2]; /* [shared] */
+    size_t live;      /* the first so many replicas are computed: see shrink */
     bool warm, packed_stale;
 } device_bank;
 
@@ -190,6 +191,15 @@ static real *device_draft(bank *b, size_t r)
     return d->draft;
 }
 
+/* What is recorded no longer holds. */
+static void forget(device_bank *d)
+{
+    for (int i = 0; i < 2; i++) {
+        d->dev->graph_free(d->step[i]);
+        d->step[i] = NULL;
+    }
+}
+
 static status device_set(bank *b, size_t r, err *e)
 {
     device_bank *d = b->self;
@@ -202,10 +212,7 @@ static status device_set(bank *b, size_t r, err *e)
         d->draft_fixed[i] = (k_adam_fixed){.lr = rep->tensors[i].lr, .eps = rep->tensors[i].eps / mup_theta(&rep->tensors[i]),
                                            .lambda = rep->tensors[i].weight_decay};
     d->packed_stale = true;
-    for (int i = 0; i < 2; i++) { /* a recorded product keeps the factors it saw */
-        d->dev->graph_free(d->step[i]);
-        d->step[i] = NULL;
-    }
+    forget(d); /* a recorded product keeps the factors it saw */
     status s = d->dev->upload(d->ctx, d->params + at, d->draft, P * sizeof(real), e);
     if (!s) s = d->dev->upload(d->ctx, d->fixed + r * n, d->draft_fixed, n * sizeof *d->fixed, e);
     if (!s) s = d->dev->upload(d->ctx, d->mults, b->mults, d->z.mults * sizeof(real), e);
@@ -239,10 +246,10 @@ static status device_write(bank *b, size_t r, const float *params, const float *
 
 /* ---- a step ----------------------------------------------------------------------------------------------------- */
 
-static model_io io_of(const bank *b, const device_bank *d)
+static model_io io_of(const bank *b, const device_bank *d, size_t live)
 {
     const size_t P = d->z.stride, T = (size_t)b->o.shape.seq_len, R = b->o.n_replicas;
-    return (model_io){.R = R,
+    return (model_io){.R = live,
                       .params = {d->params, P},
                       .packed = {d->packed, d->z.packed},
                       .consts = {d->consts, 0},
@@ -265,23 +272,23 @@ static status repack(const bank *b, device_bank *d, err *e)
 /* From the batch in up_tokens to the outcome in down_out, all on the stream. */
 static status enqueue(const bank *b, device_bank *d, bool shared, err *e)
 {
-    const size_t R = b->o.n_replicas, P = d->z.stride, T1 = (size_t)b->o.shape.seq_len + 1;
+    const size_t R = d->live, P = d->z.stride, T1 = (size_t)b->o.shape.seq_len + 1;
     const size_t n = (shared ? 1 : R) * d->z.tokens;
     const double dscale = 1 / ((double)b->o.batch * (double)b->o.shape.seq_len);
     const k_bank_end end = {.R = R, .n_tensors = b->n_tensors, .stride = P, .batch = b->o.batch, .spans = d->spans,
                             .fixed = d->fixed, .in = d->in, .out = d->out, .seq_loss = d->seq_loss,
                             .partial = d->partial, .params = d->params, .m = d->mom, .v = d->var, .grads = d->grads,
                             .packed = {d->packed, d->z.packed}};
-    model_io io = io_of(b, d);
+    model_io io = io_of(b, d, R);
     status s = d->dev->upload(d->ctx, d->tokens, d->up_tokens, n * sizeof *d->tokens, e);
     if (!s) s = d->dev->upload(d->ctx, d->in, d->up_in, R * sizeof *d->in, e);
-    if (!s) s = d->ops->zero(d->ctx, (k_arr){d->grads, P}, R, P, e);
+    if (!s) s = model_zero_added(b->m, d->ops, d->ctx, (k_arr){d->grads, P}, R, e);
     for (size_t i = 0; i < b->o.batch && !s; i += d->z.micro) {
         io.n_seq = b->o.batch - i < d->z.micro ? b->o.batch - i : d->z.micro;
         io.ids.p = d->tokens + i * T1;
         io.ids.stride = shared ? 0 : d->z.tokens;
         io.seq_loss = d->seq_loss + i;
-        s = model_gradient(b->m, d->ops, d->ctx, &io, (k_arr){d->grads, P}, dscale, e);
+        s = model_gradient(b->m, d->ops, d->ctx, &io, (k_arr){d->grads, P}, !i, dscale, e);
     }
     if (!s) s = d->dev->bank_outcome(d->ctx, &end, e);
     if (!s) s = d->dev->bank_adamw(d->ctx, &end, e);
@@ -309,7 +316,7 @@ static bool stage_tokens(const bank *b, device_bank *d, const bank_order *o)
         shared &= o->tokens[r] == one;
     }
     if (!one) return true; /* nobody is active: whatever is there is computed and dropped */
-    for (size_t r = 0; r < (shared ? 1 : b->o.n_replicas); r++)
+    for (size_t r = 0; r < (shared ? 1 : d->live); r++)
         memcpy(d->up_tokens + r * d->z.tokens, shared || !o->active[r] ? one : o->tokens[r],
                d->z.tokens * sizeof *d->up_tokens);
     return shared;
@@ -334,14 +341,32 @@ static void stage_scalars(const bank *b, device_bank *d, const bank_order *o)
     }
 }
 
+static size_t behind_last(const bool *active, size_t n)
+{
+    while (n && !active[n - 1]) n--;
+    return n ? n : 1;
+}
+
+/* Runs of a bank are ordered by length, longest first, so those that end leave a tail: it is cut off when a quarter of
+ * what is recorded is gone, at most a dozen recordings in a bank's life. Bits do not depend on how many are computed. */
+static void shrink(device_bank *d, size_t n_replicas, const bool *active)
+{
+    const size_t need = behind_last(active, n_replicas);
+    if (need > d->live || 4 * need <= 3 * d->live) {
+        if (need != d->live) forget(d);
+        d->live = need;
+    }
+}
+
 static status device_start(bank *b, const bank_order *o, err *e)
 {
     device_bank *d = b->self;
+    shrink(d, b->o.n_replicas, o->active);
     const bool shared = stage_tokens(b, d, o);
     stage_scalars(b, d, o);
     status s = repack(b, d, e);
     if (s) return s;
-    if (!d->warm) { /* makes plans and loads kernels, which may not happen while recording */
+    if (!d->warm || d->dev->one_by_one(d->ctx)) { /* makes plans, loads kernels: not while recording */
         d->warm = true;
         return enqueue(b, d, shared, e);
     }
@@ -362,8 +387,8 @@ static status device_wait(bank *b, bank_step_out *out, err *e)
 static status device_eval(bank *b, double *seq_loss, const int32_t *tokens, size_t n_seq, const bool *active, err *e)
 {
     device_bank *d = b->self;
-    const size_t R = b->o.n_replicas, T1 = (size_t)b->o.shape.seq_len + 1, micro = d->z.micro;
-    model_io io = io_of(b, d);
+    const size_t R = behind_last(active, b->o.n_replicas), T1 = (size_t)b->o.shape.seq_len + 1, micro = d->z.micro;
+    model_io io = io_of(b, d, R);
     io.ids.p = d->tokens;
     status s = repack(b, d, e);
     for (size_t i = 0; i < n_seq && !s; i += micro) {

@@ -60,7 +60,7 @@ static status shard_gradient(const bank *b, worker *w, size_t r, size_t shard, r
         io.n_seq = per - i < h->z.micro ? per - i : h->z.micro;
         io.ids.p = tokens + first * T1;
         io.seq_loss = h->seq_loss + r * b->o.batch + first;
-        s = model_gradient(b->m, b->ops, w->ctx, &io, g, dscale, &w->e);
+        s = model_gradient(b->m, b->ops, w->ctx, &io, g, false, dscale, &w->e);
     }
     return s;
 }

@@ -36,7 +36,7 @@ extern const bank_kind bank_on_host, bank_on_device;
 
 struct bank {
     bank_opts o;
-    char device[192];
+    char device[384];
     model *m;
     const k_ops *ops;
     const bank_kind *kind;

@@ -18,6 +18,7 @@ typedef struct run {
     size_t R, n;
     k_arr grads;
     double dscale; /* 0: eval */
+    bool fresh;    /* gradients of matrices hold nothing yet: written, not added to */
     err *e;
 } run;
 
@@ -156,7 +157,7 @@ static status parts_bwd(const run *w, k_act dx, k_cact dy, k_cact x, const part 
         k_mm s = mm(w, w->m->d, p[i].width);
         s.ldy = ldy;
         const k_cact d = ccolumn(w, dy, p[i].column);
-        TRY(w->ops->matmul_wgrad(w->ctx, grad(w, p[i].tensor), d, x, mult(w, p[i].tensor), &s, w->e));
+        TRY(w->ops->matmul_wgrad(w->ctx, grad(w, p[i].tensor), d, x, mult(w, p[i].tensor), !w->fresh, &s, w->e));
         TRY(w->ops->matmul_dgrad(w->ctx, dx, d, weight(w, p[i].tensor), mult(w, p[i].tensor), i > 0, &s, w->e));
     }
     return ST_OK;
@@ -231,9 +232,12 @@ static status head(const run *w)
     const k_mult alpha = mult(w, m->n_tensors), alpha_grad = mult(w, m->n_tensors + 2);
     k_cact h;
     TRY(normed(w, &h, cact(w, w->at.hf), m->final_norm));
-    for (size_t i = 0; i < w->n; i += m->head_rows) {
+    /* Losses that are kept are of logits in full: in the room of a block that is as much smaller. */
+    const bool wide = w->dscale == 0 && w->ops->matmul_fwd_real;
+    const size_t block = wide ? m->head_rows * m->act_bytes / sizeof(real) : m->head_rows;
+    for (size_t i = 0; i < w->n; i += block) {
         k_mm s = mm(w, m->d, m->V);
-        s.n = w->n - i < m->head_rows ? w->n - i : m->head_rows;
+        s.n = w->n - i < block ? w->n - i : block;
         s.ldy = m->ld_v;
         const k_rows rs = {.R = w->R, .n = s.n, .c = m->V, .ld = m->ld_v};
         k_ids targets = w->io->ids;
@@ -241,10 +245,17 @@ static status head(const run *w)
         targets.first += i;
         const k_act logits = act(w, w->at.logits);
         const k_cact hi = ccolumn(w, h, i * m->d);
+        if (wide) {
+            const k_arr exact = stat(w, w->at.logits);
+            TRY(w->ops->matmul_fwd_real(w->ctx, exact, hi, weight(w, m->head), alpha, &s, w->e));
+            TRY(w->ops->xent_real(w->ctx, w->io->row_loss + i, w->n, exact, targets, &rs, w->e));
+            continue;
+        }
         TRY(w->ops->matmul_fwd(w->ctx, logits, hi, weight(w, m->head), alpha, false, &s, w->e));
         TRY(w->ops->xent(w->ctx, w->io->row_loss + i, w->n, logits, targets, w->dscale, &rs, w->e));
         if (w->dscale == 0) continue;
-        TRY(w->ops->matmul_wgrad(w->ctx, grad(w, m->head), k_cact_of(logits), hi, alpha_grad, &s, w->e));
+        TRY(w->ops->matmul_wgrad(w->ctx, grad(w, m->head), k_cact_of(logits), hi, alpha_grad,
+                                 !w->fresh || i, &s, w->e));
         TRY(w->ops->matmul_dgrad(w->ctx, column(w, act(w, w->at.dh), i * m->d), k_cact_of(logits), weight(w, m->head), alpha,
                                  false, &s, w->e));
     }
@@ -269,7 +280,7 @@ static status ffn_bwd(const run *w, int64_t l)
     const k_act du = act(w, at->du), g = act_l(w, at->g, l);
     part p[2];
     k_cact h;
-    TRY(w->ops->matmul_wgrad(w->ctx, grad(w, t), dx, k_cact_of(g), mult(w, t), &s, w->e));
+    TRY(w->ops->matmul_wgrad(w->ctx, grad(w, t), dx, k_cact_of(g), mult(w, t), !w->fresh, &s, w->e));
     if (m->s.act == ACT_GELU && w->ops->matmul_dgrad_mul) {
         TRY(w->ops->matmul_dgrad_mul(w->ctx, du, dx, weight(w, t), u, mult(w, t), &s, w->e));
     } else { /* g has served: its gradient takes its place */
@@ -294,7 +305,7 @@ static status attn_bwd(const run *w, int64_t l)
     const k_act dqkv = act(w, at->dqkv), datt = act(w, at->datt);
     part p[3];
     k_cact h;
-    TRY(w->ops->matmul_wgrad(w->ctx, grad(w, t), dx, att, mult(w, t), &s, w->e));
+    TRY(w->ops->matmul_wgrad(w->ctx, grad(w, t), dx, att, mult(w, t), !w->fresh, &s, w->e));
     TRY(w->ops->matmul_dgrad(w->ctx, datt, dx, weight(w, t), mult(w, t), false, &s, w->e));
     TRY(w->ops->attn_bwd(w->ctx, dqkv, column(w, dqkv, m->q), column(w, dqkv, m->q + m->kv), k_cact_of(datt), q, ccolumn(w, q, m->q),
                          ccolumn(w, q, m->q + m->kv), att, cstat_l(w, at->lse, l), mult(w, m->n_tensors + 1), &as, w->e));
@@ -333,22 +344,31 @@ status model_eval(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *
     return sequence_losses(&w);
 }
 
-status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, k_arr grads, double dscale,
-                      err *e)
-{
-    run w = begin(m, ops, ctx, io, true, e);
-    w.grads = grads;
-    w.dscale = dscale;
-    TRY(forward(&w));
-    TRY(head(&w));
-    TRY(sequence_losses(&w));
-    return backward(&w);
-}
-
 /* Weights that go through a matmul: all but gains, and the table only when it is the head too. */
 static bool packs(const model *m, size_t t)
 {
     return m->tensors[t].role == MUP_HIDDEN || t == m->head;
+}
+
+/* Gradients that no product writes: gains, and a table that is not the head too. */
+status model_zero_added(const model *m, const k_ops *ops, k_ctx *ctx, k_arr grads, size_t R, err *e)
+{
+    for (size_t t = 0; t < m->n_tensors; t++)
+        if (!packs(m, t)) TRY(ops->zero(ctx, k_at(grads, m->tensors[t].offset), R, m->tensors[t].n, e));
+    return ST_OK;
+}
+
+status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, k_arr grads, bool fresh,
+                      double dscale, err *e)
+{
+    run w = begin(m, ops, ctx, io, true, e);
+    w.grads = grads;
+    w.dscale = dscale;
+    w.fresh = fresh;
+    TRY(forward(&w));
+    TRY(head(&w));
+    TRY(sequence_losses(&w));
+    return backward(&w);
 }
 
 size_t model_pack_len(const model *m, const k_ops *ops)

@@ -51,9 +51,11 @@ typedef struct model_io {
 
 status model_eval(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, err *e);
 
-/* grads += d(dscale * sum over rows of row_loss)/d params. For a batch mean, dscale = 1 / (batch * seq_len). */
-status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, k_arr grads, double dscale,
-                      err *e);
+/* grads [+]= d(dscale * sum over rows of row_loss)/d params. For a batch mean, dscale = 1 / (batch * seq_len). */
+/* `fresh`: gradients of matrices are written instead of added to; the others must have been zeroed by model_zero_added. */
+status model_gradient(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, k_arr grads, bool fresh,
+                      double dscale, err *e);
+status model_zero_added(const model *m, const k_ops *ops, k_ctx *ctx, k_arr grads, size_t R, err *e);
 #ifdef __cplusplus
 }
 #endif

@@ -32,5 +32,4 @@ typedef struct layout {
     size_t total;
 } layout;
 layout model_layout(const model *m, size_t n_seq, bool train);
-#define MODEL_NORM_EPS 1e-6 /* far below any activation's mean square; only guards rows of zeros */
 #endif

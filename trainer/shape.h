@@ -33,6 +33,8 @@ typedef struct shape_tensor {
     size_t n;           /* rows * cols */
 } shape_tensor;
 
+#define MODEL_NORM_EPS 1e-6 /* of RMSNorm: far below any activation's mean square; only guards rows of zeros */
+
 /* ST_INPUT naming the key and remedy: d_model != n_head*head_dim, n_head % n_kv_head, odd head_dim (RoPE), ... */
 status shape_check(const shape *s, err *e);
 

@@ -155,9 +155,10 @@ static void wgrad_wide(float *dw, const float *dy, const float *x, size_t kc, co
     }
 }
 
-static status matmul_wgrad(k_ctx *ctx, k_arr dw, k_cact dy, k_cact x, k_mult alpha, const k_mm *s, err *e)
+static status matmul_wgrad(k_ctx *ctx, k_arr dw, k_cact dy, k_cact x, k_mult alpha, bool acc, const k_mm *s, err *e)
 {
     (void)e;
+    for (size_t r = 0; r < s->R && !acc; r++) memset(dw.p + r * dw.stride, 0, s->out * s->in * sizeof(float));
     for (size_t r = 0; r < s->R; r++)
         for (size_t k = 0; k < s->n; k += KC_W)
             (s->out > 2 * s->in ? wgrad_wide : wgrad_narrow)(

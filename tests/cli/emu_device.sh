@@ -88,14 +88,30 @@ workspace=33554432 # cuBLASLt's, whose stand-in takes none
 EMU_MEMORY=$((need - workspace - 60000)) expect 0 "going on with banks of" $M sweep run spec.yaml -o tight --device cuda --memory 1
 EMU_MEMORY=200000 expect 4 "MB are missing" $M sweep run spec.yaml -o tiny --device cuda
 
-# A kernel fails in mid-run (700: an illegal address): the device is started anew, the campaign goes on to its end.
+# A kernel fails in mid-run (700: an illegal address). Where the device can be started anew, the campaign goes on to its
+# end in banks again, smaller ones at first; where only a new process can, the sweep ends, nobody is marked failed, and
+# running again finishes it.
+same() { # CAMPAIGN: every run has the bits of the calm one
+    for d in calm/runs/*/; do
+        id=$(basename "$d")
+        cmp "$d$last" "$1/runs/$id/$last" || fail "run $id of $1 differs after the device had failed"
+    done
+}
 EMU_FAIL=300:700 expect 0 "" $M sweep run spec.yaml -o hurt --device cuda
-for d in calm/runs/*/; do
-    id=$(basename "$d")
-    cmp "$d$last" "hurt/runs/$id/$last" || fail "run $id differs after the device had failed"
-done
+same hurt
+cat hurt/runs/*/journal.jsonl | grep '"event":"resume"' | grep -q '"bank_size":2' || fail "no bank after the failure: $(grep -ho '"bank_size":[0-9]*' hurt/runs/*/journal.jsonl | sort | uniq -c)"
+EMU_FAIL=300:700 EMU_FOR_GOOD=1 ASAN_OPTIONS=abort_on_error=1:detect_leaks=0 expect 1 "run again to go on" $M sweep run spec.yaml -o dead --device cuda
+$M sweep status dead >out 2>&1
+grep -q failed out && fail "runs are marked failed because the device died: $(cat out)"
+expect 0 "" $M sweep run spec.yaml -o dead --device cuda
+same dead
 # (What a lost device held is lost, on CUDA too: no leaks are looked for.)
 EMU_FAIL=300:700 ASAN_OPTIONS=abort_on_error=1:detect_leaks=0 expect 1 "illegal" $M train run.yaml backend=cuda -o one
 expect 0 "" $M train run.yaml backend=cuda -o one --resume
 cmp whole/$last one/$last || fail "a run differs after the device had failed"
+# The remedy that the message names: waiting after every kernel names the one at fault, in any step, and changes no bit.
+MUSCALE_CUDA_SYNC=1 expect 0 "" $M train run.yaml backend=cuda -o slow
+cmp whole/$last slow/$last || fail "MUSCALE_CUDA_SYNC changes bits"
+EMU_FAIL=700:700 MUSCALE_CUDA_SYNC=1 ASAN_OPTIONS=abort_on_error=1:detect_leaks=0 expect 1 "CUDA: [a-z_]*[<:]" $M train run.yaml backend=cuda -o named
+grep -q "running a graph\|waiting for" out && fail "the kernel is not named: $(grep CUDA out)"
 echo "emu_device: resumed, moved, in banks and streams, without, with too little, with a failing device"

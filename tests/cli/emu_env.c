@@ -1,5 +1,5 @@
 /* The device that the CUDA-on-CPU layer plays, as the environment wants it: EMU_DEVICES=N, EMU_MEMORY=BYTES,
- * EMU_FAIL=N:ERROR (emu.h's emu_fail_at). For scripts; programs call emu.h. */
+ * EMU_FAIL=N:ERROR (emu.h's emu_fail_at), EMU_FOR_GOOD=1 (a device that failed stays dead). For scripts; programs call emu.h. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,5 +12,6 @@ __attribute__((constructor)) static void from_environment(void)
     int error = 0;
     if (devices) emu_devices(atoi(devices));
     if (memory) emu_memory((size_t)strtoull(memory, NULL, 10));
+    if (getenv("EMU_FOR_GOOD")) emu_dead_for_good(1);
     if (fail && sscanf(fail, "%ld:%d", &n, &error) == 2) emu_fail_at(n, error);
 }

@@ -1,5 +1,5 @@
-/* A block of threads as fibres. Each runs until it must wait; when the last one arrives, those who wait go on. When nobody
- * can go on, the block is wrong: the report says who waits where. */
+/* A block of threads as fibres. Each runs until it must wait; when the last one arrives, those who wait go on. When
+ * nobody can go on, the block is wrong: the report says who waits where. */
 #include <sanitizer/asan_interface.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -111,17 +111,18 @@ void print_thread(FILE *f, const fibre_thread &t) { fprintf(f, "(%u,%u,%u)", t.i
 
 void scheduler::stuck(const char *why)
 {
-    fprintf(stderr, "emu: kernel %s, block (%u,%u,%u) of %u threads: %s\n", grid->name, emu_block_idx.x, emu_block_idx.y,
-            emu_block_idx.z, n, why);
+    fprintf(stderr, "emu: kernel %s, block (%u,%u,%u) of %u threads: %s\n", grid->name, emu_block_idx.x,
+            emu_block_idx.y, emu_block_idx.z, n, why);
     std::map<std::string, std::pair<unsigned, unsigned>> groups; /* what: how many, the first */
     for (unsigned i = 0; i < n; i++) {
         const fibre_thread &t = threads[i];
         char what[512];
         if (t.waits == EXITED) snprintf(what, sizeof what, "exited");
-        else if (t.waits <= BARRIER_COUNT) snprintf(what, sizeof what, "wait at %s (%s:%d)", wait_name[t.waits], t.file, t.line);
+        else if (t.waits <= BARRIER_COUNT)
+            snprintf(what, sizeof what, "wait at %s (%s:%d)", wait_name[t.waits], t.file, t.line);
         else
-            snprintf(what, sizeof what, "wait at %s, mask %08x (%s:%d), warp %u", wait_name[t.waits], t.mask, t.file, t.line,
-                     i / WARP);
+            snprintf(what, sizeof what, "wait at %s, mask %08x (%s:%d), warp %u", wait_name[t.waits], t.mask, t.file,
+                     t.line, i / WARP);
         auto at = groups.emplace(what, std::make_pair(0u, i)).first;
         at->second.first++;
     }
@@ -229,7 +230,8 @@ void scheduler::warp_arrive(wait_kind kind, unsigned mask, const char *file, int
     t.line = line;
     if (!(mask >> l & 1)) die("%s (%s:%d): lane %u is not in its own mask %08x", wait_name[kind], file, line, l, mask);
     if (in_warp < WARP && mask >> in_warp)
-        die("%s (%s:%d): mask %08x names lanes that do not exist: the warp has %u", wait_name[kind], file, line, mask, in_warp);
+        die("%s (%s:%d): mask %08x names lanes that do not exist: the warp has %u", wait_name[kind], file, line, mask,
+            in_warp);
     bool all = true;
     for (unsigned k = 0; k < in_warp; k++) {
         if (!(mask >> k & 1)) continue;
@@ -275,8 +277,8 @@ void scheduler::block(order_rule rule)
 }
 } // namespace
 
-/* Static __shared__ arrays stand in a section of their own (module.am renames the .bss of a kernel's object): NaN at the
- * start of every block. Between them are ASan's fences, so they are not memset's to fill. */
+/* Static __shared__ arrays stand in a section of their own (module.am renames the .bss of a kernel's object): NaN at
+ * the start of every block. Between them are ASan's fences, so they are not memset's to fill. */
 extern "C" {
 extern uint64_t __start_emu_shared[] __attribute__((weak));
 extern uint64_t __stop_emu_shared[] __attribute__((weak));
@@ -304,7 +306,8 @@ void run_grid(const geometry &g)
     for (size_t k = 0; k < blocks; k++) {
         unsigned b = order[k];
         emu_block_idx = uint3{b % g.grid.x, b / g.grid.x % g.grid.y, b / g.grid.x / g.grid.y};
-        if (g.shared && posix_memalign(&s.shared, 128, g.shared)) die("no memory for %zu bytes of shared memory", g.shared);
+        if (g.shared && posix_memalign(&s.shared, 128, g.shared))
+            die("no memory for %zu bytes of shared memory", g.shared);
         if (g.shared) memset(s.shared, 0xff, g.shared);
         spoil_static_shared();
         s.turn = (uint64_t)launches + b;
@@ -320,8 +323,17 @@ bool where_now(place *p)
     const scheduler &s = sched;
     if (!s.inside) return false;
     const fibre_thread &t = s.threads[s.current];
-    *p = {s.grid, s.current, phase, s.phase_of_block, s.phase_of_launch, t.warp_syncs, (const char *)t.f.bottom,
-          (const char *)t.f.bottom + t.f.size, s.stacks, s.stacks + (size_t)MAX_THREADS * (STACK + s.page), (const char *)s.shared};
+    *p = {s.grid,
+          s.current,
+          phase,
+          s.phase_of_block,
+          s.phase_of_launch,
+          t.warp_syncs,
+          (const char *)t.f.bottom,
+          (const char *)t.f.bottom + t.f.size,
+          s.stacks,
+          s.stacks + (size_t)MAX_THREADS * (STACK + s.page),
+          (const char *)s.shared};
     return true;
 }
 
@@ -331,7 +343,8 @@ void say_where()
     const scheduler &s = sched;
     if (!s.grid || said) return;
     said = true;
-    fprintf(stderr, "emu: in kernel %s, block (%u,%u,%u)", s.grid->name, emu_block_idx.x, emu_block_idx.y, emu_block_idx.z);
+    fprintf(stderr, "emu: in kernel %s, block (%u,%u,%u)", s.grid->name, emu_block_idx.x, emu_block_idx.y,
+            emu_block_idx.z);
     if (s.inside) fprintf(stderr, ", thread (%u,%u,%u)", emu_thread_idx.x, emu_thread_idx.y, emu_thread_idx.z);
     fprintf(stderr, "\n");
 }
@@ -378,7 +391,8 @@ unsigned sync_warp(vote v, unsigned mask, int predicate, const char *file, int l
     return t.result;
 }
 
-void shuffle_bytes(shuffle kind, unsigned mask, void *value, size_t bytes, int by, int width, const char *file, int line)
+void shuffle_bytes(shuffle kind, unsigned mask, void *value, size_t bytes, int by, int width, const char *file,
+                   int line)
 {
     scheduler &s = here("a shuffle");
     fibre_thread &t = s.threads[s.current];

@@ -1,5 +1,5 @@
-/* bfloat16 as CUDA's header of this name has it: the part that we use. Conversions round to nearest, ties to even; a NaN
- * becomes 0x7fff; arithmetic is float's, rounded once. */
+/* bfloat16 as CUDA's header of this name has it: the part that we use. Conversions round to nearest, ties to even; a
+ * NaN becomes 0x7fff; arithmetic is float's, rounded once. */
 #ifndef TESTS_EMU_CUDA_BF16_H
 #define TESTS_EMU_CUDA_BF16_H
 #include "tests/emu/cuda_runtime.h"
@@ -77,9 +77,18 @@ static inline __nv_bfloat16 __hfma(__nv_bfloat16 a, __nv_bfloat16 b, __nv_bfloat
 {
     return (double)(float)a * (double)(float)b + (double)(float)c;
 }
-static inline __nv_bfloat162 __hadd2(__nv_bfloat162 a, __nv_bfloat162 b) { return {__hadd(a.x, b.x), __hadd(a.y, b.y)}; }
-static inline __nv_bfloat162 __hsub2(__nv_bfloat162 a, __nv_bfloat162 b) { return {__hsub(a.x, b.x), __hsub(a.y, b.y)}; }
-static inline __nv_bfloat162 __hmul2(__nv_bfloat162 a, __nv_bfloat162 b) { return {__hmul(a.x, b.x), __hmul(a.y, b.y)}; }
+static inline __nv_bfloat162 __hadd2(__nv_bfloat162 a, __nv_bfloat162 b)
+{
+    return {__hadd(a.x, b.x), __hadd(a.y, b.y)};
+}
+static inline __nv_bfloat162 __hsub2(__nv_bfloat162 a, __nv_bfloat162 b)
+{
+    return {__hsub(a.x, b.x), __hsub(a.y, b.y)};
+}
+static inline __nv_bfloat162 __hmul2(__nv_bfloat162 a, __nv_bfloat162 b)
+{
+    return {__hmul(a.x, b.x), __hmul(a.y, b.y)};
+}
 static inline __nv_bfloat162 __hfma2(__nv_bfloat162 a, __nv_bfloat162 b, __nv_bfloat162 c)
 {
     return {__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)};

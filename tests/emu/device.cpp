@@ -105,8 +105,8 @@ touch::~touch()
 
 extern "C" const char __executable_start; /* the linker's */
 
-/* EMU_LOG names a folder: a file per program and build of it (coverage.sh finds it by name and time), a line per kernel:
- * its address from the program's start. */
+/* EMU_LOG names a folder: a file per program and build of it (coverage.sh finds it by name and time), a line per
+ * kernel: its address from the program's start. */
 void log_launch(const geometry &g)
 {
     launches++;
@@ -162,8 +162,8 @@ static cudaError_t release(std::map<hidden, size_t> &table, void *p, bool on_dev
 
 using namespace emu;
 
-/* Before a sanitizer ends the process it says where on the device that was. UBSan's library knows no callbacks of ASan's:
- * its end is seen as the signal. */
+/* Before a sanitizer ends the process it says where on the device that was. UBSan's library knows no callbacks of
+ * ASan's: its end is seen as the signal. */
 static void at_abort(int)
 {
     say_where();
@@ -184,6 +184,8 @@ extern "C" {
 void emu_devices(int n) { guard g(dev().lock); dev().devices = n; }
 void emu_memory(size_t bytes) { guard g(dev().lock); dev().capacity = bytes > dev().used ? bytes : dev().used; }
 void emu_capability(int major, int minor) { guard g(dev().lock); dev().major = major; dev().minor = minor; }
+void emu_dead_for_good(int on) { dev().for_good = on != 0; }
+
 void emu_fail_at(long n, int error)
 {
     guard g(dev().lock);
@@ -196,7 +198,8 @@ emu_live emu_live_now(void)
 {
     guard g(dev().lock);
     device_state &d = dev();
-    emu_live l = {d.memory.size(), d.used, d.pinned.size(), d.streams.size(), d.events.size(), d.graphs.size() + d.execs.size()};
+    emu_live l = {d.memory.size(),  d.used,          d.pinned.size(),
+                  d.streams.size(), d.events.size(), d.graphs.size() + d.execs.size()};
     return l;
 }
 
@@ -323,12 +326,14 @@ cudaError_t cudaDriverGetVersion(int *version)
     return cudaSuccess;
 }
 
-/* The only way back from a failed kernel. Handles and memory are gone; who still holds them gets invalid-handle errors. */
+/* The only way back from a failed kernel. Handles and memory are gone; who still holds them gets invalid-handle
+ * errors. */
 cudaError_t cudaDeviceReset(void)
 {
     guard g(dev().lock);
     device_state &d = dev();
     cudaError_t was = d.dead;
+    if (was != cudaSuccess && d.for_good) return was;
     d.dead = cudaSuccess;
     cudaError_t rc = enter();
     if (rc != cudaSuccess) return d.dead = was, rc;

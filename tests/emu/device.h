@@ -28,6 +28,11 @@ unsigned sync_warp(vote, unsigned mask, int predicate, const char *file, int lin
 /* `width` in {1, 2, ... 32}; from a lane that does not take part comes 0xff in every byte: NaN. */
 void shuffle_bytes(shuffle, unsigned mask, void *value, size_t bytes, int by, int width, const char *file, int line);
 unsigned active_mask();
+template <class T> static inline T *unseen(T *p) /* the same address; the compiler no longer knows whose (watched.sh) */
+{
+    asm volatile("" : "+r"(p));
+    return p;
+}
 void check_address(const void *p, size_t bytes); /* dies unless ASan allows it */
 void *dynamic_shared();      /* of this block: exactly the bytes of the launch, NaN at its start, 128-byte aligned */
 size_t dynamic_shared_bytes();
@@ -42,9 +47,18 @@ static inline void __syncthreads(EMU_AT) { emu::sync_threads(emu::vote::none, 0,
 static inline int __syncthreads_and(int p, EMU_AT) { return emu::sync_threads(emu::vote::all, p, file, line); }
 static inline int __syncthreads_or(int p, EMU_AT) { return emu::sync_threads(emu::vote::any, p, file, line); }
 static inline int __syncthreads_count(int p, EMU_AT) { return emu::sync_threads(emu::vote::count, p, file, line); }
-static inline void __syncwarp(unsigned mask = 0xffffffffu, EMU_AT) { emu::sync_warp(emu::vote::none, mask, 0, file, line); }
-static inline int __all_sync(unsigned mask, int p, EMU_AT) { return (int)emu::sync_warp(emu::vote::all, mask, p, file, line); }
-static inline int __any_sync(unsigned mask, int p, EMU_AT) { return (int)emu::sync_warp(emu::vote::any, mask, p, file, line); }
+static inline void __syncwarp(unsigned mask = 0xffffffffu, EMU_AT)
+{
+    emu::sync_warp(emu::vote::none, mask, 0, file, line);
+}
+static inline int __all_sync(unsigned mask, int p, EMU_AT)
+{
+    return (int)emu::sync_warp(emu::vote::all, mask, p, file, line);
+}
+static inline int __any_sync(unsigned mask, int p, EMU_AT)
+{
+    return (int)emu::sync_warp(emu::vote::any, mask, p, file, line);
+}
 static inline unsigned __ballot_sync(unsigned mask, int p, EMU_AT)
 {
     return emu::sync_warp(emu::vote::ballot, mask, p, file, line);
@@ -83,7 +97,7 @@ template <class T> static inline void __stwt(T *p, T v) { *p = v; }
 /* Threads change only at barriers and warp operations, so plain reads and writes are atomic. Whole numbers only. Not
  * instrumented (races.cpp must not see them): they check the address themselves. */
 #define EMU_ATOMIC(name, expression)                                                            \
-    template <class T> __attribute__((no_sanitize_address, noinline)) static inline T           \
+    template <class T> __attribute__((no_sanitize_address, no_sanitize_thread, noinline)) static inline T           \
     name(T *p, std::enable_if_t<std::is_integral<T>::value && sizeof(T) >= 4, T> v)             \
     {                                                                                           \
         emu::check_address(p, sizeof *p);                                                       \
@@ -101,7 +115,8 @@ EMU_ATOMIC(atomicXor, old ^ v)
 EMU_ATOMIC(atomicExch, v)
 EMU_ATOMIC(atomicInc, old >= v ? 0 : old + 1)
 #undef EMU_ATOMIC
-template <class T> __attribute__((no_sanitize_address, noinline)) static inline T atomicCAS(T *p, T compare, T v)
+template <class T>
+__attribute__((no_sanitize_address, no_sanitize_thread, noinline)) static inline T atomicCAS(T *p, T compare, T v)
 {
     emu::check_address(p, sizeof *p);
     T old = *p;
@@ -109,7 +124,7 @@ template <class T> __attribute__((no_sanitize_address, noinline)) static inline 
     return old;
 }
 
-/* --- arithmetic: CUDA's fast forms are the host's exact ones -------------------------------------------------------- */
+/* --- arithmetic: CUDA's fast forms are the host's exact ones --- */
 template <class A, class B> using emu_both =
     std::enable_if_t<std::is_arithmetic<A>::value && std::is_arithmetic<B>::value, std::common_type_t<A, B>>;
 template <class A, class B> static constexpr emu_both<A, B> min(A a, B b)

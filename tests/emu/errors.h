@@ -29,7 +29,9 @@ EMU_ERROR(cudaErrorStreamCaptureInvalidated, 901, "operation failed due to a pre
 EMU_ERROR(cudaErrorStreamCaptureUnmatched, 903, "capture was not initiated in this stream")
 EMU_ERROR(cudaErrorStreamCaptureUnjoined, 904, "capturing stream has unjoined work")
 EMU_ERROR(cudaErrorStreamCaptureIsolation, 905, "dependency created on uncaptured work in another stream")
-EMU_ERROR(cudaErrorStreamCaptureImplicit, 906, "operation would make the legacy stream depend on a capturing blocking stream")
+EMU_ERROR(cudaErrorStreamCaptureImplicit, 906,
+          "operation would make the legacy stream depend on a capturing blocking stream")
 EMU_ERROR(cudaErrorCapturedEvent, 907, "operation not permitted on an event last recorded in a capturing stream")
-EMU_ERROR(cudaErrorStreamCaptureWrongThread, 908, "attempt to terminate a thread-local capture sequence from another thread")
+EMU_ERROR(cudaErrorStreamCaptureWrongThread, 908,
+          "attempt to terminate a thread-local capture sequence from another thread")
 EMU_ERROR(cudaErrorUnknown, 999, "unknown error")

@@ -1,6 +1,6 @@
-/* Stacks that give way to each other within one OS thread, known to ASan. On x86-64 the switch is twelve instructions: that
- * of ucontext makes two system calls, and a launch switches tens of thousands of times. -DEMU_UCONTEXT takes ucontext
- * there too. */
+/* Stacks that give way to each other within one OS thread, known to ASan. On x86-64 the switch is twelve instructions:
+ * that of ucontext makes two system calls, and a launch switches tens of thousands of times. -DEMU_UCONTEXT takes
+ * ucontext there too. */
 #ifndef TESTS_EMU_FIBRE_H
 #define TESTS_EMU_FIBRE_H
 #include <stddef.h>

@@ -18,7 +18,8 @@ void say_where(); /* to stderr: kernel, block, thread; nothing when none runs */
 /* block.cpp: all blocks of a grid on this OS thread, one after another. */
 void run_grid(const geometry &g);
 
-/* races.cpp, of kernels whose every access calls it (races.sh); `phase` numbers the spans between barriers of all blocks. */
+/* races.cpp, of kernels whose every access calls it (races.sh); `phase` numbers the spans between barriers of all
+ * blocks. */
 struct place { /* of the running thread */
     const geometry *grid;
     unsigned thread;

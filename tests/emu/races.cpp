@@ -3,8 +3,8 @@
  *   __syncwarp between: a shuffle or a vote orders no memory;
  *   two blocks of a launch do so: they may run in any order;
  *   a kernel follows a pointer that is no device's: the host's memory, another thread's local variables.
- * Blocks run in turn and threads between switches, so one memory of the last accesses to each two bytes tells: who wrote, and
- * two who read. Single bytes are not watched for races. Atomics are not seen. */
+ * Blocks run in turn and threads between switches, so one memory of the last accesses to each two bytes tells: who
+ * wrote, and two who read. Single bytes are not watched for races. Atomics are not seen. */
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #include <stdio.h>
@@ -47,8 +47,8 @@ watch &seen()
 void make_cells(region *r, const char *from, size_t bytes)
 {
     if (r->cells) munmap(r->cells, (r->bytes / 2 + 1) * sizeof(cell));
-    void *p = mmap(nullptr, (bytes / 2 + 1) * sizeof(cell), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                   -1, 0);
+    void *p = mmap(nullptr, (bytes / 2 + 1) * sizeof(cell), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) die("no memory to watch %zu bytes", bytes);
     *r = {from, bytes, (cell *)p};
 }
@@ -68,9 +68,10 @@ bool ordered(stamp then, const place &now)
 {
     __sanitizer_print_stack_trace();
     if (then.phase() < now.first_phase_of_block)
-        die("race: this thread %s, and an earlier block %s, byte %zu of %s; blocks run in any order", does, did, offset, what);
-    die("race: this thread %s, and thread %u of its block %s, byte %zu of %s, with no barrier between", does, then.thread(), did,
-        offset, what);
+        die("race: this thread %s, and an earlier block %s, byte %zu of %s; blocks run in any order", does, did, offset,
+            what);
+    die("race: this thread %s, and thread %u of its block %s, byte %zu of %s, with no barrier between", does,
+        then.thread(), did, offset, what);
 }
 
 void note(const region &r, const char *p, size_t bytes, bool write, const place &now, const char *what)
@@ -189,36 +190,38 @@ void check_address(const void *p, size_t bytes)
 }
 } // namespace emu
 
-/* races.sh has the linker's tools send __asan_loadN of a kernel's object here. */
-#define HOOK(n)                                                              \
-    void __asan_load##n(uintptr_t);                                          \
-    void __asan_store##n(uintptr_t);                                         \
-    void emu_load##n(uintptr_t p)                                            \
-    {                                                                        \
-        __asan_load##n(p);                                                   \
-        emu::access((const char *)p, n, false);                              \
-    }                                                                        \
-    void emu_store##n(uintptr_t p)                                           \
-    {                                                                        \
-        __asan_store##n(p);                                                  \
-        emu::access((const char *)p, n, true);                               \
-    }
+/* The calls that the compiler makes for ThreadSanitizer, renamed (shared.sh). ASan, which is not in such an object,
+ * checks the address here. */
 extern "C" {
-HOOK(1)
-HOOK(2)
-HOOK(4)
-HOOK(8)
-HOOK(16)
 void __asan_loadN(uintptr_t, size_t);
 void __asan_storeN(uintptr_t, size_t);
-void emu_loadN(uintptr_t p, size_t n)
+void emu_tsan_read_range(void *p, size_t n)
 {
-    __asan_loadN(p, n);
+    __asan_loadN((uintptr_t)p, n);
     emu::access((const char *)p, n, false);
 }
-void emu_storeN(uintptr_t p, size_t n)
+void emu_tsan_write_range(void *p, size_t n)
 {
-    __asan_storeN(p, n);
+    __asan_storeN((uintptr_t)p, n);
     emu::access((const char *)p, n, true);
 }
+#define ACCESS(n)                                                           \
+    void emu_tsan_read##n(void *p) { emu_tsan_read_range(p, n); }           \
+    void emu_tsan_write##n(void *p) { emu_tsan_write_range(p, n); }         \
+    void emu_tsan_unaligned_read##n(void *p) { emu_tsan_read_range(p, n); } \
+    void emu_tsan_unaligned_write##n(void *p) { emu_tsan_write_range(p, n); }
+ACCESS(1)
+ACCESS(2)
+ACCESS(4)
+ACCESS(8)
+ACCESS(16)
+void emu_tsan_init(void) {}
+void emu_tsan_func_entry(void *) {}
+void emu_tsan_func_exit(void) {}
+int emu_tsan_atomic32_fetch_add(volatile int *p, int v, int)
+{
+    return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST);
+} /* shared_ptr's */
+void emu_tsan_vptr_read(void **) {}
+void emu_tsan_vptr_update(void **, void *) {}
 }

@@ -158,7 +158,10 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 
 cudaError_t cudaFuncSetAttribute(const void *func, cudaFuncAttribute attr, int value);
 }
-template <class T> static inline cudaError_t cudaMalloc(T **p, size_t size) { return ::cudaMalloc((void **)(void *)p, size); }
+template <class T> static inline cudaError_t cudaMalloc(T **p, size_t size)
+{
+    return ::cudaMalloc((void **)(void *)p, size);
+}
 template <class T> static inline cudaError_t cudaMallocHost(T **p, size_t size, unsigned int flags = 0)
 {
     return ::cudaHostAlloc((void **)(void *)p, size, flags);
@@ -169,12 +172,14 @@ template <class T> static inline cudaError_t cudaFuncSetAttribute(T *func, cudaF
 }
 
 namespace emu {
-/* Puts `work` on a stream as one operation of the device (a stand-in for a library's call): it runs in stream order, may
- * follow device pointers, and is recorded by a capture like a launch. Returns what the launch would: errors of the call,
- * not of the work. `work` may return an error of its own, which then is the device's, as of a kernel that fails. */
+/* Puts `work` on a stream as one operation of the device (a stand-in for a library's call): it runs in stream order,
+ * may follow device pointers, and is recorded by a capture like a launch. Returns what the launch would: errors of the
+ * call, not of the work. `work` may return an error of its own, which then is the device's, as of a kernel that fails.
+ */
 cudaError_t enqueue(cudaStream_t stream, const char *what, std::function<cudaError_t()> work);
 
-/* A launch: `thread` runs the kernel once for the thread that calls it, with a copy of the arguments, which stand in `data`. */
+/* A launch: `thread` runs the kernel once for the thread that calls it, with a copy of the arguments, which stand in
+ * `data`. */
 struct geometry {
     const char *name;
     const void *kernel;

@@ -17,8 +17,8 @@ if [ -n "$bad" ]; then
     exit 1
 fi
 redefine=
-if [ "${4:-}" = races ]; then # each access asks races.cpp
-    for n in 1 2 4 8 16 N; do redefine="$redefine --redefine-sym __asan_load$n=emu_load$n --redefine-sym __asan_store$n=emu_store$n"; done
+if [ "${4:-}" = races ]; then # compiled for ThreadSanitizer, whose calls at each access go to races.cpp
+    for f in $($nm -u "$object" | sed -n 's/^ *U __tsan_//p'); do redefine="$redefine --redefine-sym __tsan_$f=emu_tsan_$f"; done
 fi
 # shellcheck disable=SC2086 # options
 $objcopy --rename-section .bss=emu_shared $redefine "$object"

@@ -102,10 +102,11 @@ static const char *(*const f_name)(cudaError_t) = cudaGetErrorName;
 /* The fields that are asked for, with a type that holds their values. */
 static size_t fields(const cudaDeviceProp &p)
 {
-    return p.totalGlobalMem + p.sharedMemPerBlock + p.sharedMemPerBlockOptin + p.sharedMemPerMultiprocessor + sizeof p.name
-           + (size_t)(p.regsPerBlock + p.warpSize + p.maxThreadsPerBlock + p.maxThreadsDim[2] + p.maxGridSize[2] + p.major + p.minor
-                      + p.multiProcessorCount + p.ECCEnabled + p.unifiedAddressing + p.memoryBusWidth + p.l2CacheSize
-                      + p.maxThreadsPerMultiProcessor + p.pciBusID + p.pciDeviceID + p.pciDomainID);
+    return p.totalGlobalMem + p.sharedMemPerBlock + p.sharedMemPerBlockOptin + p.sharedMemPerMultiprocessor +
+           sizeof p.name +
+           (size_t)(p.regsPerBlock + p.warpSize + p.maxThreadsPerBlock + p.maxThreadsDim[2] + p.maxGridSize[2] +
+                    p.major + p.minor + p.multiProcessorCount + p.ECCEnabled + p.unifiedAddressing + p.memoryBusWidth +
+                    p.l2CacheSize + p.maxThreadsPerMultiProcessor + p.pciBusID + p.pciDeviceID + p.pciDomainID);
 }
 
 #define SIZE(type, size, align) static_assert(sizeof(type) == size && alignof(type) == align, #type)

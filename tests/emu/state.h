@@ -1,4 +1,5 @@
-/* The one device of the process: what stands in its memory, its handles, its errors. Private to device.cpp, stream.cpp. */
+/* The one device of the process: what stands in its memory, its handles, its errors. Private to device.cpp, stream.cpp.
+ */
 #ifndef TESTS_EMU_STATE_H
 #define TESTS_EMU_STATE_H
 #include <deque>
@@ -21,7 +22,11 @@ struct operation {
     const char *what;
     std::function<cudaError_t()> run;
 };
-struct record { bool done = false; double ms = 0; cudaStream_t stream = nullptr; }; /* of an event, at one place of a stream */
+struct record {
+    bool done = false;
+    double ms = 0;
+    cudaStream_t stream = nullptr;
+}; /* of an event, at one place of a stream */
 struct capture {
     cudaStream_t origin;
     cudaStreamCaptureMode mode;
@@ -40,6 +45,7 @@ struct device_state {
     std::map<const void *, int> shared_allowed; /* cudaFuncAttributeMaxDynamicSharedMemorySize */
     cudaError_t dead = cudaSuccess;             /* after a failed kernel: every call's answer until a reset */
     long fail_in = 0, calls = 0;
+    bool for_good = false; /* a dead device stays dead: emu_dead_for_good */
     cudaError_t fail_with = cudaSuccess;
     int touches = 0;
     bool eager = false;
@@ -49,8 +55,8 @@ device_state &dev();
 
 cudaError_t failed(cudaError_t rc);     /* becomes this host thread's last error, unless success; returns it */
 bool of_execution(cudaError_t rc);      /* a kernel's failure: the device is lost */
-/* What each call does first: counts, fails by order, answers for a dead or absent device. `unsafe`: must not happen while
- * this thread captures; the capture is then spoilt. `injected`, if given, gets an error of execution by order. */
+/* What each call does first: counts, fails by order, answers for a dead or absent device. `unsafe`: must not happen
+ * while this thread captures; the capture is then spoilt. `injected`, if given, gets an error of execution by order. */
 cudaError_t enter(bool unsafe = false, cudaError_t *injected = nullptr);
 /* The allocation that holds [p, p + bytes) wholly; 1 yes, 0 p is in none, -1 runs over the end. */
 int inside(const std::map<hidden, size_t> &table, const void *p, size_t bytes);

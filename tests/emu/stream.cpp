@@ -160,8 +160,8 @@ static bool valid_copy(const void *p, size_t n, bool on_device)
     int in_device = inside(dev().memory, p, n);
     return on_device ? in_device == 1 : in_device == 0 && inside(dev().pinned, p, n) >= 0;
 }
-/* 2D in general; a flat copy is one row. Page-locked host memory is read and written when the copy runs; other host memory
- * is read when the call is made, and has been written when it returns. */
+/* 2D in general; a flat copy is one row. Page-locked host memory is read and written when the copy runs; other host
+ * memory is read when the call is made, and has been written when it returns. */
 static cudaError_t copy(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width, size_t height,
                         cudaMemcpyKind kind, cudaStream_t s)
 {
@@ -172,7 +172,8 @@ static cudaError_t copy(void *to, size_t to_pitch, const void *from, size_t from
         kind = (cudaMemcpyKind)((inside(dev().memory, from, 1) ? 2 : 0) + (inside(dev().memory, to, 1) ? 1 : 0));
     bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-    if (!valid_copy(to, to_span, to_device) || !valid_copy(from, from_span, from_device)) return failed(cudaErrorInvalidValue);
+    if (!valid_copy(to, to_span, to_device) || !valid_copy(from, from_span, from_device))
+        return failed(cudaErrorInvalidValue);
     cudaError_t rc = check_stream(s);
     if (rc != cudaSuccess) return rc;
     bool late_from = from_device || inside(dev().pinned, from, from_span) == 1;
@@ -217,14 +218,14 @@ using namespace emu;
     } while (0)
 
 extern "C" {
-/* --- copies ---------------------------------------------------------------------------------------------------------- */
+/* --- copies --- */
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind kind, cudaStream_t s)
 {
     ENTER();
     return copy(to, n, from, n, n, 1, kind, s);
 }
-cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width, size_t height,
-                              cudaMemcpyKind kind, cudaStream_t s)
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind kind, cudaStream_t s)
 {
     ENTER();
     return copy(to, to_pitch, from, from_pitch, width, height, kind, s);
@@ -245,7 +246,7 @@ cudaError_t cudaMemsetAsync(void *p, int value, size_t n, cudaStream_t s)
 }
 cudaError_t cudaMemset(void *p, int value, size_t n) { return cudaMemsetAsync(p, value, n, nullptr); }
 
-/* --- streams --------------------------------------------------------------------------------------------------------- */
+/* --- streams --- */
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned int flags)
 {
     ENTER();
@@ -309,7 +310,7 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t s, cudaHostFn_t fn, void *data)
     return put(s, {"host function", [=] { fn(data); return cudaSuccess; }});
 }
 
-/* --- events ---------------------------------------------------------------------------------------------------------- */
+/* --- events --- */
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned int flags)
 {
     ENTER();
@@ -373,7 +374,8 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t a, cudaEvent_t b)
     ENTER();
     HANDLE(events, a);
     HANDLE(events, b);
-    if (!a->at || !b->at || ((a->flags | b->flags) & cudaEventDisableTiming)) return failed(cudaErrorInvalidResourceHandle);
+    if (!a->at || !b->at || ((a->flags | b->flags) & cudaEventDisableTiming))
+        return failed(cudaErrorInvalidResourceHandle);
     if (!a->at->done || !b->at->done) return cudaErrorNotReady;
     *ms = (float)(b->at->ms - a->at->ms);
     return cudaSuccess;
@@ -407,7 +409,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned int)
     }});
 }
 
-/* --- graphs ---------------------------------------------------------------------------------------------------------- */
+/* --- graphs --- */
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode)
 {
     ENTER();

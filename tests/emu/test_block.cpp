@@ -33,7 +33,8 @@ static std::vector<float> numbers(size_t n)
 }
 #define LAUNCH(kernel, grid, block, shared, ...) emu::launch(#kernel, grid, block, shared, nullptr, kernel, __VA_ARGS__)
 
-/* --- a block's sum, by halves ------------------------------------------------------------------------------------------ */
+/* --- a block's sum, by halves
+ * ------------------------------------------------------------------------------------------ */
 template <bool barrier> static __global__ void block_sum(float *out, const float *x, int n)
 {
     __shared__ float s[256];
@@ -70,14 +71,15 @@ Test(block, reduction)
 Test(block, reduction_without_its_barrier)
 {
     cr_expect_gt(wrong_sums<false>(7), 0, "the default order hides it");
-    cr_expect_gt(wrong_sums<false>(1) + wrong_sums<false>(1) + wrong_sums<false>(1), 0, "three launches of one block hide it");
+    cr_expect_gt(wrong_sums<false>(1) + wrong_sums<false>(1) + wrong_sums<false>(1), 0,
+                 "three launches of one block hide it");
     emu_order("ascending");
     cr_expect_eq(wrong_sums<false>(7), 7);
     emu_order("descending");
     cr_expect_eq(wrong_sums<false>(7), 0, "this order is the one that hides it");
 }
 
-/* --- a transposition through shared memory --------------------------------------------------------------------------- */
+/* --- a transposition through shared memory --- */
 template <bool barrier> static __global__ void transpose(float *y, const float *x, int rows, int cols)
 {
     __shared__ float tile[32][33];
@@ -114,7 +116,8 @@ Test(block, transposition)
     }
 }
 
-/* --- a warp's running sum ------------------------------------------------------------------------------------------------ */
+/* --- a warp's running sum
+ * ------------------------------------------------------------------------------------------------ */
 static __global__ void scan(float *x, unsigned mask, int upto, int width)
 {
     int lane = (int)threadIdx.x % 32;
@@ -155,13 +158,23 @@ Test(block, half_a_warp_by_its_own_mask)
 }
 Test(block, wrong_masks)
 {
-    dies([] { mem<float> d(32); LAUNCH(scan, 1, 32, 0, d.p, 0x7fffffffu, 32, 32); },
-         {"lane 31 is not in its own mask 7fffffff", "__shfl_up_sync", "test_block.cpp:", "kernel scan", "thread (31,0,0)"});
+    dies(
+        [] {
+            mem<float> d(32);
+            LAUNCH(scan, 1, 32, 0, d.p, 0x7fffffffu, 32, 32);
+        },
+        {"lane 31 is not in its own mask 7fffffff", "__shfl_up_sync", "test_block.cpp:", "kernel scan",
+         "thread (31,0,0)"});
     dies([] { mem<float> d(32); emu_order("descending"); LAUNCH(scan, 1, 32, 0, d.p, FULL, 16, 32); },
          {"names lane", "which has exited", "kernel scan"});
     dies([] { mem<float> d(32); emu_order("ascending"); LAUNCH(scan, 1, 32, 0, d.p, FULL, 16, 32); },
          {"no thread can go on", "16 threads, the first (16,0,0), exited", "mask ffffffff"});
-    dies([] { mem<float> d(48); LAUNCH(scan, 1, 48, 0, d.p, FULL, 32, 32); }, {"names lanes that do not exist: the warp has 16"});
+    dies(
+        [] {
+            mem<float> d(48);
+            LAUNCH(scan, 1, 48, 0, d.p, FULL, 32, 32);
+        },
+        {"names lanes that do not exist: the warp has 16"});
     dies([] { mem<float> d(32); LAUNCH(scan, 1, 32, 0, d.p, FULL, 32, 24); }, {"width 24"});
 }
 
@@ -238,7 +251,7 @@ Test(block, warp_gather)
     for (int t = 0; t < 64; t++) cr_expect_eq(y[(size_t)t], (t < 32 ? 3 * 496 : 3 * 1520) + 7 * 32 + t);
 }
 
-/* --- barriers that not all reach ------------------------------------------------------------------------------------- */
+/* --- barriers that not all reach --- */
 static __global__ void some_leave(int n)
 {
     if ((int)threadIdx.x >= n) return;
@@ -258,14 +271,15 @@ static __global__ void some_wait_in_the_warp(int n)
 Test(block, divergent_barriers)
 {
     dies([] { LAUNCH(some_leave, 3, 64, 0, 40); },
-         {"kernel some_leave, block (", ",0,0) of 64 threads", "some have exited", "40 threads, the first (0,0,0), wait at __syncthreads",
-          "24 threads, the first (40,0,0), exited"});
+         {"kernel some_leave, block (", ",0,0) of 64 threads", "some have exited",
+          "40 threads, the first (0,0,0), wait at __syncthreads", "24 threads, the first (40,0,0), exited"});
     dies([] { LAUNCH(two_barriers, 1, 64, 0, 33); }, {"wait at different barriers", "33 threads", "31 threads"});
     dies([] { LAUNCH(some_wait_in_the_warp, 1, 64, 0, 40); }, {"no thread can go on", "__syncwarp", "mask ffffffff"});
     LAUNCH(some_leave, 3, 64, 0, 64);
 }
 
-/* --- indices off by one -------------------------------------------------------------------------------------------------- */
+/* --- indices off by one
+ * -------------------------------------------------------------------------------------------------- */
 static __global__ void fill_device(float *x, int n)
 {
     if ((int)threadIdx.x <= n) x[threadIdx.x] = 1;
@@ -303,15 +317,17 @@ Test(block, indices_off_by_one)
 {
     mem<float> x(65);
     LAUNCH(fill_device, 1, 128, 0, x.p, 64);
-    dies([&] { LAUNCH(fill_device, 2, 128, 0, x.p, 65); },
-         {"AddressSanitizer: heap-buffer-overflow", "WRITE of size 4", "in kernel fill_device, block", "thread (65,0,0)"});
+    dies([&] { LAUNCH(fill_device, 2, 128, 0, x.p, 65); }, {"AddressSanitizer: heap-buffer-overflow", "WRITE of size 4",
+                                                            "in kernel fill_device, block", "thread (65,0,0)"});
     LAUNCH(fill_dynamic, 1, 128, 260, 64);
     dies([] { LAUNCH(fill_dynamic, 1, 128, 260, 65); }, {"AddressSanitizer: heap-buffer-overflow", "thread (65,0,0)"});
     LAUNCH(fill_static, 1, 128, 0, 64);
     dies([] { LAUNCH(fill_static, 1, 128, 0, 65); }, {"insufficient space", "thread (65,0,0)"});
-    dies([] { LAUNCH(fill_by_pointer, 1, 128, 0, 65); }, {"AddressSanitizer: global-buffer-overflow", "thread (65,0,0)"});
+    dies([] { LAUNCH(fill_by_pointer, 1, 128, 0, 65); },
+         {"AddressSanitizer: global-buffer-overflow", "thread (65,0,0)"});
     LAUNCH(fill_in_a_template<65>, 1, 128, 0, 64);
-    dies([] { LAUNCH(fill_in_a_template<65>, 1, 128, 0, 65); }, {"AddressSanitizer: global-buffer-overflow", "thread (65,0,0)"});
+    dies([] { LAUNCH(fill_in_a_template<65>, 1, 128, 0, 65); },
+         {"AddressSanitizer: global-buffer-overflow", "thread (65,0,0)"});
     dies([] { LAUNCH(fill_declared, 1, 128, 0, 33); }, {"out of bounds", "thread (33,0,0)"});
     LAUNCH(load4, 1, 1, 0, x.p, x.p + 4);
     dies([&] { LAUNCH(load4, 1, 1, 0, x.p + 2, x.p + 4); }, {"misaligned address", "kernel load4"});
@@ -347,11 +363,13 @@ Test(block, limits)
     cr_expect_eq(cudaFuncSetAttribute(nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 100 << 10), cudaSuccess);
     LAUNCH(nothing, 1, 32, 100 << 10, 0);
     dies([] { LAUNCH(nothing, 1, 32, (100 << 10) + 1, 0); }, {"more than 48 KiB"});
-    cr_expect_eq(cudaFuncSetAttribute(nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 << 10), cudaErrorInvalidValue);
+    cr_expect_eq(cudaFuncSetAttribute(nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 << 10),
+                 cudaErrorInvalidValue);
     dies([] { __syncthreads(); }, {"outside a kernel"});
 }
 
-/* --- bfloat16 ---------------------------------------------------------------------------------------------------------- */
+/* --- bfloat16
+ * ---------------------------------------------------------------------------------------------------------- */
 Test(block, bfloat16)
 {
     for (unsigned i = 0; i < 65536; i++) {

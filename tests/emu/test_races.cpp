@@ -39,6 +39,7 @@ Test(races, unsound)
         {READS_EARLY, {"race", "static shared memory", "no barrier between", "kernel reads_early", "test_races.cu"}},
         {WRITES_EARLY, {"race: this thread", "static shared memory", "kernel writes_early"}},
         {SHUFFLE_IS_NO_BARRIER, {"race", "static shared memory"}},
+        {ONE_VARIABLE, {"race", "static shared memory", "kernel one_variable"}},
         {DYNAMIC, {"race", "dynamic shared memory"}},
         {BLOCKS_SHARE, {"race", "an earlier block wrote", "an allocation of the device"}},
         {BLOCKS_READ, {"race", "an earlier block", "byte 0"}},

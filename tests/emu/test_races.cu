@@ -42,6 +42,14 @@ static __global__ void shuffle_is_no_barrier(float *out)
     float v = __shfl_xor_sync(FULL, 1.0f, 1);
     out[threadIdx.x] = v + s[threadIdx.x ^ 1];
 }
+static __global__ void one_variable(float *out)
+{
+    __shared__ float s;
+    if (threadIdx.x == 0) s = 1;
+    __syncthreads();
+    out[threadIdx.x] = s;
+    if (threadIdx.x == 5) s = 2;
+}
 static __global__ void dynamic_race(float *out)
 {
     float *s = (float *)emu::dynamic_shared();
@@ -74,6 +82,7 @@ void launch_race(races which, float *out, const float *x, int *count)
     case READS_EARLY: LAUNCH(reads_early, 1, 64, 0, out); break;
     case WRITES_EARLY: LAUNCH(writes_early, 1, 64, 0, out); break;
     case SHUFFLE_IS_NO_BARRIER: LAUNCH(shuffle_is_no_barrier, 1, 32, 0, out); break;
+    case ONE_VARIABLE: LAUNCH(one_variable, 1, 32, 0, out); break;
     case DYNAMIC: LAUNCH(dynamic_race, 1, 32, 64, out); break;
     case BLOCKS_SHARE: LAUNCH(blocks_share, 4, 32, 0, out); break;
     case BLOCKS_READ: LAUNCH(blocks_read, 3, 1, 0, out); break;

@@ -56,7 +56,8 @@ Test(runtime, work_is_late)
     OK(cudaMemsetAsync(b.d, 0, 160, b.s));
     OK(cudaMemcpy2DAsync(b.d + 1, 16, b.h + 2, 8, 8, 3, cudaMemcpyHostToDevice, b.s));
     OK(cudaMemcpyAsync(back, b.d, 160, cudaMemcpyDeviceToHost, b.s));
-    cr_expect(back[1] == 3 && back[2] == 101 && back[3] == 0 && back[5] == 5 && back[9] == 7 && back[10] == 8 && back[11] == 0);
+    cr_expect(back[1] == 3 && back[2] == 101 && back[3] == 0 && back[5] == 5 && back[9] == 7 && back[10] == 8 &&
+              back[11] == 0);
 }
 
 Test(runtime, copies_that_cuda_refuses)
@@ -109,7 +110,8 @@ Test(runtime, no_device)
     IS(cudaMalloc(&p, 4), cudaErrorNoDevice);
     emu_devices(-1);
     IS(cudaGetDeviceCount(&n), cudaErrorInsufficientDriver);
-    cr_expect_str_eq(cudaGetErrorString(cudaErrorInsufficientDriver), "CUDA driver version is insufficient for CUDA runtime version");
+    cr_expect_str_eq(cudaGetErrorString(cudaErrorInsufficientDriver),
+                     "CUDA driver version is insufficient for CUDA runtime version");
     emu_devices(2);
     OK(cudaGetDeviceCount(&n));
     cr_expect_eq(n, 2);
@@ -207,14 +209,27 @@ Test(runtime, what_a_capture_forbids)
     bench b;
     void *p;
     cudaGraph_t g;
-    struct { cudaError_t (*call)(bench *); cudaError_t want; } table[] = {
-        {[](bench *) { void *q; return cudaMalloc(&q, 4); }, cudaErrorStreamCaptureUnsupported},
+    struct { cudaError_t (*call)(bench *); cudaError_t want;
+    } table[] = {
+        {[](bench *) {
+             void *q;
+             return cudaMalloc(&q, 4);
+         },
+         cudaErrorStreamCaptureUnsupported},
         {[](bench *x) { return cudaFree(x->d); }, cudaErrorStreamCaptureUnsupported},
-        {[](bench *) { void *q; return cudaMallocHost(&q, 4); }, cudaErrorStreamCaptureUnsupported},
+        {[](bench *) {
+             void *q;
+             return cudaMallocHost(&q, 4);
+         },
+         cudaErrorStreamCaptureUnsupported},
         {[](bench *x) { return cudaStreamSynchronize(x->s); }, cudaErrorStreamCaptureUnsupported},
         {[](bench *) { return cudaDeviceSynchronize(); }, cudaErrorStreamCaptureUnsupported},
         {[](bench *x) { return cudaMemcpy(x->h, x->d, 4, cudaMemcpyDeviceToHost); }, cudaErrorStreamCaptureUnsupported},
-        {[](bench *x) { float y[2]; return cudaMemcpyAsync(y, x->d, 8, cudaMemcpyDeviceToHost, x->s); }, cudaErrorStreamCaptureUnsupported},
+        {[](bench *x) {
+             float y[2];
+             return cudaMemcpyAsync(y, x->d, 8, cudaMemcpyDeviceToHost, x->s);
+         },
+         cudaErrorStreamCaptureUnsupported},
     };
     for (auto &t : table) {
         OK(cudaStreamBeginCapture(b.s, cudaStreamCaptureModeThreadLocal));

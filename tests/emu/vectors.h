@@ -1,4 +1,5 @@
-/* CUDA's vector types, with CUDA's alignments: a misplaced load of 16 bytes is an error of UBSan's here, as of the device. */
+/* CUDA's vector types, with CUDA's alignments: a misplaced load of 16 bytes is an error of UBSan's here, as of the
+ * device. */
 #ifndef TESTS_EMU_VECTORS_H
 #define TESTS_EMU_VECTORS_H
 

@@ -122,7 +122,7 @@ static status step_run(gpu *g, const step *t)
     const k_weight w = {gin(&t->w), g->half ? packed : none};
     const k_mult one = {0};
     status s = g->ops->matmul_fwd(g->ctx, gact(&t->y), gcact(&t->x), w, one, false, &t->s, &g->e);
-    return s ? s : g->ops->matmul_wgrad(g->ctx, garr(&t->dw), gcact(&t->y), gcact(&t->x), one, &t->s, &g->e);
+    return s ? s : g->ops->matmul_wgrad(g->ctx, garr(&t->dw), gcact(&t->y), gcact(&t->x), one, true, &t->s, &g->e);
 }
 
 static void too_much(gpu *g)

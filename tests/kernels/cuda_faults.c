@@ -39,7 +39,7 @@ static status work(life *l)
     if ((st = l->ops->matmul_fwd(l->ctx, y, x, w, one, false, &s, e))) return st;
     if ((st = d->record_begin(l->ctx, e))) return st;
     st = l->ops->matmul_fwd(l->ctx, y, x, w, one, false, &s, e);
-    if (!st) st = l->ops->matmul_wgrad(l->ctx, dw, dy, x, one, &s, e);
+    if (!st) st = l->ops->matmul_wgrad(l->ctx, dw, dy, x, one, true, &s, e);
     if (st) return d->record_drop(l->ctx), st;
     if ((st = d->record_end(l->ctx, &l->graph, e))) return st;
     if ((st = d->replay(l->ctx, l->graph, e))) return st;

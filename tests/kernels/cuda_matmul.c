@@ -74,6 +74,14 @@ static void fwd(gpu *g, const size *z, int kind, bool acc)
     cr_assert_eq(cpu()->matmul_fwd(NULL, act(&o.y), cact(&o.x), plain(&o), host, acc, &o.s, NULL), ST_OK);
     GPU_CLOSE(g, o.gy, o.y, 1, "fwd, R %zu n %zu in %zu out %zu, factors %s, acc %d", z->R, z->n, z->in, z->out,
               kind_name[kind], acc);
+    if (g->ops->matmul_fwd_real && !acc) { /* the same rounded once less */
+        gbuf wide = gpu_real(g, &o.y);
+        GPU_OK(g, g->ops->matmul_fwd_real(g->ctx, garr(&wide), gcact(&o.gx), weight(g, &o), device, &o.s, &g->e));
+        buf got = gpu_get(g, &wide);
+        cr_expect_lt(gpu_off(&got, &o.y, false), 1, "fwd into real, R %zu n %zu in %zu out %zu, factors %s", z->R, z->n,
+                     z->in, z->out, kind_name[kind]);
+        buf_free(&got);
+    }
     drop(g, &o);
 }
 
@@ -92,9 +100,13 @@ static void wgrad(gpu *g, const size *z, int kind)
 {
     operands o = make(g, z, 37);
     k_mult host, device = factors(g, kind, z->R, &host);
-    GPU_OK(g, g->ops->matmul_wgrad(g->ctx, garr(&o.gdw), gcact(&o.gy), gcact(&o.gx), device, &o.s, &g->e));
-    cr_assert_eq(cpu()->matmul_wgrad(NULL, arr(&o.dw), cact(&o.y), cact(&o.x), host, &o.s, NULL), ST_OK);
+    GPU_OK(g, g->ops->matmul_wgrad(g->ctx, garr(&o.gdw), gcact(&o.gy), gcact(&o.gx), device, true, &o.s, &g->e));
+    cr_assert_eq(cpu()->matmul_wgrad(NULL, arr(&o.dw), cact(&o.y), cact(&o.x), host, true, &o.s, NULL), ST_OK);
     GPU_CLOSE(g, o.gdw, o.dw, 2, "wgrad, R %zu n %zu in %zu out %zu, factors %s", z->R, z->n, z->in, z->out,
+              kind_name[kind]);
+    GPU_OK(g, g->ops->matmul_wgrad(g->ctx, garr(&o.gdw), gcact(&o.gy), gcact(&o.gx), device, false, &o.s, &g->e));
+    cr_assert_eq(cpu()->matmul_wgrad(NULL, arr(&o.dw), cact(&o.y), cact(&o.x), host, false, &o.s, NULL), ST_OK);
+    GPU_CLOSE(g, o.gdw, o.dw, 2, "wgrad, written, R %zu n %zu in %zu out %zu, factors %s", z->R, z->n, z->in, z->out,
               kind_name[kind]);
     drop(g, &o);
 }
@@ -151,7 +163,7 @@ static void alone(gpu *g, const size *z, int kind)
     k_mult host, device = factors(g, kind, z->R, &host);
     gbuf y0 = gpu_act(g, &o.y), x0 = gpu_act(g, &o.x); /* before */
     GPU_OK(g, g->ops->matmul_fwd(g->ctx, gact(&o.gy), gcact(&o.gx), weight(g, &o), device, true, &o.s, &g->e));
-    GPU_OK(g, g->ops->matmul_wgrad(g->ctx, garr(&o.gdw), gcact(&y0), gcact(&o.gx), device, &o.s, &g->e));
+    GPU_OK(g, g->ops->matmul_wgrad(g->ctx, garr(&o.gdw), gcact(&y0), gcact(&o.gx), device, true, &o.s, &g->e));
     GPU_OK(g, g->ops->matmul_dgrad(g->ctx, gact(&o.gx), gcact(&y0), weight(g, &o), device, true, &o.s, &g->e));
     for (size_t r = 0; r < z->R; r++) {
         operands q = {.s = o.s};
@@ -162,7 +174,7 @@ static void alone(gpu *g, const size *z, int kind)
         k_mult f = device;
         if (f.p) f.p += r, f.host += r;
         GPU_OK(g, g->ops->matmul_fwd(g->ctx, gact(&q.gy), gcact(&q.gx), weight(g, &q), f, true, &q.s, &g->e));
-        GPU_OK(g, g->ops->matmul_wgrad(g->ctx, garr(&q.gdw), gcact(&dy), gcact(&q.gx), f, &q.s, &g->e));
+        GPU_OK(g, g->ops->matmul_wgrad(g->ctx, garr(&q.gdw), gcact(&dy), gcact(&q.gx), f, true, &q.s, &g->e));
         GPU_OK(g, g->ops->matmul_dgrad(g->ctx, gact(&q.gx), gcact(&dy), weight(g, &q), f, true, &q.s, &g->e));
         cr_expect(gpu_same(g, &o.gy, r, &q.gy, 0), "%s: fwd, replica %zu of %zu, factors %s", g->ops->name, r, z->R,
                   kind_name[kind]);

@@ -64,9 +64,12 @@ static void matmuls(const k_ops *ops)
                 buf_free(&y), buf_free(&y0), buf_free(&dx), buf_free(&dx0);
             }
             buf dw = buf_new(R, o * i, 1, 6), dw0 = buf_copy(&dw);
-            OK(ops->matmul_wgrad(c, arr(&dw), cact(&dy), cact(&x), both(alpha), &s, NULL));
-            OK(def()->matmul_wgrad(c, arr(&dw0), cact(&dy), cact(&x), both(alpha), &s, NULL));
+            OK(ops->matmul_wgrad(c, arr(&dw), cact(&dy), cact(&x), both(alpha), true, &s, NULL));
+            OK(def()->matmul_wgrad(c, arr(&dw0), cact(&dy), cact(&x), both(alpha), true, &s, NULL));
             CLOSE(dw, dw0, "wgrad n%zu in%zu out%zu", n, i, o);
+            OK(ops->matmul_wgrad(c, arr(&dw), cact(&dy), cact(&x), both(alpha), false, &s, NULL));
+            OK(def()->matmul_wgrad(c, arr(&dw0), cact(&dy), cact(&x), both(alpha), false, &s, NULL));
+            CLOSE(dw, dw0, "wgrad n%zu in%zu out%zu, written", n, i, o);
             /* gaps between the columns must stay: rows of y beyond `out` belong to others */
             buf g = buf_new(R, n * ldy, 1, 7), k = buf_copy(&g), g0 = buf_copy(&g), k0 = buf_copy(&g);
             OK(ops->matmul_gelu_fwd(c, act(&g), act(&k), cact(&x), packed, both(alpha), &s, NULL));

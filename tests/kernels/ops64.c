@@ -78,7 +78,7 @@ Test(matmul, values_and_gradients)
     OK(OPS->matmul_dgrad(t.c, act(&dx), cact(&t.dy), (k_weight){.w = in(&t.w)}, both(alpha), true, &t.s, NULL));
     for (size_t i = 0; i < R * dx.stride; i++) dx.p[i] -= before.p[i]; /* `acc` adds to what was there */
     cr_expect_lt(grad_error(mat_loss, &t, &t.x, &dx), TOL);
-    OK(OPS->matmul_wgrad(t.c, arr(&dw), cact(&t.dy), cact(&t.x), both(alpha), &t.s, NULL));
+    OK(OPS->matmul_wgrad(t.c, arr(&dw), cact(&t.dy), cact(&t.x), both(alpha), true, &t.s, NULL));
     INTACT(dw);
     cr_expect_lt(grad_error(mat_loss, &t, &t.w, &dw), TOL);
     dw.p[0] += (real)0.01; /* negative twin */

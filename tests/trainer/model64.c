@@ -67,7 +67,7 @@ static void check(shape s, const char *what)
     make(&w, s);
     const size_t n = shape_tensors(&s, t, MAX_TENSORS);
     cr_assert_eq(
-        model_gradient(w.m, k_ops_cpu(CPU_GENERIC), w.c, &w.io, arr(&w.grads), 1.0 / (double)(B * s.seq_len), NULL),
+        model_gradient(w.m, k_ops_cpu(CPU_GENERIC), w.c, &w.io, arr(&w.grads), false, 1.0 / (double)(B * s.seq_len), NULL),
         ST_OK);
     INTACT(w.grads);
     INTACT(w.acts);
@@ -130,8 +130,8 @@ Test(model, head_in_blocks)
     make(&many, base());
     many.m->head_rows = 5; /* 21 rows: four blocks and a rest */
     const k_ops *ops = k_ops_cpu(CPU_GENERIC);
-    cr_assert_eq(model_gradient(one.m, ops, one.c, &one.io, arr(&one.grads), 0.1, NULL), ST_OK);
-    cr_assert_eq(model_gradient(many.m, ops, many.c, &many.io, arr(&many.grads), 0.1, NULL), ST_OK);
+    cr_assert_eq(model_gradient(one.m, ops, one.c, &one.io, arr(&one.grads), false, 0.1, NULL), ST_OK);
+    cr_assert_eq(model_gradient(many.m, ops, many.c, &many.io, arr(&many.grads), false, 0.1, NULL), ST_OK);
     INTACT(many.acts);
     cr_expect_lt(worst(&many.grads, &one.grads), 1e-12);
     for (size_t i = 0; i < R * B; i++) cr_expect_float_eq(many.seq_loss[i], one.seq_loss[i], 1e-12);
