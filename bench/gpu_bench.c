@@ -1,9 +1,10 @@
 /* gpu-bench: the table of speeds on a GPU. JSON lines on stdout, the same as a Markdown table after them.
  *
- *   gpu_bench [--reps N] [--case NAME] [--peers FILE] [--backend cuda]    the table; FILE: lines of bench/peers/
+ *   gpu_bench [--reps N] [--case NAME] [--peers FILE] [--backend cuda] [--strict]
+ *                                 the table; FILE: lines of bench/peers/; strict: exit 1 when a row misses its target
  *   gpu_bench --ops NAME [R]      every op of a step alone, by the largest gap to its bound
  *   gpu_bench --trace NAME [R]    every kernel of a step as it ran (needs libcupti)
- *   gpu_bench --count NAME [R]    what is counted: FLOPs and least bytes; needs no device
+ *   gpu_bench --count NAME [R]    what is counted: FLOPs, least bytes, bytes as the ops are called; needs no device
  *
  * Every ratio is inside one run on one device: the matrix peak and the copy bandwidth are measured before each case and
  * after the last; their spread is the noise of the clocks. Exit 77: no device. */
@@ -13,42 +14,24 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "bench/gpu_count.h"
+#include "bench/gpu_loop.h"
 #include "bench/gpu_ops.h"
-#include "bench/gpu_peak.h"
-#include "bench/gpu_peers.h"
-#include "bench/gpu_run.h"
+#include "bench/gpu_table.h"
 #include "bench/gpu_trace.h"
 
 enum { MAX_CASES = 8, SKIPPED = 77 };
-#define SCHEMA "\"schema\":\"muscale.gpu_bench/1\""
 
 typedef struct settings {
     const char *program, *only, *peers, *backend;
     int reps;
+    bool strict;
 } settings;
-
-typedef struct result {
-    const gpu_case *c;
-    gpu_time bank, one;     /* R replicas, and one */
-    bound bound, bound_one; /* at the rates measured around it */
-    count counted, counted_one;
-    gpu_rates rates;
-    gpu_memory memory;
-    double memory_by_shape; /* counted apart from the trainer, without workspaces */
-    double kernels, torch, jax; /* seconds of the kernels of a step at R = 1; peers' tokens/s; 0: not measured */
-    const char *kernels_by;
-} result;
 
 static int fail(const err *e)
 {
     fprintf(stderr, "gpu_bench: %s\n", e->msg);
     return 1;
 }
-
-static double tokens(const gpu_case *c, size_t R) { return (double)R * (double)c->batch * (double)c->seq_len; }
-static const char *verdict(double x, double least) { return x >= least ? "ok" : "BELOW"; }
-static const char *verdict_most(double x, double most) { return x <= most ? "ok" : "ABOVE"; }
 
 /* ---- measuring --------------------------------------------------------------------------------------------------- */
 static status time_bank(gpu_time *out, const gpu_case *c, size_t R, const settings *o, err *e)
@@ -74,7 +57,7 @@ static double traced_sum(const gpu_case *c, size_t R, const settings *o)
     return pclose(f) ? 0 : sum;
 }
 
-static status kernel_sum(result *x, const settings *o, err *e)
+static status kernel_sum(gpu_result *x, const settings *o, err *e)
 {
     x->kernels = traced_sum(x->c, 1, o);
     x->kernels_by = "CUPTI";
@@ -82,14 +65,34 @@ static status kernel_sum(result *x, const settings *o, err *e)
     /* Without CUPTI: each op repeated in a graph. Contains the gaps between kernels, which flatters the ratio. */
     op_rows *rows = malloc(sizeof *rows);
     const shape s = gpu_case_shape(x->c);
-    status st = rows ? ops_watch(rows, &s, 1, x->c->batch, o->backend, true, e) : err_set(e, ST_NOMEM, "out of memory");
+    status st = rows ? ops_watch(rows, &s, 1, x->c->batch, o->backend, OPS_TIMED, e)
+                     : err_set(e, ST_NOMEM, "out of memory");
     if (!st) x->kernels = rows->seconds;
     x->kernels_by = "ops repeated, gaps between kernels included";
     free(rows);
     return st;
 }
 
-static status measure(result *x, gpu_peak *peak, const settings *o, err *e)
+/* As many steps of the loop as fill half a second. */
+static status time_loop(gpu_result *x, const settings *o, err *e)
+{
+    const double n = 0.5 / x->bank.median;
+    return gpu_loop_time(&x->loop, x->c, x->c->R, o->backend, n < 10 ? 10 : n > 500 ? 500 : (int)n, e);
+}
+
+/* Bytes that the ops of a step move as they are called. */
+static status bytes_called(double *out, const gpu_case *c, const settings *o, err *e)
+{
+    op_rows *rows = malloc(sizeof *rows);
+    const shape s = gpu_case_shape(c);
+    status st = rows ? ops_watch(rows, &s, c->R, c->batch, o->backend, OPS_COUNTED, e)
+                     : err_set(e, ST_NOMEM, "out of memory");
+    if (!st) *out = rows->bytes;
+    free(rows);
+    return st;
+}
+
+static status measure(gpu_result *x, gpu_peak *peak, const settings *o, err *e)
 {
     const gpu_case *c = x->c;
     const shape s = gpu_case_shape(c);
@@ -97,6 +100,8 @@ static status measure(result *x, gpu_peak *peak, const settings *o, err *e)
     status st = gpu_peak_measure(peak, &before, e);
     if (!st) st = time_bank(&x->bank, c, c->R, o, e);
     if (!st) st = gpu_peak_measure(peak, &after, e);
+    if (!st) st = time_loop(x, o, e);
+    if (!st) st = bytes_called(&x->called, c, o, e);
     x->one = x->bank;
     if (!st && c->R > 1) st = time_bank(&x->one, c, 1, o, e);
     if (!st && c->R > 1) st = kernel_sum(x, o, e);
@@ -117,95 +122,7 @@ static status measure(result *x, gpu_peak *peak, const settings *o, err *e)
     return st;
 }
 
-/* ---- what is printed --------------------------------------------------------------------------------------------- */
-static void json_case(const result *x)
-{
-    const gpu_case *c = x->c;
-    const double rate = tokens(c, c->R) / x->bank.median, one = tokens(c, 1) / x->one.median;
-    printf(
-        "{" SCHEMA ",\"kind\":\"case\",\"case\":\"%s\",\"n_layer\":%lld,\"d_model\":%lld,\"vocab\":%lld,"
-        "\"seq_len\":%lld,\"batch\":%zu,\"R\":%zu,\"step_s\":%.6g,\"step_min_s\":%.6g,\"step_max_s\":%.6g,\"reps\":%d,"
-        "\"steps_per_rep\":%d,\"model_tokens_per_s\":%.6g,\"flops\":%.6g,\"least_bytes\":%.6g,\"bf16_peak\":%.6g,"
-        "\"copy_bytes_per_s\":%.6g,\"share_of_peak\":%.4f,\"bound_s\":%.6g,\"bound_by\":\"%s\",\"share_of_bound\":%."
-        "4f,",
-        c->name, (long long)c->n_layer, (long long)c->d_model, (long long)c->vocab, (long long)c->seq_len, c->batch,
-        c->R, x->bank.median, x->bank.min, x->bank.max, x->bank.reps, x->bank.steps, rate, x->counted.flops,
-        x->counted.bytes, x->rates.bf16, x->rates.copy, x->counted.flops / x->bank.median / x->rates.bf16,
-        x->bound.seconds, x->bound.by_flops > x->bound.by_bytes ? "flops" : "bytes", x->bound.seconds / x->bank.median);
-    printf(
-        "\"step_one_s\":%.6g,\"ratio_to_one\":%.4f,\"ratio_allowed\":%.4f,\"bound_one_s\":%.6g,\"memory_bytes\":%.0f,"
-        "\"memory_needed\":%.0f,\"memory_by_shape\":%.0f",
-        x->one.median, rate / one, x->one.median * (double)c->R / x->bound.seconds, x->bound_one.seconds,
-        x->memory.taken, x->memory.needed, x->memory_by_shape);
-    if (x->kernels > 0) printf(",\"kernels_one_s\":%.6g,\"kernels_by\":\"%s\"", x->kernels, x->kernels_by);
-    if (x->torch > 0) printf(",\"torch_tokens_per_s\":%.6g", x->torch);
-    if (x->jax > 0) printf(",\"jax_tokens_per_s\":%.6g", x->jax);
-    puts("}");
-    fflush(stdout);
-}
-
-static void row_speed(const result *x)
-{
-    const gpu_case *c = x->c;
-    const double of_peak = x->counted.flops / x->bank.median / x->rates.bf16,
-                 of_bound = x->bound.seconds / x->bank.median;
-    printf("| %s, R = %zu | step %.3f ms [%.3f, %.3f], %.4g model-tokens/s | %.3f ms (%s: %.3f ms FLOPs, %.3f ms "
-           "bytes) | ",
-           c->name, c->R, 1e3 * x->bank.median, 1e3 * x->bank.min, 1e3 * x->bank.max, tokens(c, c->R) / x->bank.median,
-           1e3 * x->bound.seconds, x->bound.by_flops > x->bound.by_bytes ? "matmul" : "bandwidth",
-           1e3 * x->bound.by_flops, 1e3 * x->bound.by_bytes);
-    if (c->R == 1)
-        printf("%.1f %% of the bf16 peak (%.1f %% of the bound) | %.0f %% of the peak | %s |\n", 100 * of_peak,
-               100 * of_bound, 100 * c->share, verdict(of_peak, c->share));
-    else
-        printf("%.1f %% of the bound (%.1f %% of the bf16 peak) | %.0f %% of the bound | %s |\n", 100 * of_bound,
-               100 * of_peak, 100 * c->share, verdict(of_bound, c->share));
-}
-
-static void row_peer(const result *x, const char *peer, double theirs, double least)
-{
-    if (least <= 0) return;
-    if (theirs <= 0) {
-        printf("| %s against %s | not measured | | | %.2fx | |\n", x->c->name, peer, least);
-        return;
-    }
-    const double ratio = tokens(x->c, x->c->R) / x->bank.median / theirs;
-    printf("| %s against %s | %.4g tokens/s there | | %.2fx | %.2fx | %s |\n", x->c->name, peer, theirs, ratio, least,
-           verdict(ratio, least));
-}
-
-static void rows_bank(const result *x)
-{
-    const gpu_case *c = x->c;
-    if (c->R > 1) {
-        const double ratio = (double)c->R * x->one.median / x->bank.median;
-        printf("| %s, ratio to our own R = 1 | R = 1: step %.3f ms | at the bound of R = %zu: %.1fx | %.1fx | printed "
-               "| |\n",
-               c->name, 1e3 * x->one.median, c->R, (double)c->R * x->one.median / x->bound.seconds, ratio);
-        printf("| %s, R = 1: step over its kernels | %.3f ms over %.3f ms (%s) | | %.2fx | 1.30x%s | %s |\n", c->name,
-               1e3 * x->one.median, 1e3 * x->kernels, x->kernels_by, x->one.median / x->kernels,
-               strcmp(c->name, "d128") ? " (for d128)" : "", verdict_most(x->one.median / x->kernels, 1.3));
-    }
-    const double ratio = x->memory.taken / x->memory.needed;
-    printf("| %s, memory | %.1f MB taken | %.1f MB counted | %.3fx | 1.15x | %s |\n", c->name, 1e-6 * x->memory.taken,
-           1e-6 * x->memory.needed, ratio, verdict_most(ratio, 1.15));
-}
-
-static void markdown(const result *x, size_t n, const char *device, const gpu_rates *least, const gpu_rates *most)
-{
-    printf("\n%s. bf16 matrix peak %.0f to %.0f TFLOP/s, fp32 %.1f to %.1f, copy %.2f to %.2f TB/s over the run.\n\n",
-           device, 1e-12 * least->bf16, 1e-12 * most->bf16, 1e-12 * least->fp32, 1e-12 * most->fp32,
-           1e-12 * least->copy, 1e-12 * most->copy);
-    puts("| case | measured | counted bound | ratio | must reach | |\n| --- | --- | --- | --- | --- | --- |");
-    for (size_t i = 0; i < n; i++) {
-        row_speed(&x[i]);
-        row_peer(&x[i], x[i].c->R > 1 ? "PyTorch compile, one after another" : "PyTorch compile", x[i].torch,
-                 x[i].c->torch);
-        row_peer(&x[i], "JAX vmap", x[i].jax, x[i].c->jax);
-        rows_bank(&x[i]);
-    }
-}
-
+/* ---- the table -------------------------------------------------------------------------------------------------- */
 static void widen(gpu_rates *least, gpu_rates *most, const gpu_rates *x)
 {
     *least = (gpu_rates){fmin(least->bf16, x->bf16), fmin(least->fp32, x->fp32), fmin(least->copy, x->copy)};
@@ -216,7 +133,8 @@ static void json_peak(const gpu_peak *p, const gpu_rates *r, const char *device)
 {
     gpu_size size[8];
     const size_t n = gpu_peak_sizes(p, size, 8);
-    printf("{" SCHEMA ",\"kind\":\"peak\",\"device\":\"%s\",\"bf16\":%.6g,\"fp32\":%.6g,\"copy\":%.6g,\"sizes\":[",
+    printf("{" GPU_BENCH_SCHEMA
+           ",\"kind\":\"peak\",\"device\":\"%s\",\"bf16\":%.6g,\"fp32\":%.6g,\"copy\":%.6g,\"sizes\":[",
            device, r->bf16, r->fp32, r->copy);
     for (size_t i = 0; i < n && i < 8; i++)
         printf("%s{\"m\":%zu,\"n\":%zu,\"k\":%zu,\"rate\":%.6g}", i ? "," : "", size[i].m, size[i].n, size[i].k,
@@ -231,7 +149,7 @@ static int table(const settings *o, const char *device)
     err e = {0};
     gpu_peak *peak = NULL;
     gpu_rates rates, least = none, most = {0};
-    result x[MAX_CASES] = {{0}};
+    gpu_result x[MAX_CASES] = {{0}};
     size_t n = 0;
     status s = gpu_peak_new(&peak, &e);
     if (!s) s = gpu_peak_measure(peak, &rates, &e);
@@ -241,11 +159,12 @@ static int table(const settings *o, const char *device)
         x[n].c = &gpu_cases[i];
         if ((s = measure(&x[n], peak, o, &e))) break;
         widen(&least, &most, &x[n].rates);
-        json_case(&x[n++]);
+        gpu_table_json(&x[n++]);
     }
-    if (!s) markdown(x, n, device, &least, &most);
+    gpu_tally t = {0};
+    if (!s) t = gpu_table_markdown(x, n, device, &least, &most);
     gpu_peak_free(peak);
-    return s ? fail(&e) : 0;
+    return s ? fail(&e) : o->strict && t.missed;
 }
 
 /* ---- one case taken apart ---------------------------------------------------------------------------------------- */
@@ -294,7 +213,7 @@ static int ops(const gpu_case *c, size_t R, const settings *o, const char *devic
     status st = rows ? gpu_peak_new(&peak, &e) : err_set(&e, ST_NOMEM, "out of memory");
     if (!st) st = gpu_peak_measure(peak, &r, &e);
     gpu_peak_free(peak);
-    if (!st) st = ops_watch(rows, &s, R, c->batch, o->backend, true, &e);
+    if (!st) st = ops_watch(rows, &s, R, c->batch, o->backend, OPS_TIMED, &e);
     const int rc = st ? fail(&e) : print_ops(rows, c, R, &r);
     if (!st) printf("%s\n", device);
     free(rows);
@@ -332,10 +251,18 @@ static int traced(const gpu_case *c, size_t R, const settings *o, bool sum_only)
     return s ? fail(&e) : 0;
 }
 
-static int counted(const gpu_case *c, size_t R)
+/* The least, and what the ops move as they are called today. */
+static int counted(const gpu_case *c, size_t R, const settings *o)
 {
     const shape s = gpu_case_shape(c);
     const count k = count_step(&s, R, c->batch, 2, 2);
+    op_rows *t = malloc(sizeof *t);
+    err e = {0};
+    status st = t ? ops_watch(t, &s, R, c->batch, o->backend, OPS_COUNTED, &e) : err_set(&e, ST_NOMEM, "out of memory");
+    if (st) {
+        free(t);
+        return fail(&e);
+    }
     printf("%s, R = %zu: one step, bf16 activations and products, fp32 master weights\n\n| what | GFLOP | MB |\n| --- "
            "| --- | --- |\n",
            c->name, R);
@@ -343,13 +270,24 @@ static int counted(const gpu_case *c, size_t R)
         printf("| %s | %.1f | %.1f |\n", k.row[i].what, 1e-9 * k.row[i].flops, 1e-6 * k.row[i].bytes);
     printf("| sum | %.1f | %.1f |\n\n%.0f FLOPs a byte; memory to hold, workspaces apart: %.1f MB\n", 1e-9 * k.flops,
            1e-6 * k.bytes, k.flops / k.bytes, 1e-6 * count_memory(&s, R, c->batch, 2, 2));
+    puts("\n| op as called | sizes | calls | MB a call | MB a step |\n| --- | --- | --- | --- | --- |");
+    size_t calls = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        const op_row *x = &t->row[i];
+        calls += x->calls;
+        printf("| %s | %s | %zu | %.1f | %.1f |\n", x->slot, x->sizes, x->calls, 1e-6 * x->bytes,
+               1e-6 * x->bytes * (double)x->calls);
+    }
+    printf("| sum | | %zu | | %.1f |\n\nWith every op at copy bandwidth a step of bytes reaches %.3f of its bound.\n",
+           calls, 1e-6 * t->bytes, k.bytes / t->bytes);
+    free(t);
     return 0;
 }
 
 /* ---- the command line -------------------------------------------------------------------------------------------- */
 static int usage(void)
 {
-    fputs("usage: gpu_bench [--reps N] [--case NAME] [--peers FILE] [--backend cuda|cuda-fp32]\n"
+    fputs("usage: gpu_bench [--reps N] [--case NAME] [--peers FILE] [--backend cuda|cuda-fp32] [--strict]\n"
           "       gpu_bench --ops|--trace|--count NAME [R]\n       NAME:",
           stderr);
     for (size_t i = 0; i < gpu_n_cases; i++) fprintf(stderr, " %s", gpu_cases[i].name);
@@ -369,6 +307,7 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i], "--case") && value) o.only = argv[++i];
         else if (!strcmp(argv[i], "--peers") && value) o.peers = argv[++i];
         else if (!strcmp(argv[i], "--backend") && value) o.backend = argv[++i];
+        else if (!strcmp(argv[i], "--strict")) o.strict = true;
         else if (!strncmp(argv[i], "--", 2) && value && !mode) {
             mode = argv[i] + 2;
             if (!(c = gpu_case_find(argv[++i]))) return usage();
@@ -376,8 +315,8 @@ int main(int argc, char **argv)
         } else return usage();
     }
     if (o.only && !gpu_case_find(o.only)) return usage();
-    if (mode && (!R || R > 4096)) return usage();
-    if (mode && !strcmp(mode, "count")) return counted(c, R);
+    if (mode && (!R || R > 4096 || o.strict)) return usage();
+    if (mode && !strcmp(mode, "count")) return counted(c, R, &o);
     if (mode && !strcmp(mode, "trace")) return traced(c, R, &o, false);
     if (mode && !strcmp(mode, "kernel-sum")) return traced(c, R, &o, true);
     if (mode && strcmp(mode, "ops")) return usage();

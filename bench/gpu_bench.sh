@@ -1,6 +1,6 @@
 #!/bin/sh
 # make gpu-bench, and ./gpu-bench of a bundle: the peers where python3 has them, then the table of speeds, on one device in
-# the same minutes. JSON lines first, the Markdown table last. Exit 77 without a device.
+# the same minutes. JSON lines first, the Markdown table last. Exit 77 without a device; with --strict 1 when a row misses.
 #   gpu_bench.sh [--no-peers] [what bench/gpu_bench takes]
 set -u
 root=${GPU_ROOT:-$(pwd)}

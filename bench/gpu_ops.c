@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/io.h"
 #include "base/rng.h"
@@ -26,7 +27,7 @@ typedef struct watch {
     const k_ops *real;
     k_ctx *ctx;
     op_rows *out;
-    bool timed;
+    bool timed, dry; /* dry: seen, not called */
     enum { AS_STEP, ALONE, RECORDING } phase;
     int i, nodes;
     double began;
@@ -115,11 +116,11 @@ static bool more(watch *w, op_row *r, status *s, err *e)
     return false;
 }
 
-/* Runs the op as the step does, then, the first time, for the clock. */
+/* Runs the op as the step does, then, the first time, for the clock. Dry: it is only seen. */
 #define WATCH(w, seen, call)                                                             \
     do {                                                                                 \
         op_row *row_ = (seen);                                                           \
-        status s_ = (call);                                                              \
+        status s_ = (w)->dry ? ST_OK : (call);                                           \
         while (row_ && !s_ && more((w), row_, &s_, e)) {                                 \
             s_ = (call);                                                                 \
             if (s_ && (w)->phase == RECORDING) (w)->real->device->record_drop((w)->ctx); \
@@ -350,21 +351,29 @@ typedef struct bench_bank {
     real *params, *grads, *mom, *var, *copies, *acts, *consts, *mults, *host_mults;
     double *row_loss, *seq_loss;
     int32_t *ids;
-    void *owned[MAX_OWNED];
+    struct {
+        void *p;
+        size_t bytes;
+    } owned[MAX_OWNED];
     size_t n_owned;
 } bench_bank;
 
-/* Memory where the backend computes: zeros, or what `from` holds. */
+/* Memory where the backend computes: zeros, or what `from` holds. Dry: addresses that nobody may touch. */
 static status take(bench_bank *b, void *out, size_t bytes, const void *from, err *e)
 {
     const k_device_ops *d = b->w.real->device;
     void *p = NULL;
     if (!bytes) return ST_OK;
     if (b->n_owned == MAX_OWNED) return err_set(e, ST_NOMEM, "bench: too many buffers");
-    if (d) TRY(d->mem_new(b->w.ctx, &p, bytes, e));
+    if (b->w.dry) {
+        p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p == MAP_FAILED) return err_set(e, ST_NOMEM, "bench: no %zu addresses", bytes);
+        from = NULL;
+    } else if (d) TRY(d->mem_new(b->w.ctx, &p, bytes, e));
     else if (posix_memalign(&p, K_ALIGN, bytes)) return err_set(e, ST_NOMEM, "bench: out of memory");
     else memset(p, 0, bytes);
-    b->owned[b->n_owned++] = p;
+    b->owned[b->n_owned].p = p;
+    b->owned[b->n_owned++].bytes = bytes;
     memcpy(out, &p, sizeof p);
     if (!from) return ST_OK;
     if (!d) {
@@ -379,8 +388,9 @@ static void drop(bench_bank *b)
 {
     const k_device_ops *d = b->w.real ? b->w.real->device : NULL;
     for (size_t i = 0; i < b->n_owned; i++)
-        if (d) d->mem_free(b->w.ctx, b->owned[i]);
-        else free(b->owned[i]);
+        if (b->w.dry) munmap(b->owned[i].p, b->owned[i].bytes);
+        else if (d) d->mem_free(b->w.ctx, b->owned[i].p);
+        else free(b->owned[i].p);
     if (b->w.ctx) b->w.real->ctx_free(b->w.ctx);
     free(b->host_mults);
     model_free(b->m);
@@ -389,6 +399,7 @@ static void drop(bench_bank *b)
 static status random_params(bench_bank *b, const shape *s, err *e)
 {
     const size_t n = b->R * b->stride;
+    if (b->w.dry) return take(b, &b->params, n * sizeof(float), NULL, e);
     float *x = malloc(n * sizeof *x);
     status st = x ? ST_OK : err_set(e, ST_NOMEM, "bench: out of memory");
     if (!st) {
@@ -437,7 +448,7 @@ static status build(bench_bank *b, const shape *s, err *e)
     b->n_tensors = shape_tensors(s, NULL, 0);
     b->packed = model_pack_len(b->m, ops);
     const size_t n_acts = b->R * model_act_len(b->m, b->batch, true), P = b->R * b->stride * sizeof(real);
-    TRY(ops->ctx_new(&b->w.ctx, model_scratch(b->m, ops, b->R, b->batch), e));
+    if (!b->w.dry) TRY(ops->ctx_new(&b->w.ctx, model_scratch(b->m, ops, b->R, b->batch), e));
     TRY(random_params(b, s, e));
     TRY(random_ids(b, s, e));
     TRY(fixed_parts(b, s, e));
@@ -448,7 +459,7 @@ static status build(bench_bank *b, const shape *s, err *e)
     TRY(take(b, &b->acts, n_acts * sizeof(real), NULL, e));
     TRY(take(b, &b->row_loss, b->R * b->batch * (size_t)s->seq_len * sizeof(double), NULL, e));
     TRY(take(b, &b->seq_loss, b->R * b->batch * sizeof(double), NULL, e));
-    if (b->copies)
+    if (b->copies && !b->w.dry)
         TRY(model_pack(b->m, ops, b->w.ctx, (k_arr){b->copies, b->packed}, (k_in){b->params, b->stride}, b->R, e));
     return ST_OK;
 }
@@ -527,16 +538,16 @@ static status step(bench_bank *b, const shape *s, err *e)
     TRY(model_zero_added(b->m, &table, c, grads, b->R, e));
     TRY(model_gradient(b->m, &table, c, &io, grads, true, dscale, e));
     if (b->w.real->device) TRY(optimiser(b, s, e));
-    return b->w.real->device ? b->w.real->device->sync(b->w.ctx, e) : ST_OK;
+    return b->w.real->device && !b->w.dry ? b->w.real->device->sync(b->w.ctx, e) : ST_OK;
 }
 
-status ops_watch(op_rows *out, const shape *s, size_t R, size_t batch, const char *backend, bool timed, err *e)
+status ops_watch(op_rows *out, const shape *s, size_t R, size_t batch, const char *backend, ops_mode mode, err *e)
 {
-    bench_bank b = {.R = R, .batch = batch, .w = {.out = out}};
+    bench_bank b = {.R = R, .batch = batch, .w = {.out = out, .dry = mode == OPS_COUNTED}};
     *out = (op_rows){0};
     TRY(shape_check(s, e));
     TRY(k_backend(&b.w.real, backend, e));
-    b.w.timed = timed && b.w.real->device;
+    b.w.timed = mode == OPS_TIMED && b.w.real->device;
     status st = build(&b, s, e);
     if (!st) st = step(&b, s, e);
     drop(&b);

@@ -3,7 +3,6 @@
  * they become. Operands of small banks stay in the device's cache between repetitions. */
 #ifndef BENCH_GPU_OPS_H
 #define BENCH_GPU_OPS_H
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "trainer/shape.h"
@@ -23,6 +22,8 @@ typedef struct op_rows {
     double flops, bytes, seconds;
 } op_rows; /* sums: of a step */
 
-/* One step of R replicas on `backend`. timed: only where ops->device is. */
-status ops_watch(op_rows *out, const shape *s, size_t R, size_t batch, const char *backend, bool timed, err *e);
+/* One step of R replicas on `backend`. Counted: no op is called and no memory touched, so any size is quick and a
+ * device is not needed. Timed: only where ops->device is. */
+typedef enum ops_mode { OPS_COUNTED, OPS_CALLED, OPS_TIMED } ops_mode;
+status ops_watch(op_rows *out, const shape *s, size_t R, size_t batch, const char *backend, ops_mode mode, err *e);
 #endif

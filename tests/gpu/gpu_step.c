@@ -2,7 +2,8 @@
  * framework: it starts no other process, so compute-sanitizer sees all of it, and it needs nothing but the device.
  *
  *   gpu_step [CHECK...]     all checks, or those named; a line PASS or FAIL for each
- *   gpu_step --smallest     two steps and an evaluation of the smallest models: for compute-sanitizer
+ *   gpu_step --smallest     some steps and an evaluation of the smallest models, and of one with long sequences and
+ *                           wide heads: for compute-sanitizer
  *   gpu_step --bits         a digest of weights and losses after some steps: two processes must print the same
  *
  * Exit 0, 1, or 77 where there is no device. */
@@ -15,10 +16,14 @@
 
 #include "base/io.h"
 #include "base/rng.h"
+#include "bench/gpu_run.h"
 #include "kernels/kernels.h"
 #include "trainer/bank.h"
 
-enum { BATCH = 6, STEPS = 10, MAX_R = 32, MAX_TENSORS = 64, SKIPPED = 77 };
+enum { BATCH = 6, STEPS = 10, MAX_R = 64, MAX_TENSORS = 64, SKIPPED = 77 };
+#ifndef GPU_STEP_EMULATED
+#define GPU_STEP_EMULATED 0 /* on the CUDA-on-CPU layer: what would take it hours is left out unless named */
+#endif
 
 /* Relative difference of a loss from the CPU's that ten steps may show.
  *
@@ -63,11 +68,19 @@ __attribute__((format(printf, 3, 4))) static void expect(check *c, bool good, co
 }
 
 /* ---- the world of these tests ------------------------------------------------------------------------------------ */
-enum { PLAIN, RICH, REGULAR, N_SHAPES };
-static const char *const shape_names[] = {"gelu tied", "swiglu gqa qk-norm gain", "regular"};
+enum { PLAIN, RICH, REGULAR, N_SHAPES, LONG = N_SHAPES, D256, D128, GPT2_LAYER };
+static const char *const shape_names[] = {
+    "gelu tied", "swiglu gqa qk-norm gain", "regular", "long", "d256", "d128", "a layer of 124M"};
 
 static shape shape_of(int i)
 {
+    if (i == D256) return gpu_case_shape(gpu_case_find("d256"));
+    if (i == D128) return gpu_case_shape(gpu_case_find("d128"));
+    if (i == GPT2_LAYER) {
+        shape one = gpu_case_shape(gpu_case_find("124M"));
+        one.n_layer = 1;
+        return one;
+    }
     shape s = {.vocab = 61,
                .d_model = 24,
                .n_layer = 2,
@@ -85,17 +98,22 @@ static shape shape_of(int i)
     }
     if (i == REGULAR)
         s.d_model = 128, s.n_head = s.n_kv_head = 4, s.head_dim = 32, s.d_ff = 512, s.vocab = 256, s.seq_len = 64;
+    if (i == LONG) /* attention takes blocks of 128 rows from T = 257 on, two of three full; GQA */
+        s.d_model = 128, s.n_layer = 1, s.n_head = 2, s.head_dim = 64, s.d_ff = 136, s.seq_len = 320;
     return s;
 }
 
-/* How a replica of the test's world differs from the next: its number alone decides. */
-static status set(bank *b, size_t place, size_t k, const shape *s, double lr, err *e)
+/* How a replica of the test's world differs from the next: its number alone decides. Where the multipliers of all are
+ * equal, a product of the bank is one batched call, else a call per replica (matmul_cuda.cu): both must be seen. */
+enum { OWN_MULTIPLIERS, EQUAL_MULTIPLIERS, VARIANTS };
+static const char *const variant_names[] = {"own multipliers", "equal multipliers"};
+static status set(bank *b, size_t place, size_t k, const shape *s, double lr, int variant, err *e)
 {
     mup_tensor t[MAX_TENSORS];
     const size_t n = shape_tensors(s, NULL, 0);
     for (size_t i = 0; i < n && i < MAX_TENSORS; i++)
         t[i] = (mup_tensor){.init_std = 1.5 / sqrt((double)s->d_model),
-                            .forward_mult = 1 + 0.125 * (double)(k % 5),
+                            .forward_mult = variant == EQUAL_MULTIPLIERS ? 1.25 : 1 + 0.125 * (double)(k % 5),
                             .lr = lr * (1 + 0.25 * (double)(k % 7)),
                             .eps = 1e-8,
                             .weight_decay = 0.01 * (double)(k % 3)};
@@ -109,10 +127,9 @@ static status set(bank *b, size_t place, size_t k, const shape *s, double lr, er
     return bank_set_replica(b, place, &h, e);
 }
 
-static void tokens_of(int32_t *x, size_t n, uint64_t seed, int64_t vocab)
+static void tokens_of(int32_t *x, size_t n, uint64_t seed, int64_t ids)
 {
-    for (size_t i = 0; i < n; i++)
-        x[i] = (int32_t)rng_below((uint64_t)(vocab < 16 ? vocab : 16), seed, RNG_TEST, 1, i / 2);
+    for (size_t i = 0; i < n; i++) x[i] = (int32_t)rng_below((uint64_t)ids, seed, RNG_TEST, 1, i / 2);
 }
 
 typedef struct run {
@@ -122,6 +139,8 @@ typedef struct run {
     size_t watch;    /* the one that is recorded */
     int steps;
     double lr;
+    int variant;
+    size_t batch; /* 0: BATCH */
     size_t grad_accum;
     bool own_tokens; /* each replica gets a copy of its own of the same batch */
 } run;
@@ -136,6 +155,7 @@ typedef struct trace {
 typedef struct world { /* what a step is given */
     shape s;
     size_t n, R;
+    int64_t ids;     /* tokens in use */
     int32_t *tokens; /* [R][n] */
     const int32_t *ptr[MAX_R];
     double lr[MAX_R];
@@ -144,9 +164,14 @@ typedef struct world { /* what a step is given */
     bank_step_out out[MAX_R];
 } world;
 
-static status world_new(world *w, const shape *s, size_t R, err *e)
+static size_t batch_of(const run *x) { return x->batch ? x->batch : BATCH; }
+
+/* Small shapes see 16 ids, which ten steps can learn something about; the others all they have. */
+static status world_new(world *w, const shape *s, const run *x, err *e)
 {
-    *w = (world){.s = *s, .n = BATCH * (size_t)(s->seq_len + 1), .R = R};
+    *w = (world){.s = *s, .n = batch_of(x) * (size_t)(s->seq_len + 1), .R = x->R};
+    w->ids = x->shape > LONG ? s->vocab : 16;
+    const size_t R = x->R;
     w->tokens = malloc(R * w->n * sizeof *w->tokens);
     return w->tokens ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
 }
@@ -154,7 +179,7 @@ static status world_new(world *w, const shape *s, size_t R, err *e)
 static status world_step(world *w, bank *b, int step, bool own_tokens, err *e)
 {
     for (size_t r = 0; r < w->R; r++) {
-        if (!r || own_tokens) tokens_of(w->tokens + r * w->n, w->n, 100 + (uint64_t)step, w->s.vocab);
+        if (!r || own_tokens) tokens_of(w->tokens + r * w->n, w->n, 100 + (uint64_t)step, w->ids);
         w->ptr[r] = w->tokens + (own_tokens ? r * w->n : 0);
         w->lr[r] = 1.0 / (1 + 0.1 * step), w->step[r] = (uint64_t)step + 1, w->active[r] = true;
     }
@@ -166,7 +191,7 @@ static status world_eval(const world *w, bank *b, double *seq, err *e)
     const size_t n = (BATCH + 1) * (size_t)(w->s.seq_len + 1);
     int32_t *val = malloc(n * sizeof *val);
     if (!val) return err_set(e, ST_NOMEM, "out of memory");
-    tokens_of(val, n, 5, w->s.vocab);
+    tokens_of(val, n, 5, w->ids);
     status s = bank_eval(b, seq, val, BATCH + 1, w->active, e);
     free(val);
     return s;
@@ -184,13 +209,13 @@ static status bank_of(bank **b, const run *x, const shape *s, err *e)
 {
     const bank_opts o = {.shape = *s,
                          .n_replicas = x->R,
-                         .batch = BATCH,
+                         .batch = batch_of(x),
                          .shards = 2,
                          .threads = 1,
                          .grad_accum = x->grad_accum ? x->grad_accum : 1,
                          .backend = x->backend};
     status st = bank_new(b, &o, e);
-    for (size_t r = 0; r < x->R && !st; r++) st = set(*b, r, x->first + r, s, x->lr > 0 ? x->lr : 3e-3, e);
+    for (size_t r = 0; r < x->R && !st; r++) st = set(*b, r, x->first + r, s, x->lr > 0 ? x->lr : 3e-3, x->variant, e);
     return st;
 }
 
@@ -202,7 +227,7 @@ static status train(trace *t, const run *x, err *e)
     bank *b = NULL;
     world w;
     *t = (trace){0};
-    status st = world_new(&w, &s, x->R, e);
+    status st = world_new(&w, &s, x, e);
     if (!st) st = bank_of(&b, x, &s, e);
     for (int i = 0; i < x->steps && !st; i++) {
         st = world_step(&w, b, i, x->own_tokens, e);
@@ -261,47 +286,137 @@ static status curve(check *c, const backend *k, err *e)
     return ST_OK;
 }
 
+/* Replica `me` trained alone, then in banks of other sizes at other places: the same bits. A size 0 ends the list. */
+static status company(check *c, const run *alone_in, const size_t *sizes, const size_t *places, err *e)
+{
+    const char *where = shape_names[alone_in->shape], *how = variant_names[alone_in->variant];
+    const size_t me = alone_in->watch;
+    trace alone = {0}, t = {0};
+    run x = *alone_in;
+    status s = train(&alone, &x, e);
+    for (; *sizes && !s; sizes++, places++) {
+        x.R = *sizes, x.first = me - *places;
+        s = train(&t, &x, e);
+        expect(c, s || same(&alone, &t), "%s, %s, %s: a bank of %zu gives a replica other bits than it has alone",
+               x.backend, where, how, x.R);
+        free(t.weights);
+    }
+    expect(c, s || alone.out[x.steps - 1].finite, "%s, %s, %s: not finite", x.backend, where, how);
+    x.R = 1, x.first = x.watch = me + 1;
+    if (!s) s = train(&t, &x, e);
+    expect(c, s || !same(&alone, &t), "another replica has the same bits: the comparison is blind");
+    if (!s) free(t.weights);
+    free(alone.weights);
+    return s;
+}
+
 static status banks(check *c, const backend *k, err *e)
 {
-    static const size_t sizes[] = {1, 2, 7, 32}, places[] = {0, 1, 4, 19};
-    for (int i = 0; i < N_SHAPES; i++) {
-        trace alone = {0}, t = {0};
-        const size_t me = 19;
-        for (size_t z = 0; z < sizeof sizes / sizeof *sizes; z++) {
+    static const size_t sizes[] = {2, 7, 32, 0}, places[] = {1, 4, 19};
+    static const size_t few[] = {7, 0}, few_places[] = {4};
+    for (int v = 0; v < VARIANTS; v++)
+        for (int i = 0; i < N_SHAPES; i++) {
             const run x = {
-                .backend = k->name, .shape = i, .R = sizes[z], .first = me - places[z], .watch = me, .steps = 5};
-            status s = train(z ? &t : &alone, &x, e);
+                .backend = k->name, .shape = i, .R = 1, .first = 19, .watch = 19, .steps = 5, .variant = v};
+            const bool all = !GPU_STEP_EMULATED || v == OWN_MULTIPLIERS;
+            status s = company(c, &x, all ? sizes : few, all ? places : few_places, e);
             if (s) return s;
-            expect(c, !z || same(&alone, &t), "%s, %s: a bank of %zu gives a replica other bits than it has alone",
-                   k->name, shape_names[i], sizes[z]);
-            expect(c, alone.out[4].finite, "%s, %s: not finite", k->name, shape_names[i]);
-            if (z) free(t.weights);
         }
-        const run other = {.backend = k->name, .shape = i, .R = 1, .first = me + 1, .watch = me + 1, .steps = 5};
-        status s = train(&t, &other, e);
-        if (s) return s;
-        expect(c, !same(&alone, &t), "another replica has the same bits: the comparison is blind");
-        free(t.weights), free(alone.weights);
-    }
+    return ST_OK;
+}
+
+/* The same at gpu-bench's shapes, with all the tokens of their steps: other tiles, other algorithms of cuBLASLt. */
+static status bench_banks(check *c, const backend *k, err *e)
+{
+    static const struct {
+        int shape;
+        size_t batch, sizes[2], place[1];
+    } at[] = {{D256, 8, {32, 0}, {19}}, {D128, 16, {64, 0}, {41}}, {GPT2_LAYER, 4, {2, 0}, {1}}};
+    for (int v = 0; v < VARIANTS; v++)
+        for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+            const run x = {.backend = k->name,
+                           .shape = at[i].shape,
+                           .batch = at[i].batch,
+                           .R = 1,
+                           .first = 42,
+                           .watch = 42,
+                           .steps = 3,
+                           .variant = v};
+            status s = company(c, &x, at[i].sizes, at[i].place, e);
+            if (s) return s;
+        }
     return ST_OK;
 }
 
 static status twice(check *c, const backend *k, err *e)
 {
-    for (int i = 0; i < N_SHAPES; i++) {
-        trace a, b, own;
-        run x = {.backend = k->name, .shape = i, .R = 3, .first = 2, .watch = 3, .steps = STEPS};
-        status s = train(&a, &x, e);
-        if (!s) s = train(&b, &x, e);
-        x.own_tokens = true;
-        if (!s) s = train(&own, &x, e);
-        if (s) return s;
-        expect(c, same(&a, &b), "%s, %s: two runs differ", k->name, shape_names[i]);
-        expect(c, same(&a, &own), "%s, %s: a batch of its own, equal to the shared one, gives other bits", k->name,
-               shape_names[i]);
-        free(a.weights), free(b.weights), free(own.weights);
-    }
+    for (int v = 0; v < VARIANTS; v++)
+        for (int i = 0; i < N_SHAPES; i++) {
+            trace a = {0}, b = {0}, own = {0};
+            run x = {
+                .backend = k->name, .shape = i, .R = 3, .first = 2, .watch = 3, .steps = STEPS, .variant = v};
+            status s = train(&a, &x, e);
+            if (!s) s = train(&b, &x, e);
+            x.own_tokens = true;
+            if (!s) s = train(&own, &x, e);
+            expect(c, s || same(&a, &b), "%s, %s, %s: two runs differ", k->name, shape_names[i], variant_names[v]);
+            expect(c, s || same(&a, &own), "%s, %s, %s: a batch of its own, equal to the shared one, gives other bits",
+                   k->name, shape_names[i], variant_names[v]);
+            free(a.weights), free(b.weights), free(own.weights);
+            if (s) return s;
+        }
     return ST_OK;
+}
+
+/* |a - b| over |b| for the largest tensor-wise difference of the first moments, which after one unclipped step are
+ * (1 - beta1) times the gradient. */
+static double moments_off(const trace *a, const trace *b, const shape *s, const char **where)
+{
+    static shape_tensor t[MAX_TENSORS];
+    const size_t n = shape_tensors(s, t, MAX_TENSORS);
+    double worst = 0;
+    for (size_t i = 0; i < n && i < MAX_TENSORS; i++) {
+        const float *x = a->weights + a->stride + t[i].offset, *y = b->weights + b->stride + t[i].offset;
+        double off = 0, size = 0;
+        for (size_t j = 0; j < t[i].n; j++) off += pow((double)x[j] - y[j], 2), size += pow(y[j], 2);
+        off = sqrt(off / size);
+        if (off > worst || !isfinite(off)) worst = off, *where = t[i].name;
+    }
+    return worst;
+}
+
+/* A layer of 124M at 4096 tokens against the CPU: every product, attention and the head at the size of the table.
+ * Losses of three steps, and each tensor's gradient after one as a whole. What may differ: fp32 sums of 4096 terms in
+ * other orders, some 1e-6 a tensor; in bf16 each factor of a gradient's terms carries a few roundings of 0.11 % rms,
+ * which add up like the terms themselves: 1 %; what goes through softmax's gradient, a difference, thrice that. On the
+ * CUDA-on-CPU layer a layer of d192 T96 V999 is within 2e-6 and 3e-2 (attn.k), losses within 2e-7 and 2e-4. */
+static status layer_against_cpu(check *c, const backend *k, err *e)
+{
+    const double tol = k->tol < 1e-3 ? 1e-4 : 1e-1;
+    const shape s = shape_of(GPT2_LAYER);
+    trace cpu[2] = {{.stride = 0}}, gpu[2] = {{.stride = 0}};
+    const char *where = "", *elsewhere = "";
+    status st = ST_OK;
+    for (int i = 0; i < 2 && !st; i++) { /* one step, three steps */
+        run x = {.backend = "cpu", .shape = GPT2_LAYER, .batch = 4, .R = 1, .first = 4, .watch = 4, .steps = 1 + 2 * i};
+        st = train(&cpu[i], &x, e);
+        x.backend = k->name;
+        if (!st) st = train(&gpu[i], &x, e);
+    }
+    if (!st) {
+        const double off = moments_off(&gpu[0], &cpu[0], &s, &where);
+        const double twin = moments_off(&gpu[1], &cpu[0], &s, &elsewhere);
+        double loss = 0;
+        for (int i = 0; i < 3; i++) loss = fmax(loss, fabs(gpu[1].out[i].loss / cpu[1].out[i].loss - 1));
+        printf("  %s, a layer of 124M: losses within %.2g of the CPU's, gradients within %.2g (%s; allowed %.0e); "
+               "other steps: %.2g\n",
+               k->name, loss, off, where, tol, twin);
+        expect(c, loss <= k->tol && isfinite(loss), "%s: a loss is off by %g, allowed %g", k->name, loss, k->tol);
+        expect(c, off <= tol, "%s: the gradient of %s is off by %g, allowed %g", k->name, where, off, tol);
+        expect(c, twin > 4 * tol, "%s: moments of other steps differ by %g only: it is blind", k->name, twin);
+    }
+    for (int i = 0; i < 2; i++) free(cpu[i].weights), free(gpu[i].weights);
+    return st;
 }
 
 /* Slices of the batch one after the other: another order of sums, the same step. */
@@ -324,7 +439,7 @@ static status half(trace *t, bank **b, world *w, const run *x, const char *then,
 {
     const shape s = shape_of(x->shape);
     trace mid = {0};
-    status st = world_new(w, &s, 1, e);
+    status st = world_new(w, &s, x, e);
     if (!st) st = bank_of(b, x, &s, e);
     for (int i = 0; i < STEPS / 2 && !st; i++) {
         st = world_step(w, *b, i, false, e);
@@ -389,10 +504,10 @@ static status evaluation(check *c, const backend *k, err *e)
     bank *b = NULL;
     world w;
     double seq[2 * BATCH], mean[2] = {0};
-    status st = world_new(&w, &s, 2, e);
+    status st = world_new(&w, &s, &x, e);
     if (!st) st = bank_of(&b, &x, &s, e);
     for (int i = 0; i < 3 && !st; i++) st = world_step(&w, b, i, false, e);
-    tokens_of(w.tokens, w.n, 100 + 3, s.vocab);
+    tokens_of(w.tokens, w.n, 100 + 3, w.ids);
     if (!st) st = bank_eval(b, seq, w.tokens, BATCH, w.active, e);
     if (!st) st = world_step(&w, b, 3, false, e);
     for (size_t i = 0; i < 2 * BATCH && !st; i++) mean[i / BATCH] += seq[i] / BATCH;
@@ -405,15 +520,16 @@ static status evaluation(check *c, const backend *k, err *e)
 }
 
 /* A replica that has diverged and one that is masked stay as they are; the third does not notice. */
-static status frozen(check *c, const backend *k, err *e)
+static status frozen_as(check *c, const backend *k, int variant, err *e)
 {
     const shape s = shape_of(PLAIN);
-    const run x = {.backend = k->name, .shape = PLAIN, .R = 3, .first = 2, .watch = 3},
-              one = {.backend = k->name, .shape = PLAIN, .R = 1, .first = 3, .watch = 3, .steps = 5};
+    const run x = {.backend = k->name, .shape = PLAIN, .R = 3, .first = 2, .watch = 3, .variant = variant};
+    run one = x;
+    one.R = 1, one.first = 3, one.steps = 5;
     trace alone = {0}, bad = {0}, masked = {0}, after[3] = {{.stride = 0}};
     bank *b = NULL;
     world w;
-    status st = world_new(&w, &s, 3, e);
+    status st = world_new(&w, &s, &x, e);
     if (!st) st = train(&alone, &one, e);
     if (!st) st = bank_of(&b, &x, &s, e);
     if (!st) st = read_weights(&bad, b, 0, e);
@@ -421,7 +537,7 @@ static status frozen(check *c, const backend *k, err *e)
     if (!st) st = bank_write(b, 0, bad.weights, NULL, NULL, e);
     if (!st) st = read_weights(&masked, b, 2, e);
     for (int i = 0; i < 5 && !st; i++) {
-        tokens_of(w.tokens, w.n, 100 + (uint64_t)i, s.vocab);
+        tokens_of(w.tokens, w.n, 100 + (uint64_t)i, w.ids);
         for (size_t r = 0; r < 3; r++)
             w.ptr[r] = r == 2 ? NULL : w.tokens, w.lr[r] = 1.0 / (1 + 0.1 * i), w.step[r] = (uint64_t)i + 1,
             w.active[r] = r != 2;
@@ -441,6 +557,12 @@ static status frozen(check *c, const backend *k, err *e)
     free(alone.weights), free(bad.weights), free(masked.weights), free(w.tokens);
     bank_free(b);
     return st;
+}
+
+static status frozen(check *c, const backend *k, err *e)
+{
+    status s = frozen_as(c, k, OWN_MULTIPLIERS, e);
+    return s ? s : frozen_as(c, k, EQUAL_MULTIPLIERS, e);
 }
 
 /* Too large a bank is refused before anything is allocated, with what is missing, and the device goes on. */
@@ -466,9 +588,12 @@ typedef status (*check_fn)(check *, const backend *, err *);
 static const struct {
     const char *name;
     check_fn run;
+    bool large; /* left out on the CUDA-on-CPU layer, unless named */
 } checks[] = {
-    {"curve", curve}, {"banks", banks},           {"twice", twice},   {"slices", slices},
-    {"moved", moved}, {"evaluation", evaluation}, {"frozen", frozen}, {"too_large", too_large},
+    {"curve", curve, false},   {"banks", banks, false},         {"twice", twice, false},
+    {"slices", slices, false}, {"moved", moved, false},         {"evaluation", evaluation, false},
+    {"frozen", frozen, false}, {"too_large", too_large, false}, {"layer_against_cpu", layer_against_cpu, true},
+    {"bench_banks", bench_banks, true},
 };
 enum { N_CHECKS = sizeof checks / sizeof *checks };
 
@@ -491,11 +616,20 @@ static bool run_check(int i)
 
 static int smallest(void)
 {
+    static const int shapes[] = {PLAIN, RICH, LONG};
     for (size_t k = 0; k < 2; k++)
-        for (int i = 0; i < REGULAR; i++) {
+        for (size_t j = 0; j < sizeof shapes / sizeof *shapes; j++) {
+            const int i = shapes[j];
             err e = {0};
             trace t = {0};
-            const run x = {.backend = both[k].name, .shape = i, .R = 2, .first = 0, .watch = 1, .steps = 3};
+            /* Equal multipliers, too: products of the whole bank. */
+            const run x = {.backend = both[k].name,
+                           .shape = i,
+                           .batch = i == LONG ? 2 : BATCH,
+                           .R = 2,
+                           .watch = 1,
+                           .steps = i == LONG ? 1 : 3,
+                           .variant = i == PLAIN ? OWN_MULTIPLIERS : EQUAL_MULTIPLIERS};
             if (train(&t, &x, &e)) {
                 printf("gpu_step: %s\n", e.msg);
                 return 1;
@@ -552,6 +686,7 @@ int main(int argc, char **argv)
         }
         good &= run_check(find(argv[i]));
     }
-    for (int i = 0; i < N_CHECKS && argc == 1; i++) good &= run_check(i);
+    for (int i = 0; i < N_CHECKS && argc == 1; i++)
+        if (!checks[i].large || !GPU_STEP_EMULATED) good &= run_check(i);
     return good ? 0 : 1;
 }

@@ -1,8 +1,13 @@
 /* The bound that gpu-bench measures against: its FLOPs are the trainer's own count, its bytes a count by hand. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "base/io.h"
 #include "bench/gpu_count.h"
+#include "bench/gpu_table.h"
 
 static shape small(void)
 {
@@ -69,4 +74,51 @@ Test(count, a_bank_scales_and_the_bound_is_the_larger_time)
     cr_expect_eq(fast.seconds, one.bytes / 1e3);
     cr_expect_eq(slow.seconds, one.flops / 1e3);
     cr_expect_gt(count_memory(&s, 2, 4, 2, 2), 2 * 378 * 18);
+}
+
+/* What --strict exits by: rows that reach their target, miss it, or lack a peer. */
+Test(table, verdicts_are_counted)
+{
+    const gpu_case *c = gpu_case_find("d128");
+    const shape s = gpu_case_shape(c);
+    const gpu_rates rates = {1e15, 5e13, 3e12};
+    gpu_result x = {.c = c,
+                    .rates = rates,
+                    .counted = count_step(&s, c->R, c->batch, 2, 2),
+                    .called = 17.7e9,
+                    .memory = {1.1e9, 1e9},
+                    .kernels = 1e-3,
+                    .kernels_by = "hand",
+                    .one = {.median = 1.2e-3}};
+    x.bound = count_bound(&x.counted, rates.bf16, rates.copy);
+    x.bank.median = x.bound.seconds / 0.61;
+    gpu_tally t = gpu_table_markdown(&x, 1, "none", &rates, &rates);
+    cr_expect(t.met == 3 && t.missed == 0 && t.open == 1, "%d %d %d", t.met, t.missed, t.open);
+    x.torch = (gpu_peer){(double)c->R * 2048 / x.bank.median / 15.1, "default"};
+    t = gpu_table_markdown(&x, 1, "none", &rates, &rates);
+    cr_expect(t.met == 4 && t.missed == 0 && t.open == 0, "%d %d %d", t.met, t.missed, t.open);
+    x.torch.rate *= 1.1, x.one.median = 1.4e-3, x.memory.taken = 1.2e9, x.bank.median *= 1.1;
+    t = gpu_table_markdown(&x, 1, "none", &rates, &rates);
+    cr_expect(t.met == 0 && t.missed == 4 && t.open == 0, "%d %d %d", t.met, t.missed, t.open);
+}
+
+Test(table, a_peers_last_line_counts_and_says_how_it_ran)
+{
+    static const char lines[] = "torch_step: d128, max-autotune: RuntimeError: no\n"
+                                "{\"peer\":\"torch-way\",\"case\":\"d128\",\"mode\":\"a\",\"tokens_per_s\":9}\n"
+                                "{\"peer\":\"torch-compile\",\"case\":\"d128\",\"mode\":\"b\",\"tokens_per_s\":7}\n"
+                                "{\"peer\":\"jax-vmap\",\"case\":\"d128\",\"tokens_per_s\":5}\n";
+    char file[] = "/tmp/muscale-test-XXXXXX";
+    gpu_peer x;
+    err e = {0};
+    const int fd = mkstemp(file);
+    cr_assert(fd >= 0 && !io_write_all(fd, lines, strlen(lines), file, &e));
+    close(fd);
+    cr_assert_eq(gpu_peer_rate(&x, file, "torch-compile", "d128", &e), ST_OK, "%s", e.msg);
+    cr_expect(x.rate == 7 && !strcmp(x.mode, "b"));
+    cr_assert_eq(gpu_peer_rate(&x, file, "jax-vmap", "d128", &e), ST_OK, "%s", e.msg);
+    cr_expect(x.rate == 5 && !*x.mode);
+    cr_assert_eq(gpu_peer_rate(&x, file, "torch-compile", "124M", &e), ST_OK, "%s", e.msg);
+    cr_expect(x.rate == 0 && !*x.mode);
+    unlink(file);
 }

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "bench/gpu_count.h"
+#include "bench/gpu_loop.h"
 #include "bench/gpu_ops.h"
 #include "bench/gpu_run.h"
 
@@ -37,7 +39,7 @@ static void taken_apart(const char *backend, bool swiglu)
     static op_rows t;
     const shape s = small(swiglu);
     err e = {0};
-    cr_assert_eq(ops_watch(&t, &s, 2, 1, backend, true, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(ops_watch(&t, &s, 2, 1, backend, OPS_TIMED, &e), ST_OK, "%s", e.msg);
     const double want = shape_flops_per_token(&s, FLOPS_EXACT) * 2 * 1 * 5;
     cr_expect_float_eq(t.flops, want, 1e-9 * want, "%s: %g FLOPs, the shape has %g", backend, t.flops, want);
     cr_expect_eq(calls(&t, "attn_fwd"), 1);
@@ -57,6 +59,66 @@ static void taken_apart(const char *backend, bool swiglu)
 Test(ops, a_step_taken_apart_on_the_cpu) { taken_apart("cpu", false), taken_apart("cpu", true); }
 Test(ops, a_step_taken_apart_in_fp32) { taken_apart("cuda-fp32", true); }
 Test(ops, a_step_taken_apart_in_bf16) { taken_apart("cuda", false); }
+
+static double called(const char *backend, const shape *s, size_t R, size_t batch, double *flops)
+{
+    static op_rows t;
+    err e = {0};
+    cr_assert_eq(ops_watch(&t, s, R, batch, backend, OPS_COUNTED, &e), ST_OK, "%s", e.msg);
+    if (flops) *flops = t.flops;
+    return t.bytes;
+}
+
+/* Nothing is called, and the count is that of a step that is. */
+Test(ops, counted_is_as_called)
+{
+    static op_rows real;
+    for (int swiglu = 0; swiglu < 2; swiglu++) {
+        const shape s = small(swiglu);
+        double flops;
+        err e = {0};
+        cr_assert_eq(ops_watch(&real, &s, 2, 1, "cuda", OPS_CALLED, &e), ST_OK, "%s", e.msg);
+        cr_expect_eq(called("cuda", &s, 2, 1, &flops), real.bytes);
+        cr_expect_eq(flops, real.flops);
+    }
+}
+
+/* What doc/performance.md says of the cases: GB that a step moves as its ops are called today, the least, and so the
+ * share of the bound in reach with every op at copy bandwidth. A change of these is a change of the document. */
+Test(ops, the_share_within_reach_is_the_documents)
+{
+    static const struct {
+        const char *name;
+        double called, least, share;
+    } said[] = {{"d256", 23.1, 17.5, 0.76}, {"d128", 17.3, 12.1, 0.70}, {"124M", 89.3, 60.8, 0.68}};
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        const gpu_case *c = gpu_case_find(said[i].name);
+        const shape s = gpu_case_shape(c);
+        const double bytes = called("cuda", &s, c->R, c->batch, NULL);
+        const double least = count_step(&s, c->R, c->batch, 2, 2).bytes;
+        cr_expect_float_eq(1e-9 * bytes, said[i].called, 0.051, "%s: %g GB", c->name, 1e-9 * bytes);
+        cr_expect_float_eq(1e-9 * least, said[i].least, 0.051, "%s: least %g GB", c->name, 1e-9 * least);
+        cr_expect_float_eq(least / bytes, said[i].share, 0.0051, "%s: share %g", c->name, least / bytes);
+    }
+}
+
+/* Elements of activations a layer and token in units of d: 106 as called, 69 the least. Weights do not grow with the
+ * batch; the rest of what does are statistics, 4 bytes a norm or head. */
+Test(ops, a_layer_moves_what_the_document_says)
+{
+    shape s = gpu_case_shape(gpu_case_find("d256"));
+    const double unit = 8 * (double)s.seq_len * (double)s.d_model * 2;
+    double moved = 0, least = 0;
+    for (int layers = 1; layers < 3; layers++)
+        for (int twice = 0; twice < 2; twice++) {
+            const double sign = (layers == 2 ? 1 : -1) * (twice ? 1 : -1);
+            s.n_layer = layers;
+            moved += sign * called("cuda", &s, 1, twice ? 16 : 8, NULL) / unit;
+            least += sign * count_step(&s, 1, twice ? 16 : 8, 2, 2).bytes / unit;
+        }
+    cr_expect(moved > 106 && moved < 106.2, "%g d as called", moved);
+    cr_expect(least > 69 && least < 69.2, "%g d at least", least);
+}
 
 Test(run, a_bank_is_stepped_against_the_clock)
 {
@@ -88,4 +150,13 @@ Test(run, memory_taken_is_what_the_bank_announces)
     const shape s = gpu_case_shape(&tiny);
     const double state = 16.0 * (double)shape_param_stride(&s);
     cr_expect(m.taken > state && m.taken < 1.15 * m.needed, "%g taken, %g announced", m.taken, m.needed);
+}
+
+Test(run, the_loop_is_timed)
+{
+    const gpu_case tiny = {"tiny", 1, 16, 8, 31, 4, 1, 2, 0, 0, 0};
+    gpu_time t = {0};
+    err e = {0};
+    cr_assert_eq(gpu_loop_time(&t, &tiny, 2, "cuda", 3, &e), ST_OK, "%s", e.msg);
+    cr_expect(t.min > 0 && t.min <= t.median && t.median <= t.max && t.steps == 3);
 }
