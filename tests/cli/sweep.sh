@@ -21,7 +21,7 @@ END
 
 t "a backend that is not there: said once, before anything is made"
 bad 2 "'tpu' is none of cpu, cuda" sweep run s.yaml -o c --device tpu
-if ! "$muscale" doctor | grep -q 'compute capability'; then bad 1 "backend 'cuda'" sweep run s.yaml -o c --device cuda; fi
+if ! "$muscale" doctor | grep -q 'compute capability'; then bad 1 "backend" sweep run s.yaml -o c --device cuda; fi
 same "$(ls -d c 2>/dev/null)" "" "nothing is made"
 
 t "a run that fails: 4, named, one JSON object with the counts, the others done"
