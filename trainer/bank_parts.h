@@ -52,6 +52,6 @@ struct bank {
 
 static inline size_t bank_slices(const bank_opts *o) { return o->shards * (o->grad_accum ? o->grad_accum : 1); }
 
-/* Adam's factors of one tensor of one replica; grad_scale is the clipping's. */
+/* The factor of clipping: 1 when the norm is within the replica's limit, or it has none. */
 double bank_clip(const replica *rep, double grad_norm);
 #endif
