@@ -35,7 +35,9 @@ static void print_basins(FILE *f, const fit_result *r)
         fprintf(f, "objective %s %.10g; %zu of %zu starts reached it, %zu rejected (terms dead or not stationary)%s\n",
                 r->objective, r->objective_value, r->n_reached, r->n_starts, r->n_rejected, cut);
     for (size_t b = 0; b < r->n_basins && r->n_basins > 1; b++) {
-        fprintf(f, "  basin %zu: %.8g, %zu starts;", b + 1, r->basins[b].objective_value, r->basins[b].n_starts);
+        fprintf(f, "  basin %zu: %.8g, ", b + 1, r->basins[b].objective_value);
+        if (r->basins[b].n_starts) fprintf(f, "%zu starts;", r->basins[b].n_starts);
+        else fprintf(f, "by a probe between the others;");
         for (size_t j = 0; j < r->n_params; j++)
             if (!r->params[j].fixed) fprintf(f, " %s %s", r->names[j], fit_shown(v, sizeof v, r->basins[b].params[j]));
         fputc('\n', f);

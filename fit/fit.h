@@ -272,7 +272,7 @@ status fit_input_columns(table *t, const fit_input_opts *o, fit_say_fn *say, voi
 /* --- results --------------------------------------------------------------------------------------------- */
 
 typedef struct fit_estimate { double value, raw, se, lo, hi; bool fixed, at_bound, bounded; } fit_estimate; /* NaN = null; bounded: by the user */
-typedef struct fit_basin { double params[FIT_MAX_PARAMS], objective_value; size_t n_starts; } fit_basin;
+typedef struct fit_basin { double params[FIT_MAX_PARAMS], objective_value; size_t n_starts; } fit_basin; /* 0 starts: found by a probe */
 typedef enum fit_verdict { FIT_OK, FIT_WARN, FIT_REFUSE } fit_verdict;
 typedef struct fit_reason { char code[32], message[FIT_TEXT]; double value; } fit_reason;
 typedef struct fit_trust { fit_verdict verdict; size_t n; fit_reason reasons[FIT_MAX_REASONS]; } fit_trust;
@@ -328,6 +328,7 @@ typedef struct fit_result {
     fit_estimate params[FIT_MAX_PARAMS];     /* value null and raw set where a refusal says so */
     double objective_value;
     size_t n_starts, n_reached, n_rejected, n_cut; /* cut: left after a short run far from the best; reached: within 1e-6 of the best; rejected: dead terms, not stationary */
+    size_t n_probes;   /* solves between and around the basins, after the starts (fit/probe.c) */
     size_t n_basins; fit_basin basins[FIT_MAX_BASINS]; /* best first; all within 1 % */
     fit_estimate a_opt, b_opt, G;
     size_t n_derived; const char *derived_names[FIT_MAX_DERIVED]; fit_estimate derived[FIT_MAX_DERIVED]; /* names: the law row's */

@@ -272,8 +272,8 @@ json_t *fit_json(const fit_result *r, char *const *argv, int argc, const char *v
     put_params(root, r);
     json_object_set_new(root, "objective_value", number(r->objective_value));
     json_object_set_new(root, "starts",
-                        json_pack("{s:o,s:o,s:o,s:o}", "n", count(r->n_starts), "reached_best", count(r->n_reached),
-                                  "rejected", count(r->n_rejected), "cut", count(r->n_cut)));
+                        json_pack("{s:o,s:o,s:o,s:o,s:o}", "n", count(r->n_starts), "reached_best", count(r->n_reached),
+                                  "rejected", count(r->n_rejected), "cut", count(r->n_cut), "probes", count(r->n_probes)));
     json_object_set_new(root, "basins", basins(r));
     json_object_set_new(root, "optimum", optimum(r));
     if (r->n_derived) json_object_set_new(root, "derived", derived(r));

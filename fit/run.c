@@ -51,6 +51,7 @@ static void take_optimum(fit_result *r, fit_problem *p, const fit_opts *o, const
     r->n_reached = search->n_reached;
     r->n_rejected = search->n_rejected;
     r->n_cut = search->n_cut;
+    r->n_probes = search->n_probes;
     for (size_t j = 0; j < r->n_params; j++) {
         int s = p->slot[j];
         r->params[j].value = natural[j];
@@ -112,6 +113,7 @@ static status fit_and_look(fit_result *out, fit_evidence *ev, fit_problem *p, co
     double natural[FIT_MAX_PARAMS];
     status s = fit_starts_make(&starts, p, o, e);
     if (!s) s = fit_search_run(&search, p, o->solver, &starts, o->threads, e);
+    if (!s && o->starts == FIT_STARTS_SCREEN) s = fit_search_probe(&search, p, o->solver, o->threads, e);
     if (!s) {
         take_optimum(out, p, o, &search);
         ev->found = search.found;

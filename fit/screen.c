@@ -1,5 +1,5 @@
 /* Screening of many starts of a sum of powers. What variable projection needs of the rows are weighted products of
- * the vectors exp(-p z)/y; starts on a grid share their exponents (100 starts of two terms: 20 of them and the
+ * the vectors exp(-p z)/y; starts on a grid share their exponents (144 starts of two terms: 24 of them and the
  * floor), so one pass that multiplies all vectors with all others serves every start. A resample differs in its
  * weights only. */
 #include <math.h>

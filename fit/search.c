@@ -5,8 +5,7 @@
 #include <string.h>
 
 static const double STATIONARY = 1e-9;       /* Newton decrement over F */
-static const double SAME_F = 1e-6;           /* "reached the best" */
-static const double BASIN_WITHIN = 1e-2;     /* basins worth naming */
+const double fit_basin_same_f = 1e-6, fit_basin_within = 1e-2;
 static const double FLAT = 1e-9;             /* of F */
 static const double SAME_COORDINATE = 1e-2;  /* two ends nearer than this in every coordinate are one basin, ... */
 static const double SAME_PREDICTION = 1e-6; /* ... or whose ln L differ by no more on any row: a flat valley, not two */
@@ -50,12 +49,12 @@ static bool no_barrier(fit_problem *p, const fit_end *a, const fit_end *b)
     if (fabs(a->f - b->f) > FLAT * fmax(a->f, p->floor)) return false;
     for (int k = 1; k < STEPS; k++) {
         for (size_t f = 0; f < p->n_free; f++) phi[f] = a->phi[f] + (b->phi[f] - a->phi[f]) * k / STEPS;
-        if (fit_problem_eval(p, phi, NULL, NULL) > fmax(a->f, b->f) * (1 + SAME_F)) return false;
+        if (fit_problem_eval(p, phi, NULL, NULL) > fmax(a->f, b->f) * (1 + fit_basin_same_f)) return false;
     }
     return true;
 }
 
-static bool same_place(fit_problem *p, const fit_end *a, const fit_end *b, double *scratch)
+bool fit_same_basin(fit_problem *p, const fit_end *a, const fit_end *b, double *scratch)
 {
     bool near = true;
     for (size_t f = 0; f < p->n_free; f++) {
@@ -83,10 +82,10 @@ static void collect(fit_search *out, fit_problem *p, const fit_end *end, size_t 
 {
     double best = end[0].f;
     for (size_t i = 0; i < n && end[i].ok; i++) {
-        if (end[i].f > best * (1 + BASIN_WITHIN) && end[i].f > p->floor * 4) break;
-        if (end[i].f <= best * (1 + SAME_F) || end[i].f <= p->floor * 4) out->n_reached++;
+        if (end[i].f > best * (1 + fit_basin_within) && end[i].f > p->floor * 4) break;
+        if (end[i].f <= best * (1 + fit_basin_same_f) || end[i].f <= p->floor * 4) out->n_reached++;
         size_t b = 0;
-        while (b < out->n_basins && !same_place(p, &out->basin[b], &end[i], scratch)) b++;
+        while (b < out->n_basins && !fit_same_basin(p, &out->basin[b], &end[i], scratch)) b++;
         if (b == FIT_MAX_BASINS) continue;
         if (b == out->n_basins) out->basin[out->n_basins++] = end[i];
         out->basin_starts[b]++;

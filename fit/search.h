@@ -35,11 +35,17 @@ typedef struct fit_search {
     bool found;                  /* some start ended well; else basin 0 is the lowest of the rejected, for `raw` */
     size_t n_basins;             /* best first, all within 1 % of the best */
     fit_end basin[FIT_MAX_BASINS];
-    size_t basin_starts[FIT_MAX_BASINS];
+    size_t basin_starts[FIT_MAX_BASINS]; /* 0: found by a probe */
+    size_t n_probes;
 } fit_search;
 
 status fit_search_run(fit_search *out, fit_problem *p, const fit_solver *solver, const fit_start_list *starts, size_t threads,
                       err *e);
+/* Looks between and around the basins of a finished search for such as its starts passed by (fit/probe.c). */
+status fit_search_probe(fit_search *search, fit_problem *p, const fit_solver *solver, size_t threads, err *e);
+/* Are these two ends one basin? scratch[2 * rows]. */
+bool fit_same_basin(fit_problem *p, const fit_end *a, const fit_end *b, double *scratch);
+extern const double fit_basin_within, fit_basin_same_f; /* of the best F: worth naming, "reached the best" */
 
 /* Threads to use: what was asked, or one per processor; one for solvers that keep global state. */
 size_t fit_threads(const fit_solver *solver, size_t asked);

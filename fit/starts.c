@@ -8,10 +8,10 @@
 
 #include "base/rng.h"
 
-/* From nearly flat to steeper than any published exponent. Ten values: with two exponents 100 starts, some 60 us each on 240
- * rows. On the Chinchilla points all end in the optimum (tests/fit/test_reference.c), where 221 of 500 raw ones do (BFGS with
+/* From nearly flat through all published exponents to where a term lives in the smallest rows only, which outliers can make
+ * the best (tests/fit/test_basins.c). Twelve values: with two exponents 144 starts, some 60 us each on 240 rows. On the Chinchilla points all end in the optimum (tests/fit/test_reference.c), where 221 of 500 raw ones do (BFGS with
  * exact gradient, 500 starts of the published grid's spacing). */
-static const double exponent_grid[] = {.03, .08, .15, .25, .37, .5, .7, 1, 1.5, 2.5};
+static const double exponent_grid[] = {.03, .08, .15, .25, .37, .5, .7, 1, 1.5, 2.5, 5, 10};
 enum { N_EXPONENT = sizeof exponent_grid / sizeof *exponent_grid, MAX_STARTS = 1 << 20 };
 /* Other laws: their own grid over the parameters that are not linear, or as many random points of its box when the grid
  * is larger; of these the best by projection are run to their ends. */

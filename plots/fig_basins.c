@@ -91,7 +91,8 @@ static void objective_panel(figure *f, const basins *all, rect box)
     for (size_t b = 0; b < all->n; b++) {
         range_add(&r, all->excess[b]);
         text_add(&tics, "%s'%zu", b ? ", " : "", b + 1);
-        if (isfinite(all->starts[b]))
+        if (all->starts[b] == 0) text_add(&tics, " (a probe)");
+        else if (isfinite(all->starts[b]))
             text_add(&tics, " (%.0f start%s)", all->starts[b], all->starts[b] == 1 ? "" : "s");
         text_add(&tics, "' %zu", all->n - b);
     }
