@@ -17,10 +17,12 @@ const cli_command cli_commands[] = {
     {"sweep", cmd_sweep, "plan, run and collect a grid of runs",
      "  muscale sweep plan sweep.yaml\n"
      "  muscale sweep run sweep.yaml -o campaign -j 2      (again: finished runs are skipped, the others resumed)\n"
+     "  muscale sweep plan sweep.yaml --device cuda        (banks, streams, memory; elsewhere: --memory 80)\n"
+     "  muscale sweep run sweep.yaml -o campaign --device cuda\n"
      "  muscale sweep status campaign -v\n"
      "  muscale sweep collect campaign\n",
-     "sweep plan SPEC.yaml [-j N] [--max-bank R] [--memory GIB] [--flops-rate F | --no-calibrate]\n"
-     "sweep run SPEC.yaml -o CAMPAIGN [-j N] [--max-bank R] [--device cpu|cuda] [--streams K] [--fail-fast[=k]] [--amend]\n"
+     "sweep plan SPEC.yaml [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--flops-rate F | --no-calibrate]\n"
+     "sweep run SPEC.yaml -o CAMPAIGN [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--fail-fast[=k]] [--amend]\n"
      "sweep status CAMPAIGN [-v]\n"
      "sweep collect CAMPAIGN"},
     {"fit", cmd_fit, "fit a scaling law, with intervals and a verdict",

@@ -41,7 +41,7 @@ struct k_device_ops {
     /* `bytes` of memory, zeroed, K_ALIGN_DEVICE-aligned. ST_NOMEM says how much was asked for and how much is free. */
     status (*mem_new)(k_ctx *, void **, size_t bytes, err *);
     void (*mem_free)(k_ctx *, void *);
-    status (*mem_info)(k_ctx *, size_t *free_bytes, size_t *total_bytes, err *);
+    status (*mem_info)(k_ctx *, size_t *free_bytes, size_t *total_bytes, err *); /* no context needed: NULL */
     status (*host_new)(k_ctx *, void **, size_t bytes, err *); /* of the host, that copies may read while it goes on */
     void (*host_free)(k_ctx *, void *);
     status (*upload)(k_ctx *, void *to, const void *from_host, size_t bytes, err *);

@@ -68,6 +68,8 @@ cudaError_t enter(bool unsafe, cudaError_t *injected)
 {
     device_state &d = dev();
     d.calls++;
+    if (injected && d.dead == cudaSuccess && !d.while_there.empty() && !access(d.while_there.c_str(), F_OK))
+        d.fail_in = 1, d.fail_with = d.while_with;
     if (d.fail_in && --d.fail_in == 0) {
         if (injected && of_execution(d.fail_with)) {
             *injected = d.fail_with;
@@ -196,6 +198,12 @@ void emu_fail_at(long n, int error)
     guard g(dev().lock);
     dev().fail_in = n;
     dev().fail_with = (cudaError_t)error;
+}
+void emu_fail_while(const char *path, int error)
+{
+    guard g(dev().lock);
+    dev().while_there = path ? path : "";
+    dev().while_with = (cudaError_t)error;
 }
 long emu_calls(void) { guard g(dev().lock); return dev().calls; }
 long emu_launches(void) { guard g(dev().lock); return launches; }
