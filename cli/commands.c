@@ -53,7 +53,7 @@ const cli_command cli_commands[] = {
      "  muscale mup export small.yaml --target N=7e9,depth=32 --to hf-granite -o big\n"
      "  muscale mup export small.yaml --target width=4096,depth=32 --to megatron -o big\n",
      "mup table CONFIG.yaml [key=value ...] [--base BASE.yaml|width=W,depth=L,head_dim=D,d_ff=F,batch_tokens=B,tokens=T]\n"
-     "mup check CONFIG.yaml [key=value ...] [--widths W1,W2,W3,...] [--depths L1,L2,L3,...] [--seeds K] [--steps K] "
+     "mup check CONFIG.yaml [key=value ...] [--widths W1,W2,W3,...] [--depths L1,L2,L3,...] [--seeds K] [--steps K] [--device D] "
      "[--grow heads|head_dim]\n"
      "mup export CONFIG.yaml [key=value ...] [--target N=...|width=W,depth=L,...] [--base BASE.yaml] --to TARGET -o DIR"},
     {"plot", cmd_plot, "draw one figure",

@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "cli/config_args.h"
 #include "cli/mup.h"
+#include "kernels/kernels.h"
 #include "sweeps/coord_check.h"
 
 enum { MAX_SIZES = 64 };
@@ -81,10 +82,10 @@ static int print_json(const trainer_config *c, const coord_result *x)
                                         wide ? "depth" : "width",
                                         (json_int_t)(wide ? x->depth_of_widths : x->width_of_depths), "rows", rows));
     }
-    return cli_json_out(json_pack("{s:s, s:s, s:s, s:I, s:I, s:f, s:s, s:o}", "schema", "muscale.mup-check/1",
-                                  "parametrisation", c->parametrisation, "verdict", mup_coord_word(x->verdict), "seeds",
-                                  (json_int_t)x->seeds, "steps", (json_int_t)x->steps, "lr", c->base.lr, "diverged",
-                                  x->diverged, "axes", axes));
+    return cli_json_out(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:s, s:o}", "schema", "muscale.mup-check/1",
+                                  "parametrisation", c->parametrisation, "backend", x->backend, "verdict",
+                                  mup_coord_word(x->verdict), "seeds", (json_int_t)x->seeds, "steps",
+                                  (json_int_t)x->steps, "lr", c->base.lr, "diverged", x->diverged, "axes", axes));
 }
 
 /* --- text: of equal places in all blocks the worst ---------------------------------------------------------------- */
@@ -160,8 +161,9 @@ static void print_axis(const cli *c, const coord_result *x, const coord_axis *a)
 static int print_text(const cli *c, const trainer_config *config, const coord_result *x)
 {
     size_t n[4] = {0};
-    printf("coordinate check of %s: %zu seeds, %" PRId64 " steps at lr %g\n", config->parametrisation, x->seeds,
-           x->steps, config->base.lr);
+    const bool host = !strcmp(x->backend, "cpu");
+    printf("coordinate check of %s: %zu seeds, %" PRId64 " steps at lr %g%s%s\n", config->parametrisation, x->seeds,
+           x->steps, config->base.lr, host ? "" : " on ", host ? "" : x->backend);
     for (size_t k = 0; k < x->n_axes; k++) {
         for (size_t i = 0; i < x->axes[k].n_rows; i++) n[x->axes[k].rows[i].verdict]++;
         if (!*x->diverged) print_axis(c, x, &x->axes[k]);
@@ -175,7 +177,21 @@ static int print_text(const cli *c, const trainer_config *config, const coord_re
 
 /* --- the command -------------------------------------------------------------------------------------------------- */
 
-typedef struct words { const char *widths, *depths, *grow; int64_t seeds, steps; } words;
+typedef struct words { const char *widths, *depths, *grow, *device; int64_t seeds, steps; } words;
+
+/* Known, and able to compute here. */
+static status choose_device(coord_opts *o, const char *device, err *e)
+{
+    trainer_config scratch;
+    if (!device) return ST_OK;
+    config_default(&scratch);
+    if (config_set(&scratch, "backend", device, "--device", e)) {
+        if (e) e->code = ST_USAGE;
+        return ST_USAGE;
+    }
+    o->backend = device;
+    return k_backend_ready(device, e);
+}
 
 static status read_opts(coord_opts *o, int64_t *widths, int64_t *depths, const words *w, const trainer_config *c,
                         err *e)
@@ -221,6 +237,7 @@ int mup_check_cmd(cli *c, int argc, char **argv)
         {"depths", 0, OPT_TEXT, &w.depths, "L1,L2,L3,...", "layers, at the base width; default: none"},
         {"seeds", 0, OPT_I64, &w.seeds, "K", "replicas at every size; default 4"},
         {"steps", 0, OPT_I64, &w.steps, "K", "of the optimiser, on one batch; default 4"},
+        {"device", 0, OPT_TEXT, &w.device, "D", "what computes: cpu (default), cuda (bf16) or cuda-fp32"},
         {"grow", 0, OPT_TEXT, &w.grow, "heads|head_dim", "what grows with the width; default heads"},
     };
     int64_t widths[MAX_SIZES], depths[MAX_SIZES];
@@ -233,6 +250,7 @@ int mup_check_cmd(cli *c, int argc, char **argv)
     if (!c->show_help || s) {
         if (!s) s = cli_read_config(&config, &rest, "mup check", &e);
         if (!s) s = read_opts(&o, widths, depths, &w, &config, &e);
+        if (!s) s = choose_device(&o, w.device, &e);
         if (!s) {
             o.threads = threads_of(&config);
             if ((s = coord_check(&x, &config, &o, &e))) err_prefix(&e, "%s", rest.items[0]);

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include "base/err.h"
 #include "kernels/real.h"
 #ifdef __cplusplus
@@ -45,6 +46,18 @@ static inline k_act k_act_at(k_act a, size_t offset, size_t act_bytes)
 static inline k_cact k_cact_at(k_cact a, size_t offset, size_t act_bytes)
 {
     k_cact x = {(const act_real *)(const void *)((const char *)a.p + offset * act_bytes), a.stride};
+    return x;
+}
+/* Element i of activations that were copied to the host. bf16 is the upper half of a float. */
+static inline float k_act_value(const act_real *copy, size_t i, size_t act_bytes)
+{
+    const char *p = (const char *)(const void *)copy + i * act_bytes;
+    uint32_t bits = 0;
+    uint16_t half;
+    float x;
+    if (act_bytes == sizeof bits) memcpy(&bits, p, sizeof bits);
+    else memcpy(&half, p, sizeof half), bits = (uint32_t)half << 16;
+    memcpy(&x, &bits, sizeof x);
     return x;
 }
 

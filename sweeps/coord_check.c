@@ -12,7 +12,7 @@
 /* Enough tokens for every quantity, few enough that four widths take seconds. */
 enum { SEQUENCES = 4, LONGEST = 64, SLICES = 2 };
 
-coord_opts coord_opts_default(void) { return (coord_opts){.seeds = 4, .steps = 4, .threads = 1}; }
+coord_opts coord_opts_default(void) { return (coord_opts){.seeds = 4, .steps = 4, .threads = 1, .backend = "cpu"}; }
 
 /* --- a size ------------------------------------------------------------------------------------------------------- */
 
@@ -123,7 +123,7 @@ static status runs_new(runs *x, err *e)
 {
     const size_t R = x->seeds = x->o->seeds;
     const bank_opts bo = {.shape = x->c.shape, .n_replicas = R, .batch = SEQUENCES, .shards = SLICES,
-                          .threads = x->o->threads, .backend = "cpu"};
+                          .threads = x->o->threads, .backend = x->o->backend};
     x->n = shape_tensors(&x->c.shape, NULL, 0);
     x->shapes = calloc(x->n, sizeof *x->shapes);
     x->rule = calloc(x->n, sizeof *x->rule);
@@ -149,7 +149,7 @@ static status runs_new(runs *x, err *e)
     x->w1 = calloc(x->stride, sizeof *x->w1);
     x->m = calloc(x->stride, sizeof *x->m);
     if (!x->w0 || !x->w1 || !x->m) return err_set(e, ST_NOMEM, "no memory for the runs of the coordinate check");
-    x->n_seq = bank_look_most(x->b);
+    x->n_seq = SEQUENCES / SLICES; /* the same on every backend: what the host's workers look at */
     return set_replicas(x, e);
 }
 
@@ -374,6 +374,7 @@ status coord_check(coord_result **out, const trainer_config *config, const coord
     coord_result *r = s ? NULL : calloc(1, sizeof *r);
     if (s || !r) return s ? s : err_set(e, ST_NOMEM, "no memory for a coordinate check");
     c.shape.vocab = resolved.shape.vocab;
+    snprintf(r->backend, sizeof r->backend, "%s", o->backend);
     r->seeds = o->seeds;
     r->steps = o->steps;
     r->depth_of_widths = resolved.shape.n_layer;

@@ -173,7 +173,7 @@ status bank_eval(bank *b, double *seq_loss, const int32_t *tokens, size_t n_seq,
     return s ? s : b->kind->eval(b, seq_loss, tokens, n_seq, active, e);
 }
 
-size_t bank_look_most(const bank *b) { return b->kind->look_most ? b->kind->look_most(b) : 0; }
+size_t bank_look_most(const bank *b) { return b->kind->look_most(b); }
 
 status bank_look(bank *b, size_t r, const int32_t *tokens, size_t n_seq, model_scene **out, err *e)
 {

@@ -70,8 +70,8 @@ status bank_step_wait(bank *b, bank_step_out *out, err *e);
 status bank_eval(bank *b, double *seq_loss, const int32_t *tokens, size_t n_seq, const bool *active, err *e);
 
 /* What replica r's forward pass makes of `n_seq` sequences, (n_seq, T+1) ids of which the inputs are read: *out is made
- * when NULL, else filled again; model_scene_free frees it. Weights stay as they are. ST_INPUT: a backend that is not
- * the host's, or more than bank_look_most() sequences. ST_DOMAIN: *out has other rows. */
+ * when NULL, else filled again; model_scene_free frees it. Weights stay as they are. ST_INPUT: more than
+ * bank_look_most() sequences. ST_DOMAIN: *out has other rows. */
 struct model_scene;
 size_t bank_look_most(const bank *b);
 status bank_look(bank *b, size_t r, const int32_t *tokens, size_t n_seq, struct model_scene **out, err *e);

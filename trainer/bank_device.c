@@ -416,7 +416,33 @@ static status device_eval(bank *b, double *seq_loss, const int32_t *tokens, size
     return s;
 }
 
+static size_t device_look_most(const bank *b) { return ((const device_bank *)b->self)->z.micro; }
+
+/* Of one replica, in its own part of every buffer; what is left there is copied to the host. */
+static status device_look(bank *b, size_t r, const int32_t *tokens, size_t n_seq, model_scene *out, err *e)
+{
+    device_bank *d = b->self;
+    const size_t n = n_seq * ((size_t)b->o.shape.seq_len + 1), len = model_act_len(b->m, n_seq, true);
+    real *acts = malloc(len * sizeof *acts);
+    model_io io = io_of(b, d, 1);
+    io.n_seq = n_seq;
+    io.params = k_in_at(io.params, r * d->z.stride);
+    if (io.packed.p) io.packed = k_in_at(io.packed, r * d->z.packed);
+    io.acts = k_at(io.acts, r * d->z.acts);
+    io.mults = (k_mult){d->mults + r, b->mults + r};
+    io.ids.p = d->tokens;
+    status s = acts ? repack(b, d, e) : err_set(e, ST_NOMEM, "bank: out of memory");
+    memcpy(d->up_tokens, tokens, n * sizeof *tokens);
+    if (!s) s = d->dev->upload(d->ctx, d->tokens, d->up_tokens, n * sizeof *tokens, e);
+    if (!s) s = model_look(b->m, d->ops, d->ctx, &io, e);
+    if (!s) s = d->dev->download(d->ctx, acts, io.acts.p, len * sizeof *acts, e);
+    if (!s) s = d->dev->sync(d->ctx, e);
+    if (!s) model_scene_take(out, b->m, acts);
+    free(acts);
+    return s;
+}
+
 const bank_kind bank_on_device = {.bytes = device_bytes, .make = device_make, .free = device_free,
                                   .draft = device_draft, .set = device_set, .read = device_read,
                                   .write = device_write, .start = device_start, .wait = device_wait,
-                                  .eval = device_eval};
+                                  .eval = device_eval, .look_most = device_look_most, .look = device_look};

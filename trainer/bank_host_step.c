@@ -205,5 +205,7 @@ status host_look(bank *b, size_t r, const int32_t *tokens, size_t n_seq, model_s
     io.ids.p = tokens;
     w->packed_of = HOST_NOBODY;
     status s = use_weights(b, w, r, e);
-    return s ? s : model_look(b->m, b->ops, w->ctx, &io, out, e);
+    if (!s) s = model_look(b->m, b->ops, w->ctx, &io, e);
+    if (!s) model_scene_take(out, b->m, io.acts.p);
+    return s;
 }

@@ -31,7 +31,7 @@ typedef struct bank_kind {
     status (*start)(bank *, const bank_order *, err *);
     status (*wait)(bank *, bank_step_out *, err *);
     status (*eval)(bank *, double *seq_loss, const int32_t *tokens, size_t n_seq, const bool *active, err *);
-    size_t (*look_most)(const bank *); /* sequences; look and look_most NULL: cannot */
+    size_t (*look_most)(const bank *); /* sequences */
     status (*look)(bank *, size_t r, const int32_t *tokens, size_t n_seq, model_scene *out, err *);
 } bank_kind;
 extern const bank_kind bank_on_host, bank_on_device;

@@ -344,14 +344,12 @@ status model_eval(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *
     return sequence_losses(&w);
 }
 
-status model_look(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, model_scene *out, err *e)
+status model_look(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, err *e)
 {
     run w = begin(m, ops, ctx, io, true, e);
     k_cact h;
     TRY(forward(&w));
-    TRY(normed(&w, &h, cact(&w, w.at.hf), m->final_norm));
-    model_scene_take(out, m, &w.at, io->acts.p, h.p);
-    return ST_OK;
+    return normed(&w, &h, cact(&w, w.at.hf), m->final_norm);
 }
 
 /* Weights that go through a matmul: all but gains, and the table only when it is the head too. */

@@ -32,5 +32,4 @@ typedef struct layout {
     size_t total;
 } layout;
 layout model_layout(const model *m, size_t n_seq, bool train);
-void model_scene_take(model_scene *out, const model *m, const layout *at, const real *acts, const real *normed);
 #endif
