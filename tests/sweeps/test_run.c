@@ -252,7 +252,7 @@ static size_t most_running(double fits)
     campaign c;
     sweep_progress r;
     err e = {0};
-    begin(&c, FIXTURE_BASE "grid: {d_model: [16, 32], tokens: [25600]}\n", 1, 1);
+    begin(&c, FIXTURE_BASE "grid: {d_model: [16, 32], tokens: [12800]}\n", 1, 1);
     c.streams = 2;
     cr_assert_eq(c.p.n_banks, 2);
     for (size_t k = 0; k < c.p.n_classes; k++) c.p.classes[k].on_device = true;
