@@ -48,7 +48,8 @@ struct device_state {
     bool for_good = false; /* a dead device stays dead: emu_dead_for_good */
     cudaError_t fail_with = cudaSuccess;
     int touches = 0;
-    bool eager = false;
+    bool eager = false, crossed = false;
+    int draining = 0;
     device_state();
 };
 device_state &dev();
