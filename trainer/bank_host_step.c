@@ -155,11 +155,12 @@ static status end(const host_bank *h, err *e)
     return ST_OK;
 }
 
-status host_wait(bank *b, bank_step_out *out, err *e)
+status host_wait(bank *b, size_t slot, bank_step_out *out, err *e)
 {
     host_bank *h = b->self;
-    const size_t n = begin(b, b->order.active);
-    job j = {.b = b, .h = h, .order = &b->order, .out = out};
+    const bank_order *order = &b->order[slot];
+    const size_t n = begin(b, order->active);
+    job j = {.b = b, .h = h, .order = order, .out = out};
     j.whole = n / (size_t)h->threads * (size_t)h->threads;
     pool_run(h->pool, step_item, &j, j.whole + (n - j.whole) * h->slices);
     return end(h, e);

@@ -55,7 +55,7 @@ typedef struct train_job {
 typedef struct train_opts {
     int threads;                        /* 0 = jobs[0].config.threads */
     bool resume;                        /* false: a ckpt_dir that already holds checkpoints is refused. true: pick up the newest valid checkpoint of each job */
-    const volatile sig_atomic_t *stop;  /* set by a signal handler: checkpoint at step end, status stopped */
+    const volatile sig_atomic_t *stop;  /* set by a signal handler: checkpoint when what is under way has ended, status stopped */
     const atomic_bool *halt;            /* the same, set by another thread; either may be NULL */
     /* called about once a second with FLOPs done since the start; may be NULL */
     void (*progress)(void *self, double flops_done, double flops_total);

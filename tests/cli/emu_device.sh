@@ -158,6 +158,9 @@ cmp whole/$last one/$last || fail "a run differs after the device had failed"
 # The remedy that the message names: waiting after every kernel names the one at fault, in any step, and changes no bit.
 MUSCALE_CUDA_SYNC=1 expect 0 "" $M train run.yaml backend=cuda -o slow
 cmp whole/$last slow/$last || fail "MUSCALE_CUDA_SYNC changes bits"
-EMU_FAIL=700:700 MUSCALE_CUDA_SYNC=1 ASAN_OPTIONS=abort_on_error=1:detect_leaks=0 expect 1 "CUDA: (\{0,1\}[a-z_]*[<:]" $M train run.yaml backend=cuda -o named
+rows() { sed -n 's/,"step_ms".*//; s/^.*"k":"\(train\|val\)",//p' "$1/journal.jsonl"; } # without times
+[ "$(rows whole | wc -l)" -ge 12 ] || fail "too few rows in: $(head -c 1000 whole/journal.jsonl)"
+[ "$(rows whole)" = "$(rows slow)" ] || fail "rows of steps under way together are not those of one after the other"
+EMU_FAIL=720:700 MUSCALE_CUDA_SYNC=1 ASAN_OPTIONS=abort_on_error=1:detect_leaks=0 expect 1 "CUDA: (\{0,1\}[a-z_]*[<:]" $M train run.yaml backend=cuda -o named
 grep -q "running a graph\|waiting for" out && fail "the kernel is not named: $(grep CUDA out)"
 echo "emu_device: resumed, moved, in banks and streams, without, with too little, with a failing device"

@@ -19,8 +19,9 @@ static thread_local cudaError_t last_error = cudaSuccess;
 device_state::device_state()
 {
     const char *s = getenv("EMU_STREAMS");
-    if (s && *s && strcmp(s, "eager") && strcmp(s, "late")) die("EMU_STREAMS=%s: want eager or late", s);
     eager = s && !strcmp(s, "eager");
+    crossed = s && !strcmp(s, "crossed");
+    if (s && *s && !eager && !crossed && strcmp(s, "late")) die("EMU_STREAMS=%s: want eager, late or crossed", s);
 }
 device_state &dev()
 {

@@ -1,5 +1,5 @@
 /* What a test may ask of the CUDA-on-CPU layer beside CUDA's own API. C and C++. Environment: EMU_ORDER (as emu_order's
- * text), EMU_STREAMS=eager, EMU_LOG=FOLDER (which kernels were launched; coverage.sh reads it). */
+ * text), EMU_STREAMS=eager or crossed (runtime.h), EMU_LOG=FOLDER (which kernels were launched; coverage.sh reads it). */
 #ifndef TESTS_EMU_EMU_H
 #define TESTS_EMU_EMU_H
 #include <stddef.h>

@@ -50,7 +50,8 @@ struct device_state {
     cudaError_t fail_with = cudaSuccess, while_with = cudaSuccess;
     std::string while_there; /* emu_fail_while's file */
     int touches = 0;
-    bool eager = false;
+    bool eager = false, crossed = false;
+    int draining = 0;
     device_state();
 };
 device_state &dev();
