@@ -283,6 +283,20 @@ static status w_attn_bwd(k_ctx *c, k_act dq, k_act dk, k_act dv, k_cact dout, k_
     WATCH(w, see(w, "attn_bwd", 4 * attn_product(s), 2 * attn_qkv(w, s) + 2 * attn_q(w, s) + attn_lse(s), ATTN),
           w->real->attn_bwd(w->ctx, dq, dk, dv, dout, q, k, v, o, lse, scale, s, e));
 }
+static status w_attn_rope_fwd(k_ctx *c, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_in table, k_mult scale,
+                              const k_attn *s, err *e)
+{
+    watch *w = watch_of(c);
+    WATCH(w, see(w, "attn_rope_fwd", 2 * attn_product(s), attn_qkv(w, s) + attn_q(w, s) + attn_lse(s), ATTN),
+          w->real->attn_rope_fwd(w->ctx, o, lse, q, k, v, table, scale, s, e));
+}
+static status w_attn_rope_bwd(k_ctx *c, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v,
+                              k_cact o, k_in lse, k_in table, k_mult scale, const k_attn *s, err *e)
+{
+    watch *w = watch_of(c);
+    WATCH(w, see(w, "attn_rope_bwd", 4 * attn_product(s), 2 * attn_qkv(w, s) + 2 * attn_q(w, s) + attn_lse(s), ATTN),
+          w->real->attn_rope_bwd(w->ctx, dq, dk, dv, dout, q, k, v, o, lse, table, scale, s, e));
+}
 
 static double rows_act(const watch *w, const k_rows *s) { return act_bytes(w, rows_of(s) * (double)s->c); }
 #define ROWS "n %zu c %zu", s->n, s->c
@@ -337,6 +351,7 @@ static k_ops watched(const k_ops *ops)
     t.attn_fwd = w_attn_fwd, t.attn_bwd = w_attn_bwd;
     t.gelu_fwd = w_gelu_fwd, t.gelu_bwd = w_gelu_bwd, t.swiglu_fwd = w_swiglu_fwd, t.swiglu_bwd = w_swiglu_bwd;
     t.xent = w_xent, t.seq_loss = w_seq_loss, t.zero = w_zero;
+    if (ops->attn_rope_fwd) t.attn_rope_fwd = w_attn_rope_fwd, t.attn_rope_bwd = w_attn_rope_bwd;
     if (ops->matmul_gelu_fwd) t.matmul_gelu_fwd = w_matmul_gelu_fwd;
     if (ops->matmul_dgrad_mul) t.matmul_dgrad_mul = w_matmul_dgrad_mul;
     return t;

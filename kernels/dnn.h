@@ -4,10 +4,18 @@
 #ifndef KERNELS_DNN_H
 #define KERNELS_DNN_H
 #include <cuda_runtime.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "kernels/device_ops.h"
 
 typedef struct k_dnn k_dnn;
+
+static inline bool k_dnn_asked(void) /* whether MUSCALE_ATTENTION asks for it, be it there or not */
+{
+    const char *asked = getenv("MUSCALE_ATTENTION");
+    return asked && !strcmp(asked, "cudnn");
+}
 
 /* "9.19.0"; false: why not in e. Needs no device. */
 bool k_dnn_version(char *out, size_t room, err *e);

@@ -128,6 +128,10 @@ struct k_ops {
     /* optional: NULL means "compose it from the slots above" */
     size_t (*pack_len)(size_t out, size_t in); /* reals that `pack` writes; a backend has both or neither */
     status (*pack)(k_ctx *, k_arr packed, k_in w, size_t R, size_t out, size_t in, err *);
+    status (*attn_rope_fwd)(k_ctx *, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_in table, k_mult scale,
+                            const k_attn *, err *); /* a backend has this and attn_rope_bwd or neither: attention.h */
+    status (*attn_rope_bwd)(k_ctx *, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v, k_cact o,
+                            k_in lse, k_in table, k_mult scale, const k_attn *, err *);
     status (*matmul_gelu_fwd)(k_ctx *, k_act y, k_act coef, k_cact x, k_weight w, k_mult alpha, const k_mm *, err *);
     status (*matmul_dgrad_mul)(k_ctx *, k_act dx, k_cact dy, k_weight w, k_cact coef, k_mult alpha, const k_mm *,
                                err *);

@@ -167,6 +167,26 @@ Test(cuda_bank, follows_the_cpu_in_another_shape_and_in_slices)
     if (here()) follows_the_cpu(other(), 2);
 }
 
+/* cuDNN's attention takes heads that are turned: where it is asked for, there or not, RoPE is an op of its own. */
+Test(cuda_bank, rope_apart_trains_the_same)
+{
+    if (!here()) return;
+    const k_ops *ops;
+    double loss, norm;
+    const shape s = small();
+    trace fused = train((world){"cuda", s, 1, 2, 1, false, true}, 2);
+    setenv("MUSCALE_ATTENTION", "cudnn", 1);
+    trace t = train((world){"cuda", s, 1, 2, 1, false, true}, 2);
+    cr_assert_eq(k_backend(&ops, "cuda", NULL), ST_OK);
+    cr_expect(!ops->attn_rope_fwd && !ops->attn_rope_bwd);
+    unsetenv("MUSCALE_ATTENTION");
+    cr_assert_eq(k_backend(&ops, "cuda", NULL), ST_OK);
+    cr_expect(ops->attn_rope_fwd && ops->attn_rope_bwd);
+    apart(&t, &fused, &loss, &norm);
+    cr_expect(loss < loss_tol[1] && norm < norm_tol[1], "losses are off by %g, gradient norms by %g", loss, norm);
+    free(t.weights), free(fused.weights);
+}
+
 static void agrees(shape s, bool equal)
 {
     for (int k = 0; k < 2; k++) {
