@@ -443,5 +443,11 @@ size_t model_scratch(const model *m, const k_ops *ops, size_t R, size_t n_seq)
         const size_t n = ops->mm_scratch(&x);
         max = n > max ? n : max;
     }
+    const size_t joined[] = {m->q + m->kv, 2 * m->kv, m->qkv, m->u}; /* what `join` may make of parts */
+    for (size_t i = 0; i < sizeof joined / sizeof *joined; i++) {
+        const k_mm x = {.R = R, .n = n_seq * m->T, .in = m->d, .out = joined[i]};
+        const size_t n = ops->mm_scratch(&x);
+        max = n > max ? n : max;
+    }
     return max;
 }
