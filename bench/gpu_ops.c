@@ -300,10 +300,13 @@ static status w_attn_rope_bwd(k_ctx *c, k_act dq, k_act dk, k_act dv, k_cact dou
 
 static double rows_act(const watch *w, const k_rows *s) { return act_bytes(w, rows_of(s) * (double)s->c); }
 #define ROWS "n %zu c %zu", s->n, s->c
+/* Rows that an activation writes: its value and, on the host, its slopes (gelu.h). */
+static double written(const watch *w, double slopes) { return 1 + (w->real->device ? 0 : slopes); }
 static status w_gelu_fwd(k_ctx *c, k_act y, k_act u, const k_rows *s, err *e)
 {
     watch *w = watch_of(c);
-    WATCH(w, see(w, "gelu_fwd", 0, 3 * rows_act(w, s), ROWS), w->real->gelu_fwd(w->ctx, y, u, s, e));
+    WATCH(w, see(w, "gelu_fwd", 0, (1 + written(w, 1)) * rows_act(w, s), ROWS),
+          w->real->gelu_fwd(w->ctx, y, u, s, e));
 }
 static status w_gelu_bwd(k_ctx *c, k_act du, k_cact dy, k_cact coef, const k_rows *s, err *e)
 {
@@ -313,7 +316,8 @@ static status w_gelu_bwd(k_ctx *c, k_act du, k_cact dy, k_cact coef, const k_row
 static status w_swiglu_fwd(k_ctx *c, k_act y, k_act u, const k_rows *s, err *e)
 {
     watch *w = watch_of(c);
-    WATCH(w, see(w, "swiglu_fwd", 0, 5 * rows_act(w, s), ROWS), w->real->swiglu_fwd(w->ctx, y, u, s, e));
+    WATCH(w, see(w, "swiglu_fwd", 0, (2 + written(w, 2)) * rows_act(w, s), ROWS),
+          w->real->swiglu_fwd(w->ctx, y, u, s, e));
 }
 static status w_swiglu_bwd(k_ctx *c, k_act du, k_cact dy, k_cact coef, const k_rows *s, err *e)
 {

@@ -30,7 +30,7 @@ template <int HD, int ROWS, int THREADS, class F> __device__ __forceinline__ voi
 }
 
 /* f(row, c) for the pieces of a head's first half, `half` columns before those they are paired with, that are this one
- * of `threads` threads'; and for the places of c >= half, where HD is beyond head_dim. */
+ * of `threads` threads'; and for c >= half, where HD is beyond head_dim. */
 template <int HD, int ROWS, int THREADS, int UNROLL, class F>
 __device__ __forceinline__ void tile_pairs(int thread, F f)
 {
@@ -50,7 +50,7 @@ __device__ __forceinline__ void tile_load(bf16 *tile, const bf16 *x, unsigned ld
     if (turn && g.halves) { /* a thread copies what it will turn */
         tile_pairs<HD, ROWS, ATTN_THREADS, 2>((int)threadIdx.x, [=](int row, int c) {
             const bool in = row < rows && c < half;
-            const int to = c < half ? c : end + 2 * (c - half), step = c < half ? half : 8;
+            const int to = c < half ? c : end, step = c < half ? half : 8; /* HD is end, or end + 16: zeros */
             const bf16 *from = x + (in ? (size_t)(unsigned)row * ld + (unsigned)c : 0);
             k_copy16(tile + row * (HD + 8) + to, from, in);
             k_copy16(tile + row * (HD + 8) + to + step, from + (in ? half : 0), in);
@@ -70,6 +70,7 @@ __device__ __forceinline__ void tile_load(bf16 *tile, const bf16 *x, unsigned ld
         }
     }
 }
+
 /* Turns what this thread's copies have brought. */
 template <int HD, int ROWS>
 __device__ __forceinline__ void tile_turn(bf16 *tile, int rows, const float *turn, const attn_geometry &g)

@@ -25,7 +25,7 @@ struct model {
 /* Where activations lie in a replica's arena, in reals (also what takes fewer bytes: rounded up to whole lines). Per-layer buffers repeat every `layer` reals. */
 typedef struct layout {
     size_t x, h1, r1, qkv, rq, att, lse, h2, r2, u,
-        g; /* h: normalised, r: 1/rms; u: after the activation its derivative */
+        g; /* h: normalised, r: 1/rms; u: what the activation leaves for its gradient */
     size_t layer;                                      /* 0 in eval: layers share */
     size_t hf, rf, hg, logits;                         /* hg: h times gain */
     size_t dx, dh, dqkv, datt, du;                     /* backward */

@@ -92,7 +92,7 @@ Test(ops, the_share_within_reach_is_the_documents)
     static const struct {
         const char *name;
         double called, least, share;
-    } said[] = {{"d256", 22.0, 17.5, 0.79}, {"d128", 16.3, 12.1, 0.74}, {"124M", 84.5, 60.8, 0.72}};
+    } said[] = {{"d256", 21.5, 17.5, 0.81}, {"d128", 15.7, 12.1, 0.77}, {"124M", 82.1, 60.8, 0.74}};
     for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
         const gpu_case *c = gpu_case_find(said[i].name);
         const shape s = gpu_case_shape(c);
@@ -104,7 +104,7 @@ Test(ops, the_share_within_reach_is_the_documents)
     }
 }
 
-/* Elements of activations a layer and token in units of d: 98 as called, 69 the least. Weights do not grow with the
+/* Elements of activations a layer and token in units of d: 94 as called, 69 the least. Weights do not grow with the
  * batch; the rest of what does are statistics, 4 bytes a norm or head. */
 Test(ops, a_layer_moves_what_the_document_says)
 {
@@ -118,7 +118,7 @@ Test(ops, a_layer_moves_what_the_document_says)
             moved += sign * called("cuda", &s, 1, twice ? 16 : 8, NULL) / unit;
             least += sign * count_step(&s, 1, twice ? 16 : 8, 2, 2).bytes / unit;
         }
-    cr_expect(moved > 98 && moved < 98.2, "%g d as called", moved);
+    cr_expect(moved > 94 && moved < 94.2, "%g d as called", moved);
     cr_expect(least > 69 && least < 69.2, "%g d at least", least);
 }
 

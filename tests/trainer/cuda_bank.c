@@ -312,7 +312,8 @@ Test(cuda_bank, fewer_and_fewer)
 }
 
 /* A head too large for one block of logits (2^28 of them) goes through in several: here 20 rows in blocks of 8, in an
- * evaluation of half as many where activations are bf16. The sums' order changes, nothing else. */
+ * evaluation of half as many where activations are bf16. The sums' order changes, nothing else; what that is in fp32,
+ * some 1e-7, Adam's first step makes more of where a gradient is small. */
 static void head_in_blocks(const char *backend, double tol)
 {
     const shape s = other();
@@ -335,7 +336,9 @@ static void head_in_blocks(const char *backend, double tol)
     for (size_t r = 0; r < 2; r++) {
         cr_expect_float_eq(out[1][r].loss, out[0][r].loss, tol * out[0][r].loss, "%s: %.9g, in one block %.9g", backend,
                            out[1][r].loss, out[0][r].loss);
-        cr_expect_float_eq(out[1][r].grad_norm, out[0][r].grad_norm, tol * out[0][r].grad_norm);
+        cr_expect_float_eq(out[1][r].grad_norm, out[0][r].grad_norm, tol * out[0][r].grad_norm,
+                           "%s: gradient norm %.9g, in one block %.9g", backend, out[1][r].grad_norm,
+                           out[0][r].grad_norm);
         for (size_t i = 0; i < BATCH; i++)
             cr_expect_float_eq(seq[1][r * BATCH + i], seq[0][r * BATCH + i], tol * seq[0][r * BATCH + i]);
     }
@@ -343,7 +346,7 @@ static void head_in_blocks(const char *backend, double tol)
 
 Test(cuda_bank, head_in_blocks)
 {
-    for (int k = 0; k < 2 && here(); k++) head_in_blocks(backends[k], k ? 2e-3 : 1e-6);
+    for (int k = 0; k < 2 && here(); k++) head_in_blocks(backends[k], k ? 2e-3 : 3e-6);
 }
 
 /* An evaluation's loss does not carry the rounding of bf16 logits: with weights that bf16 holds exactly and logits of some
