@@ -110,7 +110,7 @@ size_t k_mm_scratch_cuda(const k_mm *s) /* for every n up to this one; lt has a 
     return k > 1 ? s->R * k * slice_len(s) * sizeof(real) : 0;
 }
 
-template <int W>
+enum { W = 4 }; /* floats at once: gradients start on lines (kernels.h) */
 static __global__ void add_slices(k_t<float> dw, const float *part, size_t len, unsigned slices, unsigned n, bool acc,
                                   unsigned blocks)
 {
@@ -129,12 +129,11 @@ static __global__ void add_slices(k_t<float> dw, const float *part, size_t len, 
     k_write(dw.row(r) + j, sum, n - j);
 }
 
-template <int W>
 static status add(k_ctx *ctx, k_arr dw, const float *part, size_t slices, bool acc, const k_mm *s, err *e)
 {
     const size_t n = s->in * s->out;
     const unsigned blocks = k_over(n, K_THREADS * W);
-    return K_LAUNCH(ctx, e, add_slices<W>, k_grid(s->R, blocks), dim3(K_THREADS), 0, k_ty(dw), part, slice_len(s),
+    return K_LAUNCH(ctx, e, add_slices, k_grid(s->R, blocks), dim3(K_THREADS), 0, k_ty(dw), part, slice_len(s),
                     (unsigned)slices, (unsigned)n, acc, blocks);
 }
 
@@ -172,9 +171,7 @@ static status wgrad_in_slices(k_ctx *ctx, const k_lt_product *x, k_arr dw, k_mul
             st = run(ctx, &p, alpha, e);
         }
     }
-    if (st) return st;
-    return k_even(k_ty(dw), 0) ? add<4>(ctx, dw, part, slices, x->acc, s, e)
-                               : add<1>(ctx, dw, part, slices, x->acc, s, e);
+    return st ? st : add(ctx, dw, part, slices, x->acc, s, e);
 }
 
 template <class A>
