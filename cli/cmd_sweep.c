@@ -238,6 +238,13 @@ static status check_backends(const sweep_plan *p, err *e)
     return st;
 }
 
+static void warn_of(const cli *c, const campaign_counts *n)
+{
+    if (n->n_damaged) cli_warn(c, "%s", n->note);
+    if (n->n_eps > 1) cli_warn(c, "%s (the worst of %zu such runs; column eps_share)", n->eps_note, n->n_eps);
+    else if (n->n_eps) cli_warn(c, "%s", n->eps_note);
+}
+
 static status launch(cli *c, const settings *x, const sweep_spec *s, const sweep_plan *p, err *e)
 {
     char note[512];
@@ -266,7 +273,7 @@ static status launch(cli *c, const settings *x, const sweep_spec *s, const sweep
     campaign_counts counts;
     err why = {0};
     status collected = campaign_collect(&counts, x->out, &why);
-    if (!collected && counts.n_damaged) cli_warn(c, "%s", counts.note);
+    if (!collected) warn_of(c, &counts);
     if (collected && !st) {
         *e = why;
         st = collected;
@@ -333,7 +340,7 @@ static status sweep_collect_cmd(cli *c, const settings *x, err *e)
     status st = one_argument(x, "CAMPAIGN", &campaign, e);
     if (!st) st = campaign_collect(&n, campaign, e);
     if (st) return st;
-    if (n.n_damaged) cli_warn(c, "%s", n.note);
+    warn_of(c, &n);
     if (c->json)
         cli_json_out(json_pack("{s:s, s:s, s:I, s:I, s:I}", "schema", "muscale.collect/1", "campaign", campaign,
                                "n_runs", (json_int_t)n.n_runs, "n_published", (json_int_t)n.n_published, "n_damaged",

@@ -52,6 +52,7 @@ typedef struct trainer_config {
     char flops_rule[8];         /* 6N | exact */
     /* launch-only: not hashed */
     int64_t log_every, ckpt_every; /* steps; ckpt_every 0 = by time (every 60 s) */
+    int64_t log_updates_every;  /* steps; 0 = never */
     int64_t threads;            /* 0 = as many as the machine has processors */
     char backend[16];
     /* not a key: what config_resolve changed and a person should know ("tokens rounded down ..."), "" if nothing */

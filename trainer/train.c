@@ -8,6 +8,7 @@
 
 #include "trainer/checkpoint.h"
 #include "trainer/train_replica.h"
+#include "trainer/train_updates.h"
 
 const char *run_status_name(run_status s)
 {
@@ -109,7 +110,8 @@ static status loop_make(loop *l, train_job *jobs, size_t n, const train_opts *o,
     if (s) return s;
     l->seq_loss = malloc(n * l->n_val * sizeof *l->seq_loss);
     if (!l->seq_loss) return err_set(e, ST_NOMEM, "no memory for %zu validation losses", n * l->n_val);
-    return bank_new(&l->bank, &bo, e);
+    s = updates_new(&l->updates, l, e);
+    return s ? s : bank_new(&l->bank, &bo, e);
 }
 
 static void loop_free(loop *l)
@@ -118,6 +120,7 @@ static void loop_free(loop *l)
         free(l->reps[r].own_tokens[0]);
         free(l->reps[r].own_tokens[1]);
     }
+    updates_free(l->updates);
     bank_free(l->bank);
     data_close(l->data);
     free(l->reps);
@@ -172,6 +175,7 @@ static status step_all(loop *l, err *e)
         l->step[r] = (uint64_t)l->reps[r].state.step + 1;
         l->lr[r] = schedule_factor(&l->jobs[r].config, (int64_t)l->step[r]);
     }
+    if ((s = updates_before(l, e))) return s;
     double before = io_now();
     s = bank_step_start(l->bank, l->tokens[l->turn], l->lr, l->step, l->active, e);
     if (s) return s;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/train_updates.h"
+
 /* Weight of the newest loss in the smoothed one: a horizon of 20 steps, short enough to see a blow-up before the run is
  * over, long enough that one bad batch is none. */
 static const double ema_rate = 0.05;
@@ -93,6 +95,8 @@ status replica_after_step(loop *l, size_t r, err *e)
         status s = j->observer.row(j->observer.self, &row, e);
         if (s) return s;
     }
+    status s = updates_after(l, r, e);
+    if (s) return s;
     return p->diverged_at >= 0 ? replica_end(l, r, RUN_DIVERGED, e) : ST_OK;
 }
 

@@ -16,6 +16,8 @@ typedef struct replica {
     int32_t *own_tokens[2];   /* a batch each, where no earlier replica has the same: of this step and of the next */
 } replica;
 
+typedef struct updates updates; /* trainer/train_updates.c */
+
 typedef struct loop {
     train_job *jobs;
     size_t n;
@@ -33,6 +35,7 @@ typedef struct loop {
     uint64_t *step;
     bank_step_out *out;
     double *seq_loss;         /* [n][n_val] */
+    updates *updates;         /* NULL: nobody logs them */
     bool stop;
     double started, step_ms, last_ckpt, last_progress;
 } loop;

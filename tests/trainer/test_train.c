@@ -65,7 +65,7 @@ static status on_end(void *self, const train_end *end, err *e)
 
 static train_observer observer(memory *m)
 {
-    return (train_observer){m, on_start, on_row, on_val, on_sync, on_ckpt, on_end};
+    return (train_observer){m, on_start, on_row, on_val, on_sync, on_ckpt, on_end, NULL};
 }
 
 static bool same_bits(double a, double b) { return !memcmp(&a, &b, sizeof a); }
