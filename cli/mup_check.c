@@ -66,6 +66,32 @@ static json_t *row_json(const coord_axis *a, const coord_row *r, size_t seeds)
     return o;
 }
 
+/* Mean over seeds, [t][size]. */
+static json_t *grid_json(const double *y, int64_t steps, size_t sizes, size_t seeds)
+{
+    json_t *all = json_array();
+    for (size_t t = 0; t <= (size_t)steps; t++) {
+        json_t *at = json_array();
+        for (size_t i = 0; i < sizes; i++) {
+            double sum = 0;
+            for (size_t j = 0; j < seeds; j++) sum += y[(t * sizes + i) * seeds + j];
+            json_array_append_new(at, bound(sum / (double)seeds));
+        }
+        json_array_append_new(all, at);
+    }
+    return all;
+}
+
+static json_t *traces_json(const coord_axis *a, const coord_result *x)
+{
+    json_t *all = json_array();
+    for (size_t p = 0; p < COORD_N_TRACES && a->trace[p].x && !*x->diverged; p++)
+        json_array_append_new(all, json_pack("{s:s, s:o, s:o}", "place", coord_trace_name(p), "x",
+                                             grid_json(a->trace[p].x, x->steps, a->n_sizes, x->seeds), "dx",
+                                             grid_json(a->trace[p].dx, x->steps, a->n_sizes, x->seeds)));
+    return all;
+}
+
 static int print_json(const trainer_config *c, const coord_result *x)
 {
     json_t *axes = json_array();
@@ -77,9 +103,10 @@ static int print_json(const trainer_config *c, const coord_result *x)
             json_array_append_new(rows, row_json(a, &a->rows[i], x->seeds));
         const bool wide = a->axis == MUP_OVER_WIDTH;
         json_array_append_new(axes,
-                              json_pack("{s:s, s:o, s:I, s:o}", "axis", wide ? "width" : "depth", "sizes", sizes,
+                              json_pack("{s:s, s:o, s:I, s:o, s:o}", "axis", wide ? "width" : "depth", "sizes", sizes,
                                         wide ? "depth" : "width",
-                                        (json_int_t)(wide ? x->depth_of_widths : x->width_of_depths), "rows", rows));
+                                        (json_int_t)(wide ? x->depth_of_widths : x->width_of_depths), "rows", rows, "trace",
+                                        traces_json(a, x)));
     }
     return cli_json_out(json_pack("{s:s, s:s, s:s, s:I, s:I, s:f, s:s, s:o}", "schema", "muscale.mup-check/1",
                                   "parametrisation", c->parametrisation, "verdict", mup_coord_word(x->verdict), "seeds",
@@ -235,6 +262,7 @@ int mup_check_cmd(cli *c, int argc, char **argv)
         if (!s) s = read_opts(&o, widths, depths, &w, &config, &e);
         if (!s) {
             o.threads = threads_of(&config);
+            o.trace = c->json;
             if ((s = coord_check(&x, &config, &o, &e))) err_prefix(&e, "%s", rest.items[0]);
         }
         if (!s) say(c, &config, &o);

@@ -29,6 +29,8 @@ const plot_figure plot_figures[] = {
      "loss against N per compute budget, with parabola and minimum", draw_isoflop},
     {"lr-curves", "Learning-rate curves", "an lr-optimum fit.json or runs over learning rates",
      "final loss against learning rate per width, parametrisations side by side, optima with intervals", draw_lr_curves},
+    {"coord-check", "Coordinate check", "the JSON of mup check, one or several",
+     "RMS of activations and of their change over the width, a curve per step, parametrisations on the same axes", draw_coord_check},
     {"loss-curves", "Loss curves", "runs with their curves", "training and validation loss against tokens, the lr schedule below", draw_loss_curves},
     {"schedule", "Learning-rate schedules", "runs with their curves", "lr/peak against tokens", draw_schedule},
 };

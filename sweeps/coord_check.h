@@ -11,6 +11,7 @@ typedef struct coord_opts {
     size_t seeds;                   /* 3.. */
     int64_t steps;                  /* 1.. */
     int threads;
+    bool trace;                     /* also keep activations at every step, for a figure */
     bool grow_head_dim;             /* with the width head_dim grows, not the number of heads */
     /* Called on what the rule says before it goes into a bank, for tests: a bug is planted here. May be NULL. */
     void (*alter)(void *arg, const trainer_config *c, const shape_tensor *shapes, size_t n, mup_tensor *t,
@@ -30,11 +31,18 @@ typedef struct coord_row {
     mup_coord_verdict verdict;
 } coord_row;
 
+/* RMS of activations at t = 1 .. steps + 1 (t = 1: before any step) and of their change since t = 1. attn and ffn: the
+ * branches of the last block. [steps + 1][n_sizes][seeds]; NULL when nobody asked. */
+enum { COORD_TRACE_EMBED, COORD_TRACE_ATTN, COORD_TRACE_FFN, COORD_TRACE_STREAM, COORD_TRACE_LOGITS, COORD_N_TRACES };
+typedef struct coord_trace { double *x, *dx; } coord_trace;
+const char *coord_trace_name(size_t place); /* "embed", "attn", ... */
+
 typedef struct coord_axis {
     mup_coord_axis axis;
     size_t n_sizes, n_rows, room;
     double *sizes;
     coord_row *rows;
+    coord_trace trace[COORD_N_TRACES];
 } coord_axis;
 
 typedef struct coord_result {
