@@ -136,6 +136,11 @@ json '.verdict != "fail"' true
 json '.axes[0].sizes | join(",")' 32,64,128
 json '[.axes[0].rows[] | select(.quantity == "dU.h")] | length' 1
 json '.axes[0].rows[] | select(.quantity == "logits") | .values | map(length) | join(",")' 4,4,4
+json '.axes[0].trace | map(.place) | join(",")' embed,attn,ffn,stream,logits
+json '.axes[0].trace[0] | [(.x | length), (.x[0] | length)] | join(" ")' "5 3"
+printf '%s\n' "$out" >made.json
+ok --json mup export check.yaml --target width=256 --to torch-json -o big --check made.json
+json '[.evidence.coord_check | .verdict, .lr, .axes[0].target_over_largest, .axes[0].slopes["dU.h"].place] | join(" ")' "$(jq -r .verdict made.json 2>/dev/null) 0.005 2 logits"
 run mup check check.yaml --widths 32,64,128 parametrisation=sp
 same "$rc" 1 "exit of sp"
 has "verdict: fail"
