@@ -184,6 +184,23 @@ static void print_axis(const cli *c, const coord_result *x, const coord_axis *a)
     if (folded) printf("(of each quantity in the blocks the worst; %zu more with -v)\n", folded);
 }
 
+/* Of each quantity that fails the worst row, and where to look. */
+static void print_causes(const coord_axis *a)
+{
+    for (int q = 0; q < MUP_COORD_N; q++) {
+        const coord_row *worst = NULL;
+        for (size_t i = 0; i < a->n_rows; i++) {
+            const coord_row *r = &a->rows[i];
+            if ((int)r->quantity == q && r->verdict == MUP_COORD_FAIL && (!worst || worse(r, worst))) worst = r;
+        }
+        if (!worst) continue;
+        printf("fails: %s of %s: slope %+.2f, right is", mup_coord_name(worst->quantity), worst->place, worst->fit.slope);
+        if (isfinite(worst->bounds.pass_lo)) printf(" %+.2f to", worst->bounds.pass_lo);
+        else printf(" up to");
+        printf(" %+.2f; look at %s\n", worst->bounds.pass_hi, mup_coord_cause(worst->quantity));
+    }
+}
+
 static int print_text(const cli *c, const trainer_config *config, const coord_result *x)
 {
     size_t n[4] = {0};
@@ -193,7 +210,9 @@ static int print_text(const cli *c, const trainer_config *config, const coord_re
         for (size_t i = 0; i < x->axes[k].n_rows; i++) n[x->axes[k].rows[i].verdict]++;
         if (!*x->diverged) print_axis(c, x, &x->axes[k]);
     }
-    if (*x->diverged) printf("verdict: fail: %s\n", x->diverged);
+    for (size_t k = 0; k < x->n_axes && !*x->diverged; k++) print_causes(&x->axes[k]);
+    if (n[MUP_COORD_UNDECIDED] && !*x->diverged) puts("undecided: more seeds (--seeds 8) or larger sizes would tell");
+    if (*x->diverged) printf("verdict: fail: %s; at a smaller lr the slopes say why\n", x->diverged);
     else
         printf("verdict: %s (%zu pass, %zu fail, %zu undecided)\n", mup_coord_word(x->verdict), n[MUP_COORD_PASS],
                n[MUP_COORD_FAIL], n[MUP_COORD_UNDECIDED]);

@@ -130,6 +130,7 @@ bad 3 "not a multiple of head_dim" mup export c.yaml --target width=100 --to tor
 sed 's/swiglu/gelu/' c.yaml >gelu.yaml
 bad 3 "activation: gelu in the base model, swiglu here, which no rule of sizes covers" mup export c.yaml --target width=128 --base gelu.yaml --to torch-json -o x
 bad 3 "parametrisation sp has no base model" mup export c.yaml parametrisation=sp --base gelu.yaml --to torch-json -o x
+bad 3 "--base: absent.yaml: cannot open" mup export c.yaml --base absent.yaml --to torch-json -o x
 bad 2 "--to is missing" mup export c.yaml -o x
 bad 2 "-o DIR is missing" mup export c.yaml --to torch-json
 check; [ ! -e x ] || fail "a refused export wrote something"
