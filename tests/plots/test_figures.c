@@ -5,6 +5,7 @@
 
 #include "tests/trainer/scratch.h" /* first: its locals would shadow plots/text.h */
 
+#include "base/jline.h"
 #include "plots/figure.h"
 #include "plots/kinds.h"
 #include "plots/plots.h"
@@ -284,6 +285,50 @@ Test(figures, checks_that_cannot_be_drawn_say_why)
         figure_free(&fig);
         plot_inputs_free(&in);
     }
+    scratch_remove(&w);
+}
+
+/* A journal as a run writes it: two tensors, three steps. */
+static void put_updates(const scratch *w, const char *dir, int steps)
+{
+    char path[IO_PATH_MAX], command[128], line[512];
+    snprintf(command, sizeof command, "mkdir -p %s", dir);
+    cr_assert_eq(scratch_shell(w, command), 0);
+    snprintf(command, sizeof command, "%s/journal.jsonl", dir);
+    FILE *f = fopen(scratch_path(path, w, command), "w");
+    cr_assert_not_null(f);
+    for (int t = 0; t <= steps; t++) {
+        if (!t) snprintf(line, sizeof line, "{\"event\":\"start\",\"schema\":\"muscale.journal/1\",\"run_id\":\"0123456789abcdef\"");
+        else
+            snprintf(line, sizeof line, "{\"k\":\"updates\",\"step\":%d,\"tokens\":%d,\"tensors\":[\"embed\",\"blocks.0.attn.q\"],\"ratio\":[0.01,0.02],"
+                     "\"alignment\":[null,-0.5],\"v_over_eps\":[2e5,%d],\"eps_felt\":[0,0]", 10 * t, 100 * t, 50 * t);
+        fwrite(line, 1, jline_seal(line, strlen(line)), f);
+    }
+    cr_assert_eq(fclose(f), 0);
+}
+
+Test(figures, updates)
+{
+    need_gnuplot();
+    scratch w = scratch_make();
+    text caption = {0}, said = {0};
+    err e = {0};
+    put_updates(&w, "run", 3);
+    put_updates(&w, "short", 1);
+    EXPECT_OK(draw(&w, "updates", "run short", &caption, &said, &e));
+    cr_expect_eq(said.n, 0, "gnuplot says %s", text_str(&said));
+    EXPECT_HAS(text_str(&caption), "Run 0123456789abcdef: 3 steps");
+    EXPECT_HAS(text_str(&caption), "ε was at most 2 % of √v (blocks.0.attn.q)");
+    char *tsv = slurp(&w, "updates.tsv");
+    cr_expect_eq(rows_of(tsv, "embedding"), 3);
+    EXPECT_HAS(tsv, "# attention\n# step\t|dW|/|W| in %\tcos(dW, W)\tsqrt(v)/eps\n10\t2\t-0.5\t50\n20\t2\t-0.5\t100\n");
+    free(tsv);
+    cr_expect_eq(draw(&w, "updates", "short", NULL, NULL, &e), ST_INPUT);
+    EXPECT_HAS(e.msg, "train with log_updates_every=100");
+    cr_expect_eq(draw(&w, "updates", "run run", NULL, NULL, &e), ST_INPUT);
+    EXPECT_HAS(e.msg, "2 runs logged updates, one is drawn");
+    text_free(&caption);
+    text_free(&said);
     scratch_remove(&w);
 }
 
