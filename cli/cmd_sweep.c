@@ -6,23 +6,20 @@
 
 #include "base/num.h"
 #include "cli/cli.h"
+#include "cli/sweep.h"
 #include "kernels/kernels.h"
 #include "sweeps/campaign.h"
-#include "sweeps/launch_local.h"
-#include "sweeps/plan.h"
 #include "sweeps/status.h"
 #include "sweeps/store.h"
 
 enum { MAX_WORKERS = 1024, MAX_STREAMS = 64, BANKS_SHOWN = 24 };
-#define NEVER INT64_MIN /* --fail-fast, --max-bank: was not given */
+#define NEVER SWEEP_NOT_GIVEN
 
-typedef struct settings {
-    const char *out, *device;
-    int64_t workers, max_bank, streams, fail_fast;
-    double flops_rate, memory_gib;
-    bool no_calibrate, amend;
-    cli_list rest;
-} settings;
+typedef sweep_settings settings;
+sweep_settings sweep_settings_default(void)
+{
+    return (sweep_settings){.max_bank = NEVER, .streams = 1, .fail_fast = NEVER};
+}
 
 /* ---- shared by plan and run ----------------------------------------------------------------------------------- */
 
@@ -89,17 +86,22 @@ static void show_bad(const cli *c, const sweep_plan *p)
     }
 }
 
-static status make_plan(cli *c, const settings *x, sweep_spec *s, sweep_plan *p, err *e)
+status sweep_plan_of(cli *c, const settings *x, const char *path, sweep_spec *s, sweep_plan *p, err *e)
 {
-    const char *path = NULL;
     sweep_plan_opts o;
-    status st = one_argument(x, "SPEC.yaml", &path, e);
-    if (!st) st = plan_settings(&o, x, e);
+    status st = plan_settings(&o, x, e);
     if (!st) st = sweep_spec_load(s, path, e);
     if (!st) st = sweep_plan_make(p, s, &o, e);
     if (st) show_bad(c, p);
     else show_notes(c, s, p);
     return st;
+}
+
+static status make_plan(cli *c, const settings *x, sweep_spec *s, sweep_plan *p, err *e)
+{
+    const char *path = NULL;
+    status st = one_argument(x, "SPEC.yaml", &path, e);
+    return st ? st : sweep_plan_of(c, x, path, s, p, e);
 }
 
 static const char *duration(double s, char buf[32])
@@ -238,10 +240,9 @@ static status check_backends(const sweep_plan *p, err *e)
     return st;
 }
 
-static status launch(cli *c, const settings *x, const sweep_spec *s, const sweep_plan *p, err *e)
+status sweep_train(sweep_progress *result, cli *c, const settings *x, const sweep_spec *s, const sweep_plan *p, err *e)
 {
     char note[512];
-    sweep_progress result;
     status st = check_backends(p, e);
     if (!st) st = campaign_open(x->out, s, p, x->amend, note, e);
     if (st) return st;
@@ -256,13 +257,13 @@ static status launch(cli *c, const settings *x, const sweep_spec *s, const sweep
                            .argv = c->argv0,
                            .argc = c->argc0,
                            .listener = {&view, on_progress, on_say}};
-    st = sweep_launch_local(&result, p, s, &o, e);
+    st = sweep_launch_local(result, p, s, &o, e);
     clear_line(&view);
     if (st == ST_INTERRUPTED && cli_caught_signal() != SIGINT) {
         if (e) e->code = ST_TERMINATED;
         st = ST_TERMINATED;
     }
-    if (st && st != ST_PARTIAL) return st;
+    if (st && st != ST_PARTIAL) return result->total = 0, st;
     campaign_counts counts;
     err why = {0};
     status collected = campaign_collect(&counts, x->out, &why);
@@ -271,7 +272,6 @@ static status launch(cli *c, const settings *x, const sweep_spec *s, const sweep
         *e = why;
         st = collected;
     }
-    if (!c->json || !st || st == ST_PARTIAL) print_result(c, x->out, &result);
     return st;
 }
 
@@ -279,13 +279,15 @@ static status sweep_run_cmd(cli *c, const settings *x, err *e)
 {
     sweep_spec s = {0};
     sweep_plan p = {0};
+    sweep_progress result = {0};
     status st = x->out ? ST_OK
                        : err_set(e, ST_USAGE,
                                  "sweep run: -o CAMPAIGN is missing: the folder for runs, journals and results");
     if (!st && x->fail_fast < 1 && x->fail_fast != NEVER)
         st = err_set(e, ST_USAGE, "--fail-fast=%lld: a positive number of failures", (long long)x->fail_fast);
     if (!st) st = make_plan(c, x, &s, &p, e);
-    if (!st) st = launch(c, x, &s, &p, e);
+    if (!st) st = sweep_train(&result, c, x, &s, &p, e);
+    if (result.total && (!c->json || !st || st == ST_PARTIAL)) print_result(c, x->out, &result);
     sweep_plan_free(&p);
     sweep_spec_free(&s);
     return st;
@@ -411,7 +413,7 @@ static status unknown_sub(const char *name, err *e)
 
 int cmd_sweep(cli *c, int argc, char **argv)
 {
-    settings x = {.max_bank = NEVER, .streams = 1, .fail_fast = NEVER};
+    settings x = sweep_settings_default();
     cli_opt opts[N_OPTS];
     err e = {0};
     const char *word = NULL;

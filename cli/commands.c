@@ -48,11 +48,15 @@ const cli_command cli_commands[] = {
      "  muscale mup table big.yaml --base small.yaml parametrisation=completep\n"
      "  muscale mup check run.yaml\n"
      "  muscale mup check run.yaml parametrisation=completep base_depth=2 --widths 64,128,256 --depths 2,4,8,16\n"
+     "  muscale mup transfer sweep.yaml -o campaign\n"
+     "  muscale --json mup transfer sweep.yaml -o campaign --no-run --beyond 0.15 >transfer.json\n"
      "  muscale mup export small.yaml --target N=7e9,depth=32 --to hf-granite -o big\n"
      "  muscale mup export small.yaml --target width=4096,depth=32 --to megatron -o big\n",
      "mup table CONFIG.yaml [key=value ...] [--base BASE.yaml|width=W,depth=L,head_dim=D,d_ff=F,batch_tokens=B,tokens=T]\n"
      "mup check CONFIG.yaml [key=value ...] [--widths W1,W2,W3,...] [--depths L1,L2,L3,...] [--seeds K] [--steps K] "
      "[--grow heads|head_dim]\n"
+     "mup transfer SPEC.yaml -o CAMPAIGN [--no-run] [--beyond X] [--bootstrap K] [--seed S] [--report FILE.json] [-j N] "
+     "[--device cpu|cuda] [--amend]\n"
      "mup export CONFIG.yaml [key=value ...] [--target N=...|width=W,depth=L,...] [--base BASE.yaml] --to TARGET -o DIR"},
     {"plot", cmd_plot, "draw one figure",
      "  muscale plot loss-curves campaign -o curves.svg\n"

@@ -30,6 +30,7 @@ typedef struct lr_group {
     size_t n, n_diverged;         /* runs; of them diverged */
     double *lr, *loss;            /* [n] sorted by lr; loss +INFINITY = diverged */
     bool bracketed;
+    int edge;                     /* lowest loss at the smallest (-1) or largest (+1) lr of the grid; else 0 */
     char why[LR_WHY];             /* not bracketed: the reason and the remedy */
     double log2_lr_opt, ci95[2];  /* log2 of the peak lr; NaN when not bracketed */
     double loss_opt, curvature;   /* parabola: its minimum; d2 loss / d(log2 lr)2, nats per octave squared */
@@ -69,7 +70,11 @@ typedef struct lr_optimum {
     bool parametrisation_stated;
 } lr_optimum;
 
-typedef struct lr_opts { size_t n_draws; uint64_t seed; } lr_opts;
+typedef struct lr_opts {
+    size_t n_draws;
+    uint64_t seed;
+    const char *x, *size;         /* what messages call them where it is not lr over width; NULL: "lr", "width" */
+} lr_opts;
 lr_opts lr_opts_default(void);
 
 /* rows in any order; names borrowed for the call only. ST_DOMAIN: lr or width not positive (names the row);

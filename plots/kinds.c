@@ -27,8 +27,8 @@ const plot_figure plot_figures[] = {
      "dashed beyond the data", draw_surface},
     {"isoflop", "IsoFLOP curves", "a fit.json or runs with N and C in a few budgets",
      "loss against N per compute budget, with parabola and minimum", draw_isoflop},
-    {"lr-curves", "Learning-rate curves", "an lr-optimum fit.json or runs over learning rates",
-     "final loss against learning rate per width, parametrisations side by side, optima with intervals", draw_lr_curves},
+    {"lr-curves", "Learning-rate curves", "an lr-optimum fit.json, a report of mup transfer, or runs over learning rates",
+     "final loss against learning rate per width (depth, horizon), parametrisations side by side, optima with intervals", draw_lr_curves},
     {"loss-curves", "Loss curves", "runs with their curves", "training and validation loss against tokens, the lr schedule below", draw_loss_curves},
     {"schedule", "Learning-rate schedules", "runs with their curves", "lr/peak against tokens", draw_schedule},
 };
