@@ -79,10 +79,19 @@ rc_is 3
 same "$(printf '%s\n' "$err" | grep -c '^muscale: error: ')" 1 "error lines"
 err_has "mup, width 16: lowest loss at the smallest lr of the grid (0.0625); extend the grid downwards"
 has "not bracketed: lowest loss at the smallest lr of the grid"
+run -q --json mup transfer edge.yaml -o c --no-run
+rc_is 3
+json '.panels[0].lines[1].groups[2].edge' -1
+same "$(printf '%s' "$out" | grep -c '"schema"')" 1 "JSON objects"
 t "unfinished runs are left out, and said"
 sed 's/seeds: .*/seeds: [0, 1, 2]/' s.yaml >more.yaml
 ok mup transfer more.yaml -o c --no-run
 err_has "48 of 144 runs are not finished"
+sed 's/logspace.*/logspace(0.0625, 0.5, 4)/' more.yaml >more_edge.yaml
+run mup transfer more_edge.yaml -o c --no-run
+err_has "not finished"
+check
+! contains "$err" "extend the grid" || fail "the grid is blamed for runs that are not there"
 bad 3 "holds another sweep" mup transfer more.yaml -o c
 bad 3 "No such" mup transfer s.yaml -o none --no-run
 finish

@@ -96,6 +96,64 @@ Test(transfer, penalty_is_that_of_the_valley)
     free(w);
 }
 
+/* A valley that is steeper on the right: what is carried over from the smallest size lies there. */
+Test(transfer, penalty_sees_which_side)
+{
+    world *w = calloc(1, sizeof *w);
+    line(w, 0, "sp", -5.31, -0.87, 1e-5, 4);
+    for (size_t i = 0; i < ROWS; i++) {
+        double d = log2(w->rows[0][i].x) + 5.31 + 0.87 * log2(w->rows[0][i].size / 32);
+        w->rows[0][i].loss = 2 + d * d * (d > 0 ? 0.14 : 0.02);
+    }
+    analyse(w, 1);
+    const transfer_penalty *p = &w->out[0].penalty[3];
+    double want = 0.14 * pow(w->out[0].opt.groups[0].log2_lr_opt + 5.31 + 3 * 0.87, 2);
+    cr_expect(fabs(p->nats - want) < 0.05 * want, "%g, want %g", p->nats, want);
+    cr_expect(p->ci95[0] > 0.3 * want && p->ci95[1] > want, "[%g, %g], want %g", p->ci95[0], p->ci95[1], want);
+    transfer_free(w->out, 1);
+    /* a grid that ends above the carried value: not known */
+    line(w, 0, "mup", -5.31, 0.87, 1e-5, 4);
+    size_t n = 0;
+    for (size_t i = 0; i < ROWS; i++)
+        if (w->rows[0][i].size != 256 || w->rows[0][i].x >= exp2(-4.4)) w->rows[0][n++] = w->rows[0][i];
+    w->lines[0].n = n;
+    analyse(w, 1);
+    cr_expect(isnan(w->out[0].penalty[3].nats), "%g", w->out[0].penalty[3].nats);
+    transfer_free(w->out, 1);
+    /* the next level diverges: the interval's upper end says so */
+    line(w, 0, "mup", -5.31, 0, 1e-5, 4);
+    for (size_t i = 0; i < ROWS; i++)
+        if (w->rows[0][i].x > exp2(-4.9)) w->rows[0][i].loss = INFINITY, w->rows[0][i].D = 1e3;
+    analyse(w, 1);
+    p = &w->out[0].penalty[3];
+    cr_expect(isfinite(p->nats) && isfinite(p->ci95[0]) && isinf(p->ci95[1]), "%g [%g, %g]", p->nats, p->ci95[0],
+              p->ci95[1]);
+    cr_expect_eq(w->out[0].opt.groups[0].D, 5e5, "a diverged run's D is not what was planned");
+    transfer_free(w->out, 1);
+    free(w);
+}
+
+/* An optimum known to two octaves does not bend a law. */
+Test(transfer, laws_are_weighted)
+{
+    world *w = calloc(1, sizeof *w);
+    size_t n = 0;
+    line(w, 0, "sp", -5.31, -0.87, 1e-4, 4);
+    for (size_t i = 0; i < ROWS; i++) {
+        transfer_row *row = &w->rows[0][i];
+        const long level = lround((log2(row->x) + 12) / 0.5);
+        if (row->size == 64 && level % 4) continue;
+        w->rows[0][n] = *row;
+        if (row->size == 64) w->rows[0][n].x *= 2;
+        n++;
+    }
+    w->lines[0].n = n;
+    analyse(w, 1);
+    cr_expect(fabs(w->out[0].rules[TRANSFER_C].error) < 0.12, "error %g", w->out[0].rules[TRANSFER_C].error);
+    transfer_free(w->out, 1);
+    free(w);
+}
+
 Test(transfer, an_optimum_on_the_edge_counts_nowhere)
 {
     world *w = calloc(1, sizeof *w);
@@ -167,6 +225,25 @@ Test(transfer, exponents_of_tokens_come_from_the_bundle)
     w->lines[1].bundle = 1;
     analyse(w, 2);
     cr_expect_str_eq(w->out[1].rules[TRANSFER_ND].text, "c N^p");
+    transfer_free(w->out, 2);
+    free(w);
+}
+
+/* Tokens that grow with N leave one exponent to be known; and lines draw numbers of their own. */
+Test(transfer, what_cannot_be_told_apart_is_left_out)
+{
+    world *w = calloc(1, sizeof *w);
+    for (size_t k = 0; k < 2; k++) line(w, k, k ? "sp" : "mup", -5.31, -0.8, 1e-3, 4);
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < ROWS; i++) {
+            w->rows[k][i].loss = w->rows[0][i].loss;
+            w->rows[k][i].D = 20 * w->rows[k][i].N;
+        }
+    analyse(w, 2);
+    cr_expect_str_eq(w->out[1].rules[TRANSFER_ND].text, "c N^p");
+    cr_expect_float_eq(w->out[1].rules[TRANSFER_ND].error, 0, 0.1);
+    cr_expect_eq(w->out[0].opt.groups[1].log2_lr_opt, w->out[1].opt.groups[1].log2_lr_opt);
+    cr_expect_neq(w->out[0].opt.groups[1].draws[0], w->out[1].opt.groups[1].draws[0]);
     transfer_free(w->out, 2);
     free(w);
 }

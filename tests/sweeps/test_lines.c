@@ -109,6 +109,11 @@ Test(lines, models_that_are_no_family_are_refused)
          "schedule: wsd"},
         {BASE "grid: {d_model: [16, 32], lr: [1e-3, 2e-3]}\n", "three values or more"},
         {BASE "grid: {lr: [1e-3, 2e-3, 4e-3]}\n", "differ in a size"},
+        /* two settings at one size: which of them belongs to the other size? */
+        {BASE "grid: {lr: [1e-3, 2e-3, 4e-3]}\nsweeps:\n"
+              "  - {name: a, zip: [{d_model: [16, 32], warmup_tokens: [64, 128]}]}\n"
+              "  - {name: b, base: {warmup_tokens: 256}}\n",
+         "three values or more"},
     };
     world w;
     fixture_make(&w.f, 4000, 16);
