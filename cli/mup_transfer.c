@@ -70,7 +70,8 @@ static status read_line(transfer_line *out, const sweep_line *l, const table *t,
                                         .loss = diverged || !isfinite(loss) ? INFINITY : loss,
                                         .N = cell(t, "N", at),
                                         .D = cell(t, "D", at),
-                                        .C = cell(t, "C", at)};
+                                        .C = cell(t, "C", at),
+                                        .seed = lr_seed_of(t, at)};
     }
     if (!out->n)
         return err_set(e, ST_REFUSED, "%s over %s (%s): no run is finished yet; leave --no-run out to train them",

@@ -48,7 +48,8 @@ static void print_verdict(const transfer_report *rep, const transfer_line *line,
     else if (t->has_value) printf("  drift %+.3f octaves per doubling of the %s, no interval", t->p, line->size);
     else printf("  no drift");
     if (*t->why) printf(" (%s)", t->why);
-    if (z->sd > 0) printf("; noise of one run %.4f nats (%s)", z->sd, z->source);
+    if (z->seed_sd > 0) printf("; seeds differ by %.4f nats (sd)", z->seed_sd);
+    if (z->sd > 0 && strcmp(z->source, "seeds")) printf("; noise %.4f nats (%s)", z->sd, z->source);
     putchar('\n');
     if (r->verdict == TRANSFER_EXCLUDED)
         printf("  verdict: drift beyond %g octave/doubling excluded\n", rep->opts.beyond);

@@ -34,8 +34,8 @@ step "figure"
 
 step "summary"
 jq -r 'def r(n): . * pow(10; n) | round / pow(10; n); def ci(n): if . == null then "no interval" else "[\(.[0] | r(n)), \(.[1] // 0 | r(n))]" end;
-    .panels[] | .axis as $a | .lines[] | (.groups | last) as $g | .trend[0].noise.sd as $sd |
-    "\(.parametrisation) over \($a): drift \(if .drift then .drift | r(3) else "-" end) \(.drift_ci95 | ci(3)) octaves per doubling; zero-shot penalty at \($a) \($g.width) \(if $g.penalty.nats then $g.penalty.nats | r(4) else $g.penalty.why end) \($g.penalty.ci95 | ci(4)) nats, noise of one run \($sd | r(4)); \(.verdict)"' \
+    .panels[] | .axis as $a | .lines[] | (.groups | last) as $g | .trend[0].noise.seed_sd as $sd |
+    "\(.parametrisation) over \($a): drift \(if .drift then .drift | r(3) else "-" end) \(.drift_ci95 | ci(3)) octaves per doubling; zero-shot penalty at \($a) \($g.width) \(if $g.penalty.nats then $g.penalty.nats | r(4) else $g.penalty.why end) \($g.penalty.ci95 | ci(4)) nats, seeds differ by \(if $sd then $sd | r(4) else "-" end); \(.verdict)"' \
     "$study.json"
 say "report     $out/$study.txt, $out/$study.json"
 say "figure     $out/$study.svg"

@@ -31,7 +31,9 @@ typedef struct work { /* per group, between the passes */
     lr_level *levels;
     size_t n_levels;
     window win;
-    double residual_ss, residual_dof, seed_ss, seed_dof;
+    bool has_window;
+    double residual_ss, residual_dof;
+    lr_squares seeds;
 } work;
 
 static int by_number(const void *a, const void *b)
@@ -143,6 +145,7 @@ status lr_levels(lr_level **out, size_t *n, const lr_group *g, err *e)
         if (!l || x - l->x > 1e-9) {
             l = &levels[(*n)++];
             l->x = x;
+            l->first = i;
         }
         /* an lr at which one of the seeds diverges is no candidate for the optimum */
         if (!isfinite(g->loss[i])) l->diverged = true;
@@ -153,17 +156,6 @@ status lr_levels(lr_level **out, size_t *n, const lr_group *g, err *e)
         }
     }
     return ST_OK;
-}
-
-static status make_levels(work *k, const lr_group *g, err *e)
-{
-    status s = lr_levels(&k->levels, &k->n_levels, g, e);
-    for (size_t i = 0; i < k->n_levels && !s; i++)
-        if (!k->levels[i].diverged && k->levels[i].n > 1) {
-            k->seed_ss += k->levels[i].ss;
-            k->seed_dof += (double)(k->levels[i].n - 1);
-        }
-    return s;
 }
 
 static bool finite_level(const work *k, size_t i) { return i < k->n_levels && !k->levels[i].diverged; }
@@ -258,7 +250,7 @@ static status resample(work *k, lr_group *g, size_t group, const lr_noise *noise
         return err_set(e, ST_NOMEM, "lr-optimum: no memory for %zu resamples", o->n_draws);
     }
     weights(weight, k, g->grid_step);
-    bool seeds = !strcmp(noise->source, "seeds");
+    bool seeds = lr_from_seeds(noise);
     for (size_t b = 0; b < o->n_draws; b++) {
         uint64_t at = (uint64_t)group << 32;
         double sd = lr_draw_sd(noise, o->seed, (uint32_t)b, &at);
@@ -297,19 +289,25 @@ static status resample(work *k, lr_group *g, size_t group, const lr_noise *noise
 
 static void pool(lr_noise *noise, const lr_optimum *r, const work *k, const char *name)
 {
-    double seed_ss = 0, seed_dof = 0, res_ss = 0, res_dof = 0;
+    lr_squares sum = {0};
+    double res_ss = 0, res_dof = 0;
+    bool paired = true;
     for (size_t g = 0; g < r->n_groups; g++) {
-        if (strcmp(r->groups[g].parametrisation, name)) continue;
-        seed_ss += k[g].seed_ss;
-        seed_dof += k[g].seed_dof;
+        const lr_squares *q = &k[g].seeds;
+        if (strcmp(r->groups[g].parametrisation, name) || !k[g].has_window) continue;
+        sum.seeds += q->seeds, sum.seeds_dof += q->seeds_dof;
+        sum.pairs += q->pairs, sum.pairs_dof += q->pairs_dof;
+        paired &= q->pairs_dof > 0 || q->seeds_dof == 0;
         if (!r->groups[g].bracketed) continue;
         res_ss += k[g].residual_ss;
         res_dof += k[g].residual_dof;
     }
-    bool seeds = seed_dof >= 2;
-    noise->dof = seeds ? seed_dof : res_dof;
-    noise->sd = noise->dof > 0 ? sqrt((seeds ? seed_ss : res_ss) / noise->dof) : 0;
-    snprintf(noise->source, LR_NAME, "%s", seeds ? "seeds" : noise->dof > 0 ? "residuals" : "none");
+    const bool pairs = paired && sum.pairs_dof >= 2, seeds = sum.seeds_dof >= 2;
+    const double ss = pairs ? sum.pairs : seeds ? sum.seeds : res_ss;
+    noise->dof = pairs ? sum.pairs_dof : seeds ? sum.seeds_dof : res_dof;
+    noise->sd = noise->dof > 0 ? sqrt(ss / noise->dof) : 0;
+    noise->seed_sd = sum.seeds_dof > 0 ? sqrt(sum.seeds / sum.seeds_dof) : NAN;
+    snprintf(noise->source, LR_NAME, "%s", pairs ? "paired seeds" : seeds ? "seeds" : noise->dof > 0 ? "residuals" : "none");
 }
 
 typedef struct trend_sums { double w, wx, wy, wxx, wxy; } trend_sums;
@@ -415,6 +413,7 @@ static int by_group(const void *a, const void *b)
     if (x->row->width != y->row->width) return x->row->width < y->row->width ? -1 : 1;
     if (x->row->lr != y->row->lr) return x->row->lr < y->row->lr ? -1 : 1;
     if (x->row->loss != y->row->loss) return x->row->loss < y->row->loss ? -1 : 1;
+    if (x->row->seed != y->row->seed) return x->row->seed < y->row->seed ? -1 : 1;
     return 0;
 }
 
@@ -428,10 +427,12 @@ static status fill_group(lr_group *g, const sort_row *s, size_t n, err *e)
     g->n = n;
     g->lr = malloc(n * sizeof *g->lr);
     g->loss = malloc(n * sizeof *g->loss);
-    if (!g->lr || !g->loss) return err_set(e, ST_NOMEM, "lr-optimum: no memory for %zu runs", n);
+    g->seed = malloc(n * sizeof *g->seed);
+    if (!g->lr || !g->loss || !g->seed) return err_set(e, ST_NOMEM, "lr-optimum: no memory for %zu runs", n);
     for (size_t i = 0; i < n; i++) {
         g->lr[i] = s[i].row->lr;
         g->loss[i] = isfinite(s[i].row->loss) ? s[i].row->loss : INFINITY;
+        g->seed[i] = s[i].row->seed;
         g->n_diverged += !isfinite(s[i].row->loss);
     }
     return ST_OK;
@@ -465,8 +466,11 @@ static status solve(lr_optimum *out, const lr_opts *o, err *e)
     work *k = calloc(out->n_groups, sizeof *k);
     if (!k) return err_set(e, ST_NOMEM, "lr-optimum: no memory");
     for (size_t g = 0; g < out->n_groups && !s; g++) {
-        s = make_levels(&k[g], &out->groups[g], e);
-        if (!s && find_window(&k[g], &out->groups[g], o)) s = centre(&k[g], &out->groups[g], o, e);
+        lr_group *group = &out->groups[g];
+        s = lr_levels(&k[g].levels, &k[g].n_levels, group, e);
+        if (s || !(k[g].has_window = find_window(&k[g], group, o))) continue;
+        k[g].seeds = lr_seed_squares(group, k[g].levels, k[g].win.lo, k[g].win.hi);
+        s = centre(&k[g], group, o, e);
     }
     for (size_t t = 0; t < out->n_trends && !s; t++) {
         pool(&out->noise[t], out, k, out->trends[t].parametrisation);
@@ -518,6 +522,7 @@ void lr_optimum_free(lr_optimum *r)
     for (size_t g = 0; g < r->n_groups; g++) {
         free(r->groups[g].lr);
         free(r->groups[g].loss);
+        free(r->groups[g].seed);
         free(r->groups[g].draws);
     }
     for (size_t t = 0; t < r->n_trends; t++) {

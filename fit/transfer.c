@@ -65,7 +65,7 @@ static status cost_interval(transfer_penalty *out, const curve *c, const lr_opti
 {
     const lr_group *group = &r->groups[g];
     const lr_noise *noise = r->noise;
-    const bool seeds = !strcmp(noise->source, "seeds");
+    const bool seeds = lr_from_seeds(noise);
     double *cost = malloc(r->n_draws * sizeof *cost);
     const double never = 1e300; /* for infinity, which percentiles cannot be drawn between */
     size_t n = 0;
@@ -171,7 +171,8 @@ static status optima(transfer_result *r, const transfer_line *line, size_t numbe
     lr_row *rows = calloc(line->n + 1, sizeof *rows);
     if (!rows) return err_set(e, ST_NOMEM, "transfer: no memory for %zu runs", line->n);
     for (size_t i = 0; i < line->n; i++)
-        rows[i] = (lr_row){.lr = line->rows[i].x, .width = line->rows[i].size, .loss = line->rows[i].loss};
+        rows[i] = (lr_row){.lr = line->rows[i].x, .width = line->rows[i].size, .loss = line->rows[i].loss,
+                           .seed = line->rows[i].seed};
     status s = lr_optimum_run(&r->opt, rows, line->n, names, 1, &lo, e);
     for (size_t g = 0; g < r->opt.n_groups && !s; g++) {
         const transfer_row mean = transfer_size_mean(line, r->opt.groups[g].width);

@@ -18,9 +18,10 @@
 #define FIT_TRANSFER_H
 #include "fit/lr_optimum.h"
 
-/* loss: +INFINITY = diverged. N parameters, D tokens, C FLOPs: NaN = not known. */
+/* loss: +INFINITY = diverged. N parameters, D tokens, C FLOPs: NaN = not known. Seeds as in lr_row. */
 typedef struct transfer_row {
     double x, size, loss, N, D, C;
+    uint64_t seed;
 } transfer_row;
 
 typedef struct transfer_line {

@@ -26,7 +26,8 @@ static void line(world *w, size_t k, const char *par, double opt0, double drift,
                 double x = -12 + 0.5 * l, d = x - opt0 - drift * (double)i, N = 3e4 * exp2(2 * (double)i), D = 5e5;
                 double noise = sd * rng_normal(17 + k, RNG_TEST, (uint32_t)i, (uint64_t)(l * SEEDS + s));
                 w->rows[k][n++] = (transfer_row){
-                    exp2(x), 32 * exp2((double)i), 2.2 - 0.1 * (double)i + 0.035 * d * d + noise, N, D, 6 * N * D};
+                    exp2(x), 32 * exp2((double)i), 2.2 - 0.1 * (double)i + 0.035 * d * d + noise, N, D, 6 * N * D,
+                    (uint64_t)s + 1};
             }
     w->lines[k] = (transfer_line){.parametrisation = par,
                                   .x = "lr",
