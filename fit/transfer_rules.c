@@ -133,7 +133,7 @@ static status fit_rule(transfer_rule *rule, design *d, const transfer_result *r,
     double b[MOST], z[MOST];
     shape(d, rule->form, rule);
     if (d->n < d->k || (d->k == 1 && rule->form != TRANSFER_CONSTANT)) {
-        snprintf(rule->why, LR_WHY, "%zu optima of smaller sizes are bracketed, which does not determine it", d->n);
+        snprintf(rule->why, LR_WHY, "bracketed optima of smaller sizes: %zu, too few", d->n);
         return ST_OK;
     }
     features(z, rule->form, &mean);

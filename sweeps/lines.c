@@ -246,6 +246,7 @@ static status add_entry(finder *f, size_t run, char *key, sweep_axis axis, const
 {
     const trainer_config *c = &f->p->runs[run].config;
     if (!key) return err_set(e, ST_NOMEM, "transfer: no memory");
+    if (!(number(c, x) > 0)) return free(key), ST_OK;
     f->entries[f->n_entries++] = (entry){key, {run, size_of(c, axis), number(c, x)}};
     return ST_OK;
 }

@@ -5,9 +5,10 @@
  *   the hyperparameter  x, one of sweep_line_x
  *   seeds             seed, data_seed
  *
- * with at least two sizes at which x takes at least three values; sizes with fewer are not of the line. Found from the
- * configs, not from the spec's blocks: several blocks may make one line, one block several. Runs of no line that would
- * make one if other settings were left out of account (tokens that grow with the width) make a line that says so. */
+ * with at least two sizes at which x takes at least three values; sizes with fewer are not of the line, nor is x = 0
+ * (no decay; init_std by the fan-in), which has no place on a logarithmic grid. Found from the configs, not from the
+ * spec's blocks: several blocks may make one line, one block several. Runs of no line that would make one if other
+ * settings were left out of account (tokens that grow with the width) make a line that says so. */
 #ifndef SWEEPS_LINES_H
 #define SWEEPS_LINES_H
 #include "sweeps/plan.h"

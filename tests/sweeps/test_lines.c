@@ -73,6 +73,10 @@ Test(lines, other_hyperparameters_tokens_and_bundles)
     cr_expect(w.l.lines[0].axis == SWEEP_WIDTH && w.l.lines[0].bundle == w.l.lines[1].bundle);
     cr_expect(w.l.lines[2].axis == SWEEP_TOKENS && w.l.lines[2].bundle != w.l.lines[3].bundle);
     release(&w);
+    cr_assert_eq(find(&w, BASE "grid: {d_model: [16, 32], weight_decay: [0, 1e-4, 1e-3, 1e-2]}\n", &e), ST_OK, "%s",
+                 e.msg);
+    cr_expect(w.l.n == 1 && w.l.lines[0].n_points == 6 && w.l.n_left == 2, "no decay is on no logarithmic grid");
+    release(&w);
     fixture_remove(&w.f);
 }
 
