@@ -25,9 +25,9 @@ static void line(world *w, size_t k, const char *par, double opt0, double drift,
             for (int s = 0; s < SEEDS; s++) {
                 double x = -12 + 0.5 * l, d = x - opt0 - drift * (double)i, N = 3e4 * exp2(2 * (double)i), D = 5e5;
                 double noise = sd * rng_normal(17 + k, RNG_TEST, (uint32_t)i, (uint64_t)(l * SEEDS + s));
-                w->rows[k][n++] = (transfer_row){
-                    exp2(x), 32 * exp2((double)i), 2.2 - 0.1 * (double)i + 0.035 * d * d + noise, N, D, 6 * N * D,
-                    (uint64_t)s + 1};
+                w->rows[k][n++] =
+                    (transfer_row){exp2(x),   32 * exp2((double)i), 2.2 - 0.1 * (double)i + 0.035 * d * d + noise, N, D,
+                                   6 * N * D, (uint64_t)s + 1};
             }
     w->lines[k] = (transfer_line){.parametrisation = par,
                                   .x = "lr",
@@ -246,6 +246,36 @@ Test(transfer, what_cannot_be_told_apart_is_left_out)
     cr_expect_eq(w->out[0].opt.groups[1].log2_lr_opt, w->out[1].opt.groups[1].log2_lr_opt);
     cr_expect_neq(w->out[0].opt.groups[1].draws[0], w->out[1].opt.groups[1].draws[0]);
     transfer_free(w->out, 2);
+    free(w);
+}
+
+/* Intervals hold the truth, also where the valley is no parabola; half-octave steps and four sizes allow +-0.15. */
+Test(transfer, intervals_cover)
+{
+    world *w = calloc(1, sizeof *w);
+    int drift_hits = 0, penalty_hits = 0;
+    double half = 0;
+    for (uint64_t k = 0; k < 20; k++) {
+        const double drift = -1 + 1.2 * rng_uniform(k, RNG_TEST, 50, 0), opt = -6.5 + rng_uniform(k, RNG_TEST, 51, 0);
+        line(w, 0, "sp", opt, drift, 0, 4);
+        for (size_t i = 0; i < ROWS; i++) {
+            transfer_row *row = &w->rows[0][i];
+            const double g = log2(row->size / 32), d = log2(row->x) - opt - drift * g;
+            const double own = 0.05 * rng_normal(k, RNG_TEST, 52 + (uint32_t)g, row->seed);
+            row->loss = 2 + 0.1 * d * d + 0.01 * d * d * d + own + 0.02 * rng_normal(k, RNG_TEST, 60, i);
+        }
+        analyse(w, 1);
+        const lr_trend *t = w->out[0].opt.trends;
+        const transfer_penalty *p = &w->out[0].penalty[3];
+        const double d = 3 * drift, want = 0.1 * d * d - 0.01 * d * d * d;
+        drift_hits += t->has_ci && t->ci_p[0] <= drift && drift <= t->ci_p[1];
+        penalty_hits += p->ci95[0] <= want && want <= p->ci95[1];
+        half += (t->ci_p[1] - t->ci_p[0]) / 2 / 20;
+        transfer_free(w->out, 1);
+    }
+    cr_expect(drift_hits >= 18, "drift: %d of 20", drift_hits);
+    cr_expect(penalty_hits >= 18, "penalty: %d of 20", penalty_hits);
+    cr_expect(half > 0.12 && half < 0.17, "half-width %g", half);
     free(w);
 }
 
