@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +75,20 @@ Test(num, text_parses_back_and_is_short)
     for (int i = 1; i < 2000; i++) {
         double x = exp(0.37 * i - 300) * (i % 2 ? 1 : -1), back;
         cr_expect(num_parse_f64(num_text(x, buf), &back) && back == x, "%s", buf);
+    }
+}
+
+/* Identities of runs rest on it. */
+Test(num, text_is_what_the_fewest_digits_print)
+{
+    char buf[32], want[32], name[32];
+    for (int i = 0; i < 4000; i++) {
+        double x = strtod((snprintf(name, sizeof name, "%.*g", 1 + i % 17, exp(0.35 * i - 700)), name), NULL);
+        for (int digits = 6; digits <= 17; digits++) {
+            snprintf(want, sizeof want, "%.*g", digits, x);
+            if (strtod(want, NULL) == x) break;
+        }
+        if (isfinite(x)) cr_expect_str_eq(num_text(x, buf), want, "%s is not %s", buf, want);
     }
 }
 
