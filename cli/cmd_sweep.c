@@ -13,7 +13,7 @@
 #include "sweeps/status.h"
 #include "sweeps/store.h"
 
-enum { MAX_WORKERS = 1024, MAX_STREAMS = 64, BANKS_SHOWN = 24 };
+enum { MAX_WORKERS = 1024, MAX_STREAMS = 64, BANKS_SHOWN = 24, BAD_SHOWN = 100 };
 #define NEVER INT64_MIN /* --fail-fast, --max-bank: was not given */
 
 typedef struct settings {
@@ -74,28 +74,42 @@ static void show_notes(const cli *c, const sweep_spec *s, const sweep_plan *p)
         cli_note(c, "%s: %zu cells describe a run that is already there; merged", s->doc.path, p->n_merged);
     for (size_t i = p->n_runs; i-- > 0;)
         if (*p->runs[i].config.note) n++, first = i;
+    if (p->n_excluded) cli_note(c, "%s: %zu of %zu cells are excluded", s->doc.path, p->n_excluded, p->n_cells);
+    for (size_t i = 0; i < s->n_rules; i++) {
+        char place[SWEEP_PLACE];
+        if (!p->rule_cells[i])
+            cli_warn(c, "%s: this rule of exclude leaves out no cell", sweep_spec_place(s, s->rules[i].at, place));
+    }
     if (n) cli_note(c, "%s: %zu run%s: %s", s->doc.path, n, n > 1 ? "s, the first" : "", p->runs[first].config.note);
 }
 
-/* Every cell that cannot be built is named before the summary. */
+/* The cells that cannot be built are named before the summary; tens of thousands only when they are asked for. */
 static void show_bad(const cli *c, const sweep_plan *p)
 {
     cli plain = *c;
     plain.json = false;
-    for (size_t i = 0; i < p->n_bad && i < SWEEP_BAD_SHOWN; i++) {
+    const size_t shown = c->verbosity > 0 || p->n_bad <= BAD_SHOWN ? p->n_bad : BAD_SHOWN;
+    for (size_t i = 0; i < shown; i++) {
         err one = {0};
         err_set(&one, ST_INPUT, "%s", p->bad[i]);
         cli_fail(&plain, &one);
     }
+    if (shown < p->n_bad) cli_warn(c, "%zu more cells that cannot be built (-v lists all)", p->n_bad - shown);
 }
 
 static status make_plan(cli *c, const settings *x, sweep_spec *s, sweep_plan *p, err *e)
 {
-    const char *path = NULL;
     sweep_plan_opts o;
-    status st = one_argument(x, "SPEC.yaml", &path, e);
+    const char *const *words = x->rest.items;
+    status st = x->rest.n < 2 || strchr(words[1], '=')
+                    ? err_set(e, ST_USAGE, "sweep %s: SPEC.yaml is missing", words[0])
+                    : ST_OK;
+    for (size_t i = 2; i < x->rest.n && !st; i++)
+        if (!strchr(words[i], '='))
+            st = err_set(e, ST_USAGE, "sweep %s: '%s' is one argument too many; after the spec come overrides,"
+                         " key=v1,v2", words[0], words[i]);
     if (!st) st = plan_settings(&o, x, e);
-    if (!st) st = sweep_spec_load(s, path, e);
+    if (!st) st = sweep_spec_load(s, words[1], words + 2, x->rest.n - 2, e);
     if (!st) st = sweep_plan_make(p, s, &o, e);
     if (st) show_bad(c, p);
     else show_notes(c, s, p);

@@ -16,11 +16,12 @@ const cli_command cli_commands[] = {
      "train CONFIG.yaml [key=value ...] -o RUNDIR [--resume] [--prediction PREDICTION.json] [--threads N]"},
     {"sweep", cmd_sweep, "plan, run and collect a grid of runs",
      "  muscale sweep plan sweep.yaml\n"
+     "  muscale sweep plan sweep.yaml lr=1e-3,3e-4 seed=0,1          (overrides: a value, several, range(), logspace())\n"
      "  muscale sweep run sweep.yaml -o campaign -j 2      (again: finished runs are skipped, the others resumed)\n"
      "  muscale sweep status campaign -v\n"
      "  muscale sweep collect campaign\n",
-     "sweep plan SPEC.yaml [-j N] [--max-bank R] [--memory GIB] [--flops-rate F | --no-calibrate]\n"
-     "sweep run SPEC.yaml -o CAMPAIGN [-j N] [--max-bank R] [--device cpu|cuda] [--streams K] [--fail-fast[=k]] [--amend]\n"
+     "sweep plan SPEC.yaml [key=v1,v2 ...] [-j N] [--max-bank R] [--memory GIB] [--flops-rate F | --no-calibrate]\n"
+     "sweep run SPEC.yaml [key=v1,v2 ...] -o CAMPAIGN [-j N] [--max-bank R] [--device cpu|cuda] [--streams K] [--fail-fast[=k]] [--amend]\n"
      "sweep status CAMPAIGN [-v]\n"
      "sweep collect CAMPAIGN"},
     {"fit", cmd_fit, "fit a scaling law, with intervals and a verdict",

@@ -70,19 +70,22 @@ static status open_source(planner *w, data_set **out, const trainer_config *c, e
 
 static status place(const planner *w, size_t block, size_t cell, const char *word, err *e)
 {
-    const yaml_node *at = sweep_spec_blame(w->s, block, cell, word);
-    return err_prefix(e, "%s:%d:%d", w->s->doc.path, at->line, at->column);
+    char at[SWEEP_PLACE];
+    return err_prefix(e, "%s", sweep_spec_place(w->s, sweep_spec_blame(w->s, block, cell, word), at));
 }
 
-static void add_bad(planner *w, size_t block, size_t cell, const err *why)
+static status add_bad(planner *w, size_t block, size_t cell, const err *why, err *e)
 {
     sweep_plan *p = w->p;
-    char name[200];
-    if (p->n_bad++ >= SWEEP_BAD_SHOWN) return;
+    char name[200], place[SWEEP_PLACE], line[768];
     const yaml_node *at = sweep_spec_blame(w->s, block, cell, why->msg);
     sweep_spec_describe(w->s, block, cell, name, sizeof name);
-    snprintf(p->bad[p->n_bad - 1], sizeof p->bad[0], "%s:%d:%d: %s%s%.230s", w->s->doc.path, at->line, at->column, name,
-             *name ? ": " : "", why->msg);
+    snprintf(line, sizeof line, "%s: %s%s%.230s", sweep_spec_place(w->s, at, place), name, *name ? ": " : "", why->msg);
+    char **more = p->n_bad & (p->n_bad - 1) ? p->bad : realloc(p->bad, (p->n_bad ? 2 * p->n_bad : 1) * sizeof *more);
+    if (more) p->bad = more;
+    if (!more || !(p->bad[p->n_bad] = strdup(line))) return err_set(e, ST_NOMEM, "%s: no memory", w->s->doc.path);
+    p->n_bad++;
+    return ST_OK;
 }
 
 static size_t *slot_of(const planner *w, const char *id)
@@ -119,15 +122,19 @@ static status add_cell(planner *w, const trainer_config *base, size_t block, siz
     if (w->o->backend) snprintf(r->config.backend, sizeof r->config.backend, "%s", w->o->backend);
     /* data that cannot be opened would repeat itself for every cell: the plan ends here */
     if (*r->config.data && (st = open_source(w, &data, &r->config, e))) return place(w, block, cell, "data", e);
-    st = config_resolve_with(&r->config, data, &why);
+    size_t excluded;
+    st = sweep_spec_finish(w->s, block, cell, &r->config, data, &excluded, &why);
+    if (!st && excluded < w->s->n_rules) {
+        p->n_excluded++;
+        p->rule_cells[excluded]++;
+        return ST_OK;
+    }
+    if (!st) st = config_resolve_with(&r->config, data, &why);
     if (st == ST_NOMEM || st == ST_IO) {
         if (e) *e = why;
         return st;
     }
-    if (st) {
-        add_bad(w, block, cell, &why);
-        return ST_OK;
-    }
+    if (st) return add_bad(w, block, cell, &why, e);
     flops_rule rule;
     if ((st = flops_rule_find(&rule, r->config.flops_rule, e))) return st;
     r->steps = config_steps(&r->config);
@@ -150,6 +157,8 @@ static status add_cells(planner *w, err *e)
         if ((st = sweep_spec_base(w->s, b, &base, e))) break;
         for (size_t i = 0; i < w->s->blocks[b].n_cells && !st; i++) st = add_cell(w, &base, b, i, e);
     }
+    if (!st && !w->p->n_bad && !w->p->n_runs)
+        return err_set(e, ST_INPUT, "%s: exclude leaves no run of %zu", w->s->doc.path, w->s->n_cells);
     if (st || !w->p->n_bad) return st;
     return err_set(e, ST_INPUT, "%s: %zu of %zu runs cannot be built; nothing was started; correct the spec",
                    w->s->doc.path, w->p->n_bad, w->s->n_cells);
@@ -260,7 +269,8 @@ status sweep_plan_make(sweep_plan *p, const sweep_spec *s, const sweep_plan_opts
     while (w.n_slots < 2 * s->n_cells) w.n_slots *= 2;
     w.slots = calloc(w.n_slots, sizeof *w.slots);
     p->runs = calloc(s->n_cells, sizeof *p->runs);
-    status st = w.slots && p->runs ? ST_OK
+    p->rule_cells = calloc(s->n_rules + 1, sizeof *p->rule_cells);
+    status st = w.slots && p->runs && p->rule_cells ? ST_OK
                                    : err_set(e, ST_NOMEM, "%s: no memory for %zu runs", s->doc.path, s->n_cells);
     if (!st) st = add_cells(&w, e);
     if (!st) st = find_classes(&w, e);
@@ -277,6 +287,9 @@ void sweep_plan_free(sweep_plan *p)
     free(p->banks);
     free(p->classes);
     free(p->order);
+    for (size_t i = 0; i < p->n_bad; i++) free(p->bad[i]);
+    free(p->bad);
+    free(p->rule_cells);
     memset(p, 0, sizeof *p);
 }
 

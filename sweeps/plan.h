@@ -9,7 +9,7 @@
 #include "sweeps/spec.h"
 #include "trainer/config.h"
 
-enum { SWEEP_BAD_SHOWN = 20, SWEEP_ID_SIZE = 17 };
+enum { SWEEP_ID_SIZE = 17 };
 
 typedef struct sweep_run {
     char id[SWEEP_ID_SIZE];
@@ -44,8 +44,10 @@ typedef struct sweep_plan {
     size_t bytes_peak;             /* of the largest bank */
     int workers;
     bool measured; /* seconds rest on a measurement on this device */
-    size_t n_bad;  /* cells that cannot be built; the first ones below, ready to print */
-    char bad[SWEEP_BAD_SHOWN][768];
+    size_t n_bad;  /* cells that cannot be built, ready to print */
+    char **bad;
+    size_t n_excluded; /* cells left out by rules: n_cells = n_runs + n_merged + n_excluded (+ n_bad) */
+    size_t *rule_cells; /* [spec.n_rules] cells that each rule left out */
 } sweep_plan;
 
 typedef struct sweep_plan_opts {

@@ -34,6 +34,7 @@ json_t *sweep_plan_json(const sweep_plan *p, const sweep_spec *s, bool with_rate
                           "path", s->doc.path, "sha256", s->sha256, "n_cells", (json_int_t)p->n_cells, "n_merged",
                           (json_int_t)p->n_merged, "n_runs", (json_int_t)p->n_runs, "n_banks", (json_int_t)p->n_banks,
                           "tokens", p->tokens, "flops", p->flops, "bytes_peak", (json_int_t)p->bytes_peak);
+    if (j && s->n_rules) json_object_set_new(j, "n_excluded", json_integer((json_int_t)p->n_excluded));
     if (j && with_rate) {
         json_object_set_new(j, "workers", json_integer(p->workers));
         json_object_set_new(j, "flops_per_s", p->seconds > 0 ? json_real(p->flops / p->seconds) : json_null());

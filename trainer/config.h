@@ -88,6 +88,9 @@ status config_load(trainer_config *c, const char *path, err *e); /* defaults + a
  * config_resolve_with: the same with data already open (a sweep of thousands opens each data set once); NULL = no data. */
 status config_resolve(trainer_config *c, err *e);
 status config_resolve_with(trainer_config *c, data_set *d, err *e);
+/* The shape alone: its keys checked, vocab, n_head, n_kv_head and d_ff filled. What a budget in FLOPs or in parameters
+ * needs before `tokens` is known. */
+status config_shape(trainer_config *c, data_set *d, err *e);
 
 char *config_canonical(const trainer_config *c); /* malloc'ed; NULL = no memory */
 void config_id(char id[17], const trainer_config *c);
