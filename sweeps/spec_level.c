@@ -110,18 +110,12 @@ status spec_level_check_key(const sweep_spec *s, const spec_level *l, const yaml
     return spec_error(s, key, e, "'%s' is set twice (first on line %d); keep one", key->text, first->line);
 }
 
-/* A value that its key cannot take is found here, with its place. */
-static status check_value(const sweep_spec *s, const yaml_node *key, const yaml_node *value, err *e)
-{
-    trainer_config scratch;
-    config_default(&scratch);
-    return spec_set(s, &scratch, key, value, e);
-}
-
 status spec_level_add_base(const sweep_spec *s, spec_level *l, const yaml_node *key, const yaml_node *value, err *e)
 {
+    trainer_config scratch; /* a value that its key cannot take is found here, with its place */
     status st = spec_level_check_key(s, l, key, false, e);
-    if (!st) st = check_value(s, key, value, e);
+    config_default(&scratch);
+    if (!st) st = spec_set(s, &scratch, key, value, e);
     if (st) return st;
     sweep_setting *more = spec_grown(l->base, l->n_base, sizeof *more);
     if (!more) return no_memory(s, e);
@@ -132,14 +126,17 @@ status spec_level_add_base(const sweep_spec *s, spec_level *l, const yaml_node *
 
 status spec_level_add_factor(const sweep_spec *s, spec_level *l, sweep_factor *f, err *e)
 {
+    trainer_config scratch;
     status st = ST_OK;
+    config_default(&scratch);
     for (size_t k = 0; k < f->n_keys && !st; k++) {
         st = spec_level_check_key(s, l, f->keys[k], true, e);
         for (size_t i = 0; i < k && !st; i++)
             if (spec_same_key(f->keys[i]->text, f->keys[k]->text))
                 st = spec_error(s, f->keys[k], e, "'%s' and '%s' say the same thing; keep one", f->keys[k]->text,
                                 f->keys[i]->text);
-        for (size_t i = 0; i < f->n_rows && !st; i++) st = check_value(s, f->keys[k], f->values[k * f->n_rows + i], e);
+        const yaml_node *const *values = f->values + k * f->n_rows;
+        for (size_t i = 0; i < f->n_rows && !st; i++) st = spec_set(s, &scratch, f->keys[k], values[i], e);
     }
     sweep_factor *more = st ? NULL : spec_grown(l->factors, l->n_factors, sizeof *more);
     if (!st && !more) st = no_memory(s, e);
