@@ -32,10 +32,11 @@ static status add_values(sweep_spec *s, spec_level *l, const yaml_node *at, cons
     for (const char *p = text; !st; p++) {
         size_t n = value_length(p);
         yaml_node **more = spec_grown(list.values, list.n, sizeof *more);
-        const yaml_node *value = NULL;
+        if (more) list.values = more; /* before anything else: the old list may be gone */
+        const yaml_node *value = more && n ? part(s, at, p, n, e) : NULL;
         if (!n) st = spec_error(s, at, e, "'%s': a value is missing; write key=v1,v2", at->text);
         else if (!more) st = no_memory(s, e);
-        else if (list.values = more, !(value = part(s, at, p, n, e))) st = ST_NOMEM;
+        else if (!value) st = ST_NOMEM;
         else list.values[list.n++] = (yaml_node *)value;
         p += n;
         if (!*p) break;
