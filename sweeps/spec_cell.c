@@ -99,7 +99,6 @@ static status derive(trainer_config *c, spec_names *names, const sweep_derived *
     double x = names->budget;
     status st = d->formula ? spec_expr_eval(&x, d->formula, spec_name_value, names, e) : ST_OK;
     if (st) return err_prefix(e, "%s", d->key->text);
-    names->shaped = false;
     if (!spec_is_flops(d->key->text)) return assign(c, d, x, e);
     if (!(x > 0)) return err_set(e, ST_INPUT, "flops: %s gives %g, not a positive cost", d->value->text, x);
     names->budget = x;

@@ -92,7 +92,7 @@ static bool early(const sweep_rule *r, const sweep_block *b)
             if (spec_same_key(r->at->keys[k]->text, key) && !given) return false;
         }
     }
-    return !r->formula || !spec_formula_counts(r->formula);
+    return true;
 }
 
 status spec_order_derived(const sweep_spec *s, sweep_block *b, spec_level *l, err *e)

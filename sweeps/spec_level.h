@@ -60,14 +60,13 @@ bool spec_number_key(const char *key);
 /* Names of formulas (spec_names.c): number, and how a name and a derived key hang together. */
 spec_expr_find spec_name_find;
 bool spec_formula_needs(const spec_expr *x, const char *key); /* must `key` have its value before x has? */
-bool spec_formula_counts(const spec_expr *x);                 /* a name of it asks what the shape adds up to */
 bool spec_counts_need(const char *key);                       /* the shape's sums depend on it */
 status spec_add_formula(sweep_spec *s, const spec_expr **out, const yaml_node *at, bool truth, err *e);
 typedef struct spec_names { /* what names mean in one cell */
     const trainer_config *c;
     data_set *data;
     double budget; /* 0 = none */
-    bool shaped;
+    bool shaped; /* full.shape is filled; the order of what is derived leaves it nothing to miss */
     trainer_config full;
 } spec_names;
 spec_expr_value spec_name_value;                                           /* ctx: spec_names */

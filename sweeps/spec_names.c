@@ -78,13 +78,6 @@ bool spec_formula_needs(const spec_expr *x, const char *key)
     return false;
 }
 
-bool spec_formula_counts(const spec_expr *x)
-{
-    for (int i = SHAPE_NAMES; i < SHAPE_NAMES + N_EXTRA; i++)
-        if (spec_expr_uses(x, i)) return true;
-    return false;
-}
-
 status spec_names_shape(spec_names *x, err *e)
 {
     if (x->shaped) return ST_OK;

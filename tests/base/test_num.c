@@ -90,6 +90,8 @@ Test(num, text_is_what_the_fewest_digits_print)
         }
         if (isfinite(x)) cr_expect_str_eq(num_text(x, buf), want, "%s is not %s", buf, want);
     }
+    cr_expect_str_eq(num_text(123456700, buf), "1.234567e+08", "%s", buf); /* 7 digits, not the 9 that 15 would print */
+    cr_expect_str_eq(num_text(1234567, buf), "1234567", "%s", buf);
 }
 
 Test(num, words_of_divergence)

@@ -216,6 +216,23 @@ Test(plan, a_derived_value_and_a_written_one_are_one_run)
     fixture_remove(&f);
 }
 
+/* The embedding counts, and its size is the data's. */
+Test(plan, derived_values_know_the_data)
+{
+    fixture f;
+    sweep_spec s;
+    sweep_plan p;
+    fixture_make(&f, 4000, 16);
+    make(&s, &p, &f, "base: {data: '@', data_dtype: u8, d_model: 16, n_layer: 1, head_dim: 8, seq_len: 16,"
+         " batch_tokens: 64, val_tokens: 128, base_width: 16}\nderived: {tokens: n_params_total}\n", 1, 16);
+    cr_expect_eq(p.n_runs, 1);
+    cr_expect_eq(p.runs[0].config.shape.vocab, 16);
+    cr_expect_eq(p.runs[0].config.tokens, (12 * 16 * 16 + 2 * 16 * 16) / 64 * 64);
+    sweep_plan_free(&p);
+    sweep_spec_free(&s);
+    fixture_remove(&f);
+}
+
 Test(plan, data_that_cannot_serve)
 {
     fixture f;

@@ -52,6 +52,8 @@ Test(spec_cells, derived_values)
     /* 0 stands for what the shape says */
     c = cell(SMALL "}\nderived: {tokens: 1000*d_ff}\n", 0);
     cr_expect_eq(c.tokens, 64000);
+    c = cell(SMALL "}\nsweeps: [{derived: {tokens: 1000*d_ff, d_model: 16*2}}]\n", 0);
+    cr_expect_eq(c.tokens, 128000, "d_ff follows d_model, which is derived too: %lld", (long long)c.tokens);
     c = cell(SMALL "}\nderived: {lr: 1/d_model^0.5}\n", 0);
     cr_expect_eq(c.base.lr, 0.25);
     c = cell(SMALL "}\nderived: {lr: 1/3}\n", 0);
@@ -122,6 +124,9 @@ Test(spec_cells, flops_solve_tokens)
     c = cell(SMALL ", flops: 1e9}\nderived: {warmup_tokens: tokens/4, d_ff: 32}\n", 0);
     cr_expect(llabs(4 * c.warmup_tokens - c.tokens) < 4);
     cr_expect(fabs(cost(&c) / 1e9 - 1) < 0.01);
+    c = cell(SMALL "}\nsweeps: [{derived: {flops: 1e9, d_ff: 32, batch_tokens: 8*seq_len}}]\n", 0);
+    cr_expect_eq(c.tokens % 128, 0, "after the batch and the shape");
+    cr_expect(fabs(cost(&c) - 1e9) <= cost(&c) / (double)c.tokens * 64, "%g", cost(&c));
     unbuilt(SMALL ", flops: 1e3}\n", "flops: 1000 is less than one step of batch_tokens 64");
     unbuilt(SMALL "}\nderived: {flops: 0*lr}\n", "not a positive cost");
     unbuilt(SMALL ", flops: 1e30}\n", "more than 9e15 tokens");

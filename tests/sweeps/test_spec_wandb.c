@@ -166,11 +166,12 @@ Test(spec_wandb, run_cap_and_what_multiplies_it)
     cr_expect_eq(spec_cells(RANDOM "d_model: {value: 64}}\nrun_cap: 7\nseeds: [0, 1, 2]\n"), 21);
     cr_expect_eq(
         spec_cells("method: grid\nrun_cap: 9\nparameters: {lr: {values: [1e-3, 2e-3]}, seed: {min: 0, max: 2}}"), 6);
-    spec_taken(&s, "method: grid\nrun_cap: 4\nparameters: {lr: {values: [1e-3, 2e-3]}, seed: {min: 0, max: 2}}\n");
+    spec_taken(&s, "method: grid\nrun_cap: 5\nparameters: {lr: {values: [1e-3, 2e-3]}, seed: {min: 0, max: 2}}\n");
     char name[64];
-    cr_expect_eq(s.n_cells, 4);
-    cr_expect_str_eq(sweep_spec_describe(&s, 0, 3, name, sizeof name), "lr=2e-3, seed=0", "the last key moves fastest");
-    cr_expect(spec_noted(&s, "the first 4 of 6"));
+    cr_expect_eq(s.n_cells, 5);
+    cr_expect_str_eq(sweep_spec_describe(&s, 0, 2, name, sizeof name), "lr=1e-3, seed=2");
+    cr_expect_str_eq(sweep_spec_describe(&s, 0, 4, name, sizeof name), "lr=2e-3, seed=1", "the last key moves fastest");
+    cr_expect(spec_noted(&s, "the first 5 of 6"));
     sweep_spec_free(&s);
     /* the top's words serve a block's parameters */
     cr_expect_eq(spec_cells("method: random\nrun_cap: 5\nsweeps:\n- {name: a, parameters: {seed: {min: 0, max: 9}}}\n"
