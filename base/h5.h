@@ -44,6 +44,11 @@ status h5_read_numbers(double **x, size_t *n, const h5_file *f, const char *name
 status h5_write_numbers(hid_t file, const char *name, const double *x, size_t n, bool whole, const char *units,
                         const char *path, err *e);
 
+/* 2-D numbers, row by row. */
+status h5_read_grid(double **x, size_t *rows, size_t *cols, const h5_file *f, const char *name, err *e);
+status h5_write_grid(hid_t file, const char *name, const double *x, size_t rows, size_t cols, const char *units,
+                     const char *path, err *e);
+
 /* 1-D texts of equal width, padded with zeros: row i starts at text + i * width, and text[i * width + width - 1] is 0. */
 status h5_read_texts(char **text, size_t *width, size_t *n, const h5_file *f, const char *name, err *e);
 status h5_write_texts(hid_t file, const char *name, const char *const *x, size_t n, const char *path, err *e);

@@ -18,12 +18,13 @@ static herr_t visit(hid_t root, const char *name, const H5O_info_t *info, void *
     attrs g = {0};
     double *x = NULL;
     char *text = NULL;
-    size_t n, width;
+    size_t n, width, cols;
     (void)root;
     h5_read_attrs(&g, f, name, NULL);
     attrs_free(&g);
     if (info->type != H5O_TYPE_DATASET) return 0;
     if (!h5_read_numbers(&x, &n, f, name, NULL)) free(x);
+    else if (!h5_read_grid(&x, &n, &cols, f, name, NULL)) free(x);
     else if (!h5_read_texts(&text, &width, &n, f, name, NULL)) free(text);
     return 0;
 }

@@ -59,7 +59,10 @@ bool num_is_nonfinite_word(const char *text)
 
 const char *num_text(double x, char *buf)
 {
-    for (int digits = 6; digits <= 17; digits++) {
+    /* A normal double that has a name of 7 to 15 digits is printed by it with 15 (DBL_DIG), and below 1e6 it is not the
+     * digits that decide whether %g writes an exponent. Plans of sweeps spend most of their time here. */
+    const bool plain = fabs(x) < 1e6 && fabs(x) > 1e-300;
+    for (int digits = 6; digits <= 17; digits = plain && digits == 6 ? 15 : digits + 1) {
         snprintf(buf, 32, "%.*g", digits, x);
         if (strtod(buf, NULL) == x) break;
     }

@@ -24,7 +24,8 @@ typedef enum rng_stream {
     RNG_FIT_START,    /* random starts of a fit; step = parameter */
     RNG_LR_GRID,      /* where between two grid points an optimum may lie; step = resample */
     RNG_CALIBRATE,    /* tokens to measure speed on */
-    RNG_COORD         /* coordinate check: step 0 tokens, step 1 start of a power iteration */
+    RNG_COORD,        /* coordinate check: step 0 tokens, step 1 start of a power iteration */
+    RNG_SWEEP         /* random search: draws of a sweep; step = hash of the key, index = row */
 } rng_stream;
 
 /* The raw bijection, for the published vectors. */

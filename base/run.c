@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/run_updates.h"
+
 const run_column run_train_columns[TRAIN_N_COLS] = {
     [TRAIN_STEP] = {"step", "steps", true},
     [TRAIN_TOKENS] = {"tokens", "tokens", true},
@@ -36,6 +38,7 @@ void run_free(run_record *r)
     for (int g = 0; g < RUN_N_GROUPS; g++) attrs_free(&r->group[g]);
     for (int c = 0; c < TRAIN_N_COLS; c++) free(r->train[c]);
     for (int c = 0; c < VAL_N_COLS; c++) free(r->val[c]);
+    run_updates_free(&r->updates);
     memset(r, 0, sizeof *r);
 }
 

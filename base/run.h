@@ -31,7 +31,7 @@ void attrs_free(attrs *g);
  * n_params_embed, flops_per_token, flops_rule, parametrisation, base_width, base_depth. DATA: dataset, tokens_available,
  * sha256, tokenizer, vocab, bytes_per_token, entropy_rate. ENV: host, cpu, device, threads, compiler, restarts, segments.
  * SUMMARY: step, tokens, final_val_loss, final_val_loss_se, best_val_loss, final_train_loss_ema, flops, wall_s,
- * diverged_at (-1: not). */
+ * diverged_at (-1: not); eps_share, eps_share_step, eps_share_tensor when updates were logged. */
 typedef enum run_group { RUN_ROOT, RUN_CONFIG, RUN_MODEL, RUN_DATA, RUN_ENV, RUN_SUMMARY, RUN_N_GROUPS } run_group;
 const char *run_group_name(run_group g); /* "config"; "" for ROOT */
 
@@ -40,11 +40,24 @@ typedef enum val_col { VAL_STEP, VAL_TOKENS, VAL_LOSS, VAL_LOSS_SE, VAL_N_COLS }
 typedef struct run_column { const char *name, *units; bool whole; } run_column; /* whole: stored as 64-bit integers */
 extern const run_column run_train_columns[TRAIN_N_COLS], run_val_columns[VAL_N_COLS];
 
+/* What a step did to each tensor, at the steps that log_updates_every named: doc/formats.md, /updates. */
+typedef enum update_col { UPDATE_RATIO, UPDATE_ALIGNMENT, UPDATE_V_OVER_EPS, UPDATE_EPS_FELT, UPDATE_N_COLS } update_col;
+extern const run_column run_update_columns[UPDATE_N_COLS];
+typedef struct run_updates {
+    size_t n, n_tensors, room;  /* n: steps, strictly rising */
+    char *tensors;              /* names, of `width` bytes each, 0 included */
+    size_t width;
+    double *step, *tokens;      /* [n] */
+    double *of[UPDATE_N_COLS];  /* [n][n_tensors]; NaN: there is no such number */
+} run_updates;
+const char *run_updates_tensor(const run_updates *u, size_t i);
+
 typedef struct run_record {
     char path[IO_PATH_MAX];     /* the file it was read from */
     attrs group[RUN_N_GROUPS];
     size_t n_train, n_val;      /* rows; step strictly rising */
     double *train[TRAIN_N_COLS], *val[VAL_N_COLS]; /* NaN or inf where the loss was; NULL after RUN_HEADER from run.h5 */
+    run_updates updates;        /* n = 0: none, also after RUN_HEADER from run.h5 */
     bool from_journal;
     size_t journal_bytes;       /* of the valid part (journal only) */
     size_t torn_bytes;          /* after it: a torn or damaged tail (journal only) */

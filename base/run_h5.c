@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/h5.h"
+#include "base/run_updates.h"
 
 static status read_columns(double **cols, size_t *n, const run_column *names, size_t n_cols, const char *group,
                            const h5_file *f, err *e)
@@ -41,6 +41,7 @@ status run_read_h5(run_record *out, const char *path, run_what what, err *e)
     }
     if (!s && what == RUN_ALL) s = read_columns(r.train, &r.n_train, run_train_columns, TRAIN_N_COLS, "train", &f, e);
     if (!s && what == RUN_ALL) s = read_columns(r.val, &r.n_val, run_val_columns, VAL_N_COLS, "val", &f, e);
+    if (!s && what == RUN_ALL) s = run_updates_read_h5(&r.updates, &f, e);
     h5_close(&f);
     if (s) {
         run_free(&r);

@@ -10,7 +10,7 @@
 #include <xxhash.h>
 
 #include "base/jline.h"
-#include "base/run.h"
+#include "base/run_updates.h"
 
 static const size_t JOURNAL_MAX = (size_t)4 << 30;
 
@@ -55,6 +55,7 @@ static void drop_after(run_record *r, double step)
 {
     while (r->n_train && r->train[TRAIN_STEP][r->n_train - 1] > step) r->n_train--;
     while (r->n_val && r->val[VAL_STEP][r->n_val - 1] > step) r->n_val--;
+    run_updates_drop_after(&r->updates, step);
 }
 
 static status take_row(reader *d, const json_t *o, bool is_train, err *e)
@@ -157,6 +158,7 @@ static status take_record(reader *d, json_t *o, err *e)
     const char *event = json_string_value(json_object_get(o, "event"));
     if (k && !strcmp(k, "train")) return take_row(d, o, true, e);
     if (k && !strcmp(k, "val")) return take_row(d, o, false, e);
+    if (k && !strcmp(k, "updates")) return run_updates_take(&d->r->updates, o, d->r->path, e);
     if (!event) return ST_OK;
     if (!strcmp(event, "start")) return take_start(d, o, e);
     if (!strcmp(event, "resume")) return take_resume(d, o, e);
@@ -196,6 +198,7 @@ static status finish(reader *d, const char *text, err *e)
     status s = d->ended ? ST_OK : attrs_set_text(root, "status", "partial", e);
     /* a failed run's end knows only why */
     if (!s && !attrs_get(&r->group[RUN_SUMMARY], "tokens")) s = running_summary(r, e);
+    if (!s) s = run_updates_summary(&r->group[RUN_SUMMARY], &r->updates, e);
     if (!s) s = attrs_set_text(root, "schema", "muscale.run/1", e);
     if (!s) s = attrs_set_i64(root, "journal_rows", (int64_t)d->n_records, e);
     if (!s) s = attrs_set_text(root, "journal_xxh64", hash, e);

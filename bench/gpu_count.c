@@ -51,11 +51,11 @@ count count_step(const shape *s, size_t n_replicas, size_t batch, size_t act, si
     /* forward: att read, x read and written. backward: dx and att read, datt written */
     w[COUNT_ATTN_OUT] = (count_row){"attention out", z.L * product(&z, z.q, z.d),
                                     z.L * (row * (3 * z.q + 3 * z.d) + weights(&z, R, z.q, z.d))};
-    /* forward: h read, g and the activation's slope (SwiGLU: both slopes) written. backward: du and h read, dh written
+    /* forward: h read, g and the activation's argument (or slope; SwiGLU: both) written. backward: du and h read, dh written
      */
     w[COUNT_FFN_IN] = (count_row){"ffn in, activation", z.L * product(&z, z.d, z.u),
                                   z.L * (row * (3 * z.d + z.f + 2 * z.u) + weights(&z, R, z.d, z.u))};
-    /* forward: g read, x read and written. backward: dx, g and the slopes read, du written */
+    /* forward: g read, x read and written. backward: dx, g and the arguments read, du written */
     w[COUNT_FFN_OUT] = (count_row){"ffn out", z.L * product(&z, z.f, z.d),
                                    z.L * (row * (3 * z.d + 2 * z.f + 2 * z.u) + weights(&z, R, z.f, z.d))};
     /* forward: h read, logits written. backward: their gradient and h read, dh written */
@@ -79,7 +79,7 @@ bound count_bound(const count *c, double flops_per_s, double bytes_per_s)
 double count_memory(const shape *s, size_t R, size_t batch, size_t act, size_t weight)
 {
     const sizes z = sizes_of(s, R, batch, act, weight);
-    /* h1, qkv, att, h2, slopes, g of every layer; the stream, the last h, and in backward dx, dh, dqkv, datt, du */
+    /* h1, qkv, att, h2, u, g of every layer; the stream, the last h, and in backward dx, dh, dqkv, datt, du */
     const double layer = 2 * z.d + (z.q + 2 * z.kv) + z.q + z.u + z.f, work = 4 * z.d + (z.q + 2 * z.kv) + z.q + z.u;
     const double stats = z.L * (2 + z.heads) + 1;
     const double all_logits = z.N * z.V, block = (double)R * (1 << 28),

@@ -283,13 +283,30 @@ static status w_attn_bwd(k_ctx *c, k_act dq, k_act dk, k_act dv, k_cact dout, k_
     WATCH(w, see(w, "attn_bwd", 4 * attn_product(s), 2 * attn_qkv(w, s) + 2 * attn_q(w, s) + attn_lse(s), ATTN),
           w->real->attn_bwd(w->ctx, dq, dk, dv, dout, q, k, v, o, lse, scale, s, e));
 }
+static status w_attn_rope_fwd(k_ctx *c, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_in table, k_mult scale,
+                              const k_attn *s, err *e)
+{
+    watch *w = watch_of(c);
+    WATCH(w, see(w, "attn_rope_fwd", 2 * attn_product(s), attn_qkv(w, s) + attn_q(w, s) + attn_lse(s), ATTN),
+          w->real->attn_rope_fwd(w->ctx, o, lse, q, k, v, table, scale, s, e));
+}
+static status w_attn_rope_bwd(k_ctx *c, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v,
+                              k_cact o, k_in lse, k_in table, k_mult scale, const k_attn *s, err *e)
+{
+    watch *w = watch_of(c);
+    WATCH(w, see(w, "attn_rope_bwd", 4 * attn_product(s), 2 * attn_qkv(w, s) + 2 * attn_q(w, s) + attn_lse(s), ATTN),
+          w->real->attn_rope_bwd(w->ctx, dq, dk, dv, dout, q, k, v, o, lse, table, scale, s, e));
+}
 
 static double rows_act(const watch *w, const k_rows *s) { return act_bytes(w, rows_of(s) * (double)s->c); }
 #define ROWS "n %zu c %zu", s->n, s->c
+/* Rows that an activation writes: its value and, on the host, its slopes (gelu.h). */
+static double written(const watch *w, double slopes) { return 1 + (w->real->device ? 0 : slopes); }
 static status w_gelu_fwd(k_ctx *c, k_act y, k_act u, const k_rows *s, err *e)
 {
     watch *w = watch_of(c);
-    WATCH(w, see(w, "gelu_fwd", 0, 3 * rows_act(w, s), ROWS), w->real->gelu_fwd(w->ctx, y, u, s, e));
+    WATCH(w, see(w, "gelu_fwd", 0, (1 + written(w, 1)) * rows_act(w, s), ROWS),
+          w->real->gelu_fwd(w->ctx, y, u, s, e));
 }
 static status w_gelu_bwd(k_ctx *c, k_act du, k_cact dy, k_cact coef, const k_rows *s, err *e)
 {
@@ -299,7 +316,8 @@ static status w_gelu_bwd(k_ctx *c, k_act du, k_cact dy, k_cact coef, const k_row
 static status w_swiglu_fwd(k_ctx *c, k_act y, k_act u, const k_rows *s, err *e)
 {
     watch *w = watch_of(c);
-    WATCH(w, see(w, "swiglu_fwd", 0, 5 * rows_act(w, s), ROWS), w->real->swiglu_fwd(w->ctx, y, u, s, e));
+    WATCH(w, see(w, "swiglu_fwd", 0, (2 + written(w, 2)) * rows_act(w, s), ROWS),
+          w->real->swiglu_fwd(w->ctx, y, u, s, e));
 }
 static status w_swiglu_bwd(k_ctx *c, k_act du, k_cact dy, k_cact coef, const k_rows *s, err *e)
 {
@@ -337,6 +355,7 @@ static k_ops watched(const k_ops *ops)
     t.attn_fwd = w_attn_fwd, t.attn_bwd = w_attn_bwd;
     t.gelu_fwd = w_gelu_fwd, t.gelu_bwd = w_gelu_bwd, t.swiglu_fwd = w_swiglu_fwd, t.swiglu_bwd = w_swiglu_bwd;
     t.xent = w_xent, t.seq_loss = w_seq_loss, t.zero = w_zero;
+    if (ops->attn_rope_fwd) t.attn_rope_fwd = w_attn_rope_fwd, t.attn_rope_bwd = w_attn_rope_bwd;
     if (ops->matmul_gelu_fwd) t.matmul_gelu_fwd = w_matmul_gelu_fwd;
     if (ops->matmul_dgrad_mul) t.matmul_dgrad_mul = w_matmul_dgrad_mul;
     return t;

@@ -50,9 +50,9 @@ struct gpu_run {
     size_t R, per_batch;
     uint64_t step;
     int32_t *tokens; /* [BATCHES][batch * (T + 1)]: in turns, so that no batch is learnt by heart */
-    const int32_t **ptr;
+    const int32_t **ptr[BANK_DEPTH]; /* of the steps under way, in turns */
+    uint64_t *steps[BANK_DEPTH];
     double *lr;
-    uint64_t *steps;
     bool *active;
     bank_step_out *out;
 };
@@ -90,14 +90,16 @@ status gpu_run_new(gpu_run **out, const gpu_case *c, size_t R, const char *backe
     r->R = R;
     r->per_batch = c->batch * (size_t)(c->seq_len + 1);
     r->tokens = malloc(BATCHES * r->per_batch * sizeof *r->tokens);
-    r->ptr = calloc(R, sizeof *r->ptr);
     r->lr = calloc(R, sizeof *r->lr);
-    r->steps = calloc(R, sizeof *r->steps);
     r->active = calloc(R, sizeof *r->active);
     r->out = calloc(R, sizeof *r->out);
-    status st = r->tokens && r->ptr && r->lr && r->steps && r->active && r->out
-                    ? ST_OK
-                    : err_set(e, ST_NOMEM, "bench: out of memory");
+    bool made = r->tokens && r->lr && r->active && r->out;
+    for (size_t k = 0; k < BANK_DEPTH; k++) {
+        r->ptr[k] = calloc(R, sizeof *r->ptr[k]);
+        r->steps[k] = calloc(R, sizeof *r->steps[k]);
+        made = made && r->ptr[k] && r->steps[k];
+    }
+    status st = made ? ST_OK : err_set(e, ST_NOMEM, "bench: out of memory");
     for (size_t i = 0; i < BATCHES * r->per_batch && !st; i++)
         r->tokens[i] = (int32_t)rng_below((uint64_t)c->vocab, 3, RNG_TEST, 0, i);
     if (!st) st = bank_new(&r->b, &o, e);
@@ -112,23 +114,33 @@ void gpu_run_free(gpu_run *r)
     if (!r) return;
     bank_free(r->b);
     free(r->tokens);
-    free(r->ptr);
+    for (size_t k = 0; k < BANK_DEPTH; k++) {
+        free(r->ptr[k]);
+        free(r->steps[k]);
+    }
     free(r->lr);
-    free(r->steps);
     free(r->active);
     free(r->out);
     free(r);
 }
 
+static status submit(gpu_run *r, err *e)
+{
+    const size_t k = ++r->step % BANK_DEPTH;
+    for (size_t i = 0; i < r->R; i++) {
+        r->ptr[k][i] = r->tokens + r->step % BATCHES * r->per_batch;
+        r->lr[i] = 1, r->steps[k][i] = r->step, r->active[i] = true;
+    }
+    return bank_submit(r->b, r->ptr[k], r->lr, r->steps[k], r->active, e);
+}
+
+/* As the trainer's loop does it: the next step is queued when the last one's outcome is waited for. */
 status gpu_run_steps(gpu_run *r, int n, err *e)
 {
-    for (int k = 0; k < n; k++) {
-        r->step++;
-        for (size_t i = 0; i < r->R; i++) {
-            r->ptr[i] = r->tokens + r->step % BATCHES * r->per_batch;
-            r->lr[i] = 1, r->steps[i] = r->step, r->active[i] = true;
-        }
-        TRY(bank_step(r->b, r->out, r->ptr, r->lr, r->steps, r->active, e));
+    for (int asked = 0, done = 0; done < n;) {
+        for (; asked < n && asked - done < (int)bank_depth(r->b); asked++) TRY(submit(r, e));
+        TRY(bank_collect(r->b, r->out, e));
+        done++;
     }
     for (size_t i = 0; i < r->R && n; i++)
         if (!r->out[i].finite)

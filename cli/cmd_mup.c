@@ -7,6 +7,7 @@
 static const struct { const char *name; int (*run)(cli *, int, char **); } actions[] = {
     {"table", mup_table_cmd},
     {"check", mup_check_cmd},
+    {"transfer", mup_transfer_cmd},
     {"export", mup_export_cmd},
 };
 enum { N_ACTIONS = sizeof actions / sizeof *actions };

@@ -2,27 +2,27 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/num.h"
 #include "cli/cli.h"
+#include "cli/relaunch.h"
+#include "cli/sweep.h"
 #include "kernels/kernels.h"
 #include "sweeps/campaign.h"
-#include "sweeps/launch_local.h"
-#include "sweeps/plan.h"
 #include "sweeps/status.h"
 #include "sweeps/store.h"
 
-enum { MAX_WORKERS = 1024, MAX_STREAMS = 64, BANKS_SHOWN = 24 };
-#define NEVER INT64_MIN /* --fail-fast, --max-bank: was not given */
+enum { MAX_WORKERS = 1024, MAX_STREAMS = 64, BANKS_SHOWN = 24, BAD_SHOWN = 100 };
+#define NEVER SWEEP_NOT_GIVEN /* --fail-fast, --max-bank, --streams */
+#define GOES_ON "MUSCALE_SWEEP_GOES_ON" /* launch_local.h's `resumed`, from the process that this one goes on for */
 
-typedef struct settings {
-    const char *out, *device;
-    int64_t workers, max_bank, streams, fail_fast;
-    double flops_rate, memory_gib;
-    bool no_calibrate, amend;
-    cli_list rest;
-} settings;
+typedef sweep_settings settings;
+sweep_settings sweep_settings_default(void)
+{
+    return (sweep_settings){.max_bank = NEVER, .streams = NEVER, .fail_fast = NEVER};
+}
 
 /* ---- shared by plan and run ----------------------------------------------------------------------------------- */
 
@@ -44,7 +44,7 @@ static status plan_settings(sweep_plan_opts *o, const settings *x, err *e)
         return err_set(e, ST_USAGE, "-j: %lld: between 1 and %d workers", (long long)x->workers, (int)MAX_WORKERS);
     if (x->max_bank != NEVER && (x->max_bank < 1 || x->max_bank > 4096))
         return err_set(e, ST_USAGE, "--max-bank: %lld: between 1 and 4096 runs", (long long)x->max_bank);
-    if (x->streams < 1 || x->streams > MAX_STREAMS)
+    if (x->streams != NEVER && (x->streams < 1 || x->streams > MAX_STREAMS))
         return err_set(e, ST_USAGE, "--streams: %lld: between 1 and %d banks at a time", (long long)x->streams,
                        (int)MAX_STREAMS);
     if (x->streams > 1 && (!x->device || !strcmp(x->device, "cpu")))
@@ -60,7 +60,7 @@ static status plan_settings(sweep_plan_opts *o, const settings *x, err *e)
     *o = sweep_plan_opts_default();
     o->workers = (int)workers;
     o->max_bank = x->max_bank == NEVER ? 0 : (size_t)x->max_bank;
-    o->streams = (size_t)x->streams;
+    o->streams = x->streams == NEVER ? 0 : (size_t)x->streams;
     o->memory_limit = (size_t)(x->memory_gib * 0x1p30);
     o->backend = x->device;
     return ST_OK;
@@ -74,32 +74,52 @@ static void show_notes(const cli *c, const sweep_spec *s, const sweep_plan *p)
         cli_note(c, "%s: %zu cells describe a run that is already there; merged", s->doc.path, p->n_merged);
     for (size_t i = p->n_runs; i-- > 0;)
         if (*p->runs[i].config.note) n++, first = i;
+    if (p->n_excluded) cli_note(c, "%s: %zu of %zu cells are excluded", s->doc.path, p->n_excluded, p->n_cells);
+    for (size_t i = 0; i < s->n_rules; i++) {
+        char place[SWEEP_PLACE];
+        if (!p->rule_cells[i])
+            cli_warn(c, "%s: this rule of exclude leaves out no cell", sweep_spec_place(s, s->rules[i].at, place));
+    }
     if (n) cli_note(c, "%s: %zu run%s: %s", s->doc.path, n, n > 1 ? "s, the first" : "", p->runs[first].config.note);
 }
 
-/* Every cell that cannot be built is named before the summary. */
+/* The cells that cannot be built are named before the summary; tens of thousands only when they are asked for. */
 static void show_bad(const cli *c, const sweep_plan *p)
 {
     cli plain = *c;
     plain.json = false;
-    for (size_t i = 0; i < p->n_bad && i < SWEEP_BAD_SHOWN; i++) {
+    const size_t shown = c->verbosity > 0 || p->n_bad <= BAD_SHOWN ? p->n_bad : BAD_SHOWN;
+    for (size_t i = 0; i < shown; i++) {
         err one = {0};
         err_set(&one, ST_INPUT, "%s", p->bad[i]);
         cli_fail(&plain, &one);
     }
+    if (shown < p->n_bad) cli_warn(c, "%zu more cells that cannot be built (-v lists all)", p->n_bad - shown);
 }
 
-static status make_plan(cli *c, const settings *x, sweep_spec *s, sweep_plan *p, err *e)
+status sweep_plan_of(cli *c, const settings *x, const char *path, const char *const *overrides, size_t n,
+                     sweep_spec *s, sweep_plan *p, err *e)
 {
-    const char *path = NULL;
     sweep_plan_opts o;
-    status st = one_argument(x, "SPEC.yaml", &path, e);
-    if (!st) st = plan_settings(&o, x, e);
-    if (!st) st = sweep_spec_load(s, path, e);
+    status st = plan_settings(&o, x, e);
+    if (!st) st = sweep_spec_load(s, path, overrides, n, e);
     if (!st) st = sweep_plan_make(p, s, &o, e);
     if (st) show_bad(c, p);
     else show_notes(c, s, p);
     return st;
+}
+
+static status make_plan(cli *c, const settings *x, sweep_spec *s, sweep_plan *p, err *e)
+{
+    const char *const *words = x->rest.items;
+    status st = x->rest.n < 2 || strchr(words[1], '=')
+                    ? err_set(e, ST_USAGE, "sweep %s: SPEC.yaml is missing", words[0])
+                    : ST_OK;
+    for (size_t i = 2; i < x->rest.n && !st; i++)
+        if (!strchr(words[i], '='))
+            st = err_set(e, ST_USAGE, "sweep %s: '%s' is one argument too many; after the spec come overrides,"
+                         " key=v1,v2", words[0], words[i]);
+    return st ? st : sweep_plan_of(c, x, words[1], words + 2, x->rest.n - 2, s, p, e);
 }
 
 static const char *duration(double s, char buf[32])
@@ -112,6 +132,8 @@ static const char *duration(double s, char buf[32])
 }
 
 /* ---- plan ----------------------------------------------------------------------------------------------------- */
+
+static double mib(size_t bytes) { return (double)bytes / 0x1p20; }
 
 static void print_bank(const sweep_plan *p, const sweep_spec *s, size_t k)
 {
@@ -126,37 +148,75 @@ static void print_bank(const sweep_plan *p, const sweep_spec *s, size_t k)
     }
     if (b->seconds > 0) duration(b->seconds, time);
     printf("%5zu %5zu %8lld %8lld %10.3g %10.3g %9.1f %9s  %s\n", k + 1, b->n, (long long)r->config.shape.d_model,
-           (long long)r->config.shape.n_layer, tokens, b->flops, (double)b->bytes / 0x1p20, time,
+           (long long)r->config.shape.n_layer, tokens, b->flops, mib(b->bytes), time,
            mixed ? "(several)" : s->blocks[r->block].name);
 }
 
-static void print_plan(const cli *c, const sweep_plan *p, const sweep_spec *s)
+static void print_device(const sweep_plan *p)
+{
+    const sweep_device *d = &p->device;
+    printf("device: %s, %d multiprocessors%s; ", d->name, d->multiprocessors, d->assumed ? " assumed" : "");
+    if (!d->assumed) printf("%.1f of %.1f MiB are free, ", mib(d->free_bytes), mib(d->total_bytes));
+    printf("banks may take %.1f MiB; %zu bank%s at a time%s\n", mib(d->budget), p->streams, p->streams > 1 ? "s" : "",
+           p->streams_chosen ? "" : " as given");
+}
+
+static void print_plan(const cli *c, const sweep_plan *p, const sweep_spec *s, bool tried)
 {
     char time[32];
     size_t shown = c->verbosity > 0 || p->n_banks <= BANKS_SHOWN ? p->n_banks : BANKS_SHOWN;
-    printf("%s: %zu runs in %zu banks, %d worker%s\n\n", s->doc.path, p->n_runs, p->n_banks, p->workers,
+    printf("%s: %zu runs in %zu banks, %d worker%s\n", s->doc.path, p->n_runs, p->n_banks, p->workers,
            p->workers > 1 ? "s" : "");
-    printf("%5s %5s %8s %8s %10s %10s %9s %9s  %s\n", "bank", "runs", "d_model", "n_layer", "tokens", "FLOPs", "MiB",
+    if (*p->device.name) print_device(p);
+    printf("\n%5s %5s %8s %8s %10s %10s %9s %9s  %s\n", "bank", "runs", "d_model", "n_layer", "tokens", "FLOPs", "MiB",
            "time", "block");
     for (size_t k = 0; k < shown; k++) print_bank(p, s, k);
     if (shown < p->n_banks) printf("  ... %zu more banks (-v shows all)\n", p->n_banks - shown);
-    printf("\ntotal: %.3g FLOPs, %.3g tokens; at most %.1f MiB at once\n", p->flops, p->tokens,
-           (double)p->bytes_peak / 0x1p20);
+    printf("\ntotal: %.3g FLOPs, %.3g tokens; at most %.1f MiB at once\n", p->flops, p->tokens, mib(p->bytes_at_once));
     if (p->seconds > 0)
-        printf("time: about %s (%.2f hours) at %.3g FLOP/s %s\n", duration(p->seconds, time), p->seconds / 3600,
-               p->flops / p->seconds, p->measured ? "measured here" : "as given");
+        printf("time: about %s (%.2f hours)%s at %.3g FLOP/s %s\n", duration(p->seconds, time), p->seconds / 3600,
+               p->streams > 1 ? ", one bank after another," : "", p->flops / p->seconds,
+               p->measured ? "measured here" : "as given");
+    else if (p->device.assumed) puts("time: not estimated (no device here; give --flops-rate)");
+    else if (tried) puts("time: not estimated (a shape could not be tried here; give --flops-rate)");
     else puts("time: not estimated (--no-calibrate without --flops-rate)");
+}
+
+/* Said before anything starts; a run says it once more, of what is free then. */
+static void warn_of_memory(const cli *c, const sweep_plan *p)
+{
+    const sweep_bank *most = NULL;
+    const size_t budget = p->device.budget;
+    size_t n = 0;
+    for (size_t k = 0; k < p->n_banks && *p->device.name; k++) {
+        const sweep_bank *b = &p->banks[k];
+        if (b->bytes <= budget || !p->classes[p->runs[p->order[b->first]].class].on_device) continue;
+        n++;
+        if (!most || b->bytes > most->bytes) most = b;
+    }
+    if (most)
+        cli_warn(c, "%zu bank%s too large for the device, the largest is bank %zu: %zu run%s, %.1f MiB, banks may take "
+                 "%.1f: %.1f are missing; raise grad_accum or use a smaller model", n, n > 1 ? "s are" : " is",
+                 (size_t)(most - p->banks) + 1, most->n, most->n > 1 ? "s" : "", mib(most->bytes), mib(budget),
+                 mib(most->bytes - budget));
 }
 
 static status sweep_plan_cmd(cli *c, const settings *x, err *e)
 {
     sweep_spec s = {0};
     sweep_plan p = {0};
-    status st = make_plan(c, x, &s, &p, e);
+    const k_ops *ops = NULL;
+    err why = {0};
+    status st = make_plan(c, x, &s, &p, &why);
+    if (st == ST_DEVICE && !k_backend(&ops, "cuda", NULL))
+        err_set(e, st, "%s; to plan for a device elsewhere give its memory: --memory GIB", why.msg);
+    else if (st) *e = why;
+    const bool try = !x->no_calibrate && !p.device.assumed;
+    if (!st) warn_of_memory(c, &p);
     if (!st && x->flops_rate > 0) sweep_plan_rate(&p, x->flops_rate);
-    else if (!st && !x->no_calibrate) st = sweep_plan_calibrate(&p, e);
+    else if (!st && try && sweep_plan_calibrate(&p, &why)) cli_warn(c, "no time is estimated: %s", why.msg);
     if (!st && c->json) cli_json_out(sweep_plan_json(&p, &s, true));
-    else if (!st) print_plan(c, &p, &s);
+    else if (!st) print_plan(c, &p, &s, try);
     sweep_plan_free(&p);
     sweep_spec_free(&s);
     return st;
@@ -238,10 +298,32 @@ static status check_backends(const sweep_plan *p, err *e)
     return st;
 }
 
-static status launch(cli *c, const settings *x, const sweep_spec *s, const sweep_plan *p, err *e)
+static void warn_of(const cli *c, const campaign_counts *n)
 {
-    char note[512];
-    sweep_progress result;
+    if (n->n_damaged) cli_warn(c, "%s", n->note);
+    if (n->n_eps > 1) cli_warn(c, "%s (the worst of %zu such runs; column eps_share)", n->eps_note, n->n_eps);
+    else if (n->n_eps) cli_warn(c, "%s", n->eps_note);
+}
+
+/* A pipe cannot be read twice. */
+static bool is_file(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
+/* After a fault that only a new process recovers from: this one becomes it. Returns when it cannot. */
+static void go_on_anew(const cli *c, const char *spec, const char *handover)
+{
+    err why = {0};
+    if (!handover || !is_file(spec)) return;
+    cli_note(c, "only a new process can use the device again: going on as one");
+    if (cli_relaunch(c, GOES_ON, handover, &why) != ST_INTERRUPTED) cli_warn(c, "%s", why.msg);
+}
+
+status sweep_train(sweep_progress *result, cli *c, const settings *x, const sweep_spec *s, const sweep_plan *p, err *e)
+{
+    char note[512], *handover = NULL;
     status st = check_backends(p, e);
     if (!st) st = campaign_open(x->out, s, p, x->amend, note, e);
     if (st) return st;
@@ -250,28 +332,30 @@ static status launch(cli *c, const settings *x, const sweep_spec *s, const sweep
     view.every = view.tty ? 0.9 : 60;
     sweep_launch_opts o = {.campaign = x->out,
                            .threads = p->workers,
-                           .streams = (size_t)x->streams,
                            .fail_fast = x->fail_fast == NEVER ? 0 : (size_t)x->fail_fast,
                            .stop = cli_catch_signals(),
                            .argv = c->argv0,
                            .argc = c->argc0,
+                           .resumed = getenv(GOES_ON),
+                           .handover = &handover,
                            .listener = {&view, on_progress, on_say}};
-    st = sweep_launch_local(&result, p, s, &o, e);
+    st = sweep_launch_local(result, p, s, &o, e);
     clear_line(&view);
+    go_on_anew(c, s->doc.path, handover);
+    free(handover);
     if (st == ST_INTERRUPTED && cli_caught_signal() != SIGINT) {
         if (e) e->code = ST_TERMINATED;
         st = ST_TERMINATED;
     }
-    if (st && st != ST_PARTIAL) return st;
+    if (st && st != ST_PARTIAL) return result->total = 0, st;
     campaign_counts counts;
     err why = {0};
     status collected = campaign_collect(&counts, x->out, &why);
-    if (!collected && counts.n_damaged) cli_warn(c, "%s", counts.note);
+    if (!collected) warn_of(c, &counts);
     if (collected && !st) {
         *e = why;
         st = collected;
     }
-    if (!c->json || !st || st == ST_PARTIAL) print_result(c, x->out, &result);
     return st;
 }
 
@@ -279,13 +363,15 @@ static status sweep_run_cmd(cli *c, const settings *x, err *e)
 {
     sweep_spec s = {0};
     sweep_plan p = {0};
+    sweep_progress result = {0};
     status st = x->out ? ST_OK
                        : err_set(e, ST_USAGE,
                                  "sweep run: -o CAMPAIGN is missing: the folder for runs, journals and results");
     if (!st && x->fail_fast < 1 && x->fail_fast != NEVER)
         st = err_set(e, ST_USAGE, "--fail-fast=%lld: a positive number of failures", (long long)x->fail_fast);
     if (!st) st = make_plan(c, x, &s, &p, e);
-    if (!st) st = launch(c, x, &s, &p, e);
+    if (!st) st = sweep_train(&result, c, x, &s, &p, e);
+    if (result.total && (!c->json || !st || st == ST_PARTIAL)) print_result(c, x->out, &result);
     sweep_plan_free(&p);
     sweep_spec_free(&s);
     return st;
@@ -333,7 +419,7 @@ static status sweep_collect_cmd(cli *c, const settings *x, err *e)
     status st = one_argument(x, "CAMPAIGN", &campaign, e);
     if (!st) st = campaign_collect(&n, campaign, e);
     if (st) return st;
-    if (n.n_damaged) cli_warn(c, "%s", n.note);
+    warn_of(c, &n);
     if (c->json)
         cli_json_out(json_pack("{s:s, s:s, s:I, s:I, s:I}", "schema", "muscale.collect/1", "campaign", campaign,
                                "n_runs", (json_int_t)n.n_runs, "n_published", (json_int_t)n.n_published, "n_damaged",
@@ -376,12 +462,16 @@ static size_t options(cli_opt out[N_OPTS], settings *x, unsigned mask)
         {RUN, {"output", 'o', OPT_TEXT, &x->out, "CAMPAIGN", "run: folder of the campaign, made when absent"}},
         {PLAN | RUN, {"jobs", 'j', OPT_I64, &x->workers, "N", "plan, run: worker threads (default: processors)"}},
         {PLAN | RUN,
-         {"max-bank", 0, OPT_I64, &x->max_bank, "R", "plan, run: at most R runs train in lock-step (default 16, on a device 64)"}},
+         {"max-bank", 0, OPT_I64, &x->max_bank, "R",
+          "plan, run: at most R runs train in lock-step (default 16, on a device by shape)"}},
         {PLAN | RUN,
-         {"memory", 0, OPT_F64, &x->memory_gib, "GIB", "plan, run: memory a bank may need (default: half)"}},
+         {"memory", 0, OPT_F64, &x->memory_gib, "GIB",
+          "plan, run: for the banks at work (default: half of the memory; 7/8 of a device's that is free)"}},
         {PLAN | RUN,
          {"device", 0, OPT_TEXT, &x->device, "D", "plan, run: backend of every run: cpu, cuda (bf16) or cuda-fp32"}},
-        {PLAN | RUN, {"streams", 0, OPT_I64, &x->streams, "K", "plan, run: banks at a time on a device (default 1)"}},
+        {PLAN | RUN,
+         {"streams", 0, OPT_I64, &x->streams, "K",
+          "plan, run: banks at a time on a device (default: until it is full)"}},
         {PLAN,
          {"flops-rate", 0, OPT_F64, &x->flops_rate, "F", "plan: FLOP/s to reckon time with, instead of measuring"}},
         {PLAN,
@@ -411,7 +501,7 @@ static status unknown_sub(const char *name, err *e)
 
 int cmd_sweep(cli *c, int argc, char **argv)
 {
-    settings x = {.max_bank = NEVER, .streams = 1, .fail_fast = NEVER};
+    settings x = sweep_settings_default();
     cli_opt opts[N_OPTS];
     err e = {0};
     const char *word = NULL;

@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "kernels/kernels.h"
+#include "sweeps/eps_share.h"
 #include "sweeps/store.h"
 
 typedef struct request {
@@ -135,7 +136,7 @@ static json_t *text(const char *t) { return t && *t ? json_string(t) : json_null
 static json_t *result_json(const run_record *r, const char *dir, bool already)
 {
     const attrs *root = &r->group[RUN_ROOT], *sum = &r->group[RUN_SUMMARY], *model = &r->group[RUN_MODEL];
-    return json_pack("{s:s,s:o,s:s,s:s,s:b,s:I,s:I,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:o,s:o,s:o,s:I,s:o}", "schema", "muscale.train/1", "run_id",
+    return json_pack("{s:s,s:o,s:s,s:s,s:b,s:I,s:I,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:o,s:o,s:o,s:I,s:o,s:o,s:o}", "schema", "muscale.train/1", "run_id",
                      text(attrs_text(root, "run_id")), "dir", dir, "status", run_status_text(r), "already_finished", already, "step",
                      (json_int_t)attrs_i64(sum, "step", 0), "tokens", (json_int_t)attrs_i64(sum, "tokens", 0), "final_val_loss",
                      finite_json(attrs_f64(sum, "final_val_loss")), "final_val_loss_se", finite_json(attrs_f64(sum, "final_val_loss_se")),
@@ -144,7 +145,8 @@ static json_t *result_json(const run_record *r, const char *dir, bool already)
                      "n_params_total", (json_int_t)attrs_i64(model, "n_params_total", 0), "n_params_non_embed",
                      (json_int_t)attrs_i64(model, "n_params_non_embed", 0), "flops", finite_json(attrs_f64(sum, "flops")), "flops_rule",
                      text(attrs_text(model, "flops_rule")), "wall_s", finite_json(attrs_f64(sum, "wall_s")), "restarts",
-                     (json_int_t)attrs_i64(&r->group[RUN_ENV], "restarts", 0), "prediction_sha256", text(attrs_text(root, "prediction_sha256")));
+                     (json_int_t)attrs_i64(&r->group[RUN_ENV], "restarts", 0), "prediction_sha256", text(attrs_text(root, "prediction_sha256")), "eps_share",
+                     finite_json(attrs_f64(sum, "eps_share")), "eps_share_tensor", text(attrs_text(sum, "eps_share_tensor")));
 }
 
 static void print_result(const run_record *r, const char *dir)
@@ -165,6 +167,9 @@ static void print_result(const run_record *r, const char *dir)
            (long long)attrs_i64(model, "n_params_non_embed", 0));
     printf("  tokens           %lld in %lld steps\n", (long long)attrs_i64(sum, "tokens", 0), (long long)attrs_i64(sum, "step", 0));
     printf("  FLOPs            %.4g (%s)\n", flops, rule ? rule : "?");
+    if (attrs_f64(sum, "eps_share") > 0)
+        printf("  eps              at most %.2g %% of sqrt(v) (%s, step %lld)\n", 100 * attrs_f64(sum, "eps_share"),
+               attrs_text(sum, "eps_share_tensor"), (long long)attrs_i64(sum, "eps_share_step", 0));
     printf("  time             %s, %.3g FLOP/s\n", time_text(time, wall), wall > 0 ? flops / wall : 0);
 }
 
@@ -172,8 +177,10 @@ static int show(const cli *c, const char *dir, bool already)
 {
     run_record r;
     err e = {0};
+    char eps[512];
     if (run_read(&r, dir, RUN_HEADER, &e)) return cli_fail(c, &e);
     int rc = 0;
+    if (eps_share_warning(eps, sizeof eps, &r)) cli_warn(c, "%s", eps);
     if (c->json) rc = cli_json_out(result_json(&r, dir, already));
     else if (c->verbosity >= 0) print_result(&r, dir);
     run_free(&r);

@@ -16,11 +16,14 @@ const cli_command cli_commands[] = {
      "train CONFIG.yaml [key=value ...] -o RUNDIR [--resume] [--prediction PREDICTION.json] [--threads N]"},
     {"sweep", cmd_sweep, "plan, run and collect a grid of runs",
      "  muscale sweep plan sweep.yaml\n"
+     "  muscale sweep plan sweep.yaml lr=1e-3,3e-4 seed=0,1          (overrides: a value, several, range(), logspace())\n"
      "  muscale sweep run sweep.yaml -o campaign -j 2      (again: finished runs are skipped, the others resumed)\n"
+     "  muscale sweep plan sweep.yaml --device cuda        (banks, streams, memory; elsewhere: --memory 80)\n"
+     "  muscale sweep run sweep.yaml -o campaign --device cuda\n"
      "  muscale sweep status campaign -v\n"
      "  muscale sweep collect campaign\n",
-     "sweep plan SPEC.yaml [-j N] [--max-bank R] [--memory GIB] [--flops-rate F | --no-calibrate]\n"
-     "sweep run SPEC.yaml -o CAMPAIGN [-j N] [--max-bank R] [--device cpu|cuda] [--streams K] [--fail-fast[=k]] [--amend]\n"
+     "sweep plan SPEC.yaml [key=v1,v2 ...] [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--flops-rate F | --no-calibrate]\n"
+     "sweep run SPEC.yaml [key=v1,v2 ...] -o CAMPAIGN [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--fail-fast[=k]] [--amend]\n"
      "sweep status CAMPAIGN [-v]\n"
      "sweep collect CAMPAIGN"},
     {"fit", cmd_fit, "fit a scaling law, with intervals and a verdict",
@@ -48,11 +51,15 @@ const cli_command cli_commands[] = {
      "  muscale mup table big.yaml --base small.yaml parametrisation=completep\n"
      "  muscale mup check run.yaml\n"
      "  muscale mup check run.yaml parametrisation=completep base_depth=2 --widths 64,128,256 --depths 2,4,8,16\n"
+     "  muscale mup transfer sweep.yaml -o campaign\n"
+     "  muscale --json mup transfer sweep.yaml -o campaign --no-run --beyond 0.15 >transfer.json\n"
      "  muscale mup export small.yaml --target N=7e9,depth=32 --to hf-granite -o big\n"
      "  muscale mup export small.yaml --target width=4096,depth=32 --to megatron -o big\n",
      "mup table CONFIG.yaml [key=value ...] [--base BASE.yaml|width=W,depth=L,head_dim=D,d_ff=F,batch_tokens=B,tokens=T]\n"
-     "mup check CONFIG.yaml [key=value ...] [--widths W1,W2,W3,...] [--depths L1,L2,L3,...] [--seeds K] [--steps K] "
+     "mup check CONFIG.yaml [key=value ...] [--widths W1,W2,W3,...] [--depths L1,L2,L3,...] [--seeds K] [--steps K] [--device D] "
      "[--grow heads|head_dim]\n"
+     "mup transfer SPEC.yaml -o CAMPAIGN [--no-run] [--beyond X] [--bootstrap K] [--seed S] [--report FILE.json] [-j N] "
+     "[--device cpu|cuda] [--amend]\n"
      "mup export CONFIG.yaml [key=value ...] [--target N=...|width=W,depth=L,...] [--base BASE.yaml] --to TARGET -o DIR"},
     {"plot", cmd_plot, "draw one figure",
      "  muscale plot loss-curves campaign -o curves.svg\n"

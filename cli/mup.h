@@ -5,5 +5,6 @@
 
 int mup_table_cmd(cli *c, int argc, char **argv);
 int mup_check_cmd(cli *c, int argc, char **argv);
+int mup_transfer_cmd(cli *c, int argc, char **argv);
 int mup_export_cmd(cli *c, int argc, char **argv);
 #endif

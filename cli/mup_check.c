@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "cli/config_args.h"
 #include "cli/mup.h"
+#include "kernels/kernels.h"
 #include "sweeps/coord_check.h"
 
 enum { MAX_SIZES = 64 };
@@ -66,6 +67,32 @@ static json_t *row_json(const coord_axis *a, const coord_row *r, size_t seeds)
     return o;
 }
 
+/* Mean over seeds, [t][size]. */
+static json_t *grid_json(const double *y, int64_t steps, size_t sizes, size_t seeds)
+{
+    json_t *all = json_array();
+    for (size_t t = 0; t <= (size_t)steps; t++) {
+        json_t *at = json_array();
+        for (size_t i = 0; i < sizes; i++) {
+            double sum = 0;
+            for (size_t j = 0; j < seeds; j++) sum += y[(t * sizes + i) * seeds + j];
+            json_array_append_new(at, bound(sum / (double)seeds));
+        }
+        json_array_append_new(all, at);
+    }
+    return all;
+}
+
+static json_t *traces_json(const coord_axis *a, const coord_result *x)
+{
+    json_t *all = json_array();
+    for (size_t p = 0; p < COORD_N_TRACES && a->trace[p].x && !*x->diverged; p++)
+        json_array_append_new(all, json_pack("{s:s, s:o, s:o}", "place", coord_trace_name(p), "x",
+                                             grid_json(a->trace[p].x, x->steps, a->n_sizes, x->seeds), "dx",
+                                             grid_json(a->trace[p].dx, x->steps, a->n_sizes, x->seeds)));
+    return all;
+}
+
 static int print_json(const trainer_config *c, const coord_result *x)
 {
     json_t *axes = json_array();
@@ -77,14 +104,15 @@ static int print_json(const trainer_config *c, const coord_result *x)
             json_array_append_new(rows, row_json(a, &a->rows[i], x->seeds));
         const bool wide = a->axis == MUP_OVER_WIDTH;
         json_array_append_new(axes,
-                              json_pack("{s:s, s:o, s:I, s:o}", "axis", wide ? "width" : "depth", "sizes", sizes,
+                              json_pack("{s:s, s:o, s:I, s:o, s:o}", "axis", wide ? "width" : "depth", "sizes", sizes,
                                         wide ? "depth" : "width",
-                                        (json_int_t)(wide ? x->depth_of_widths : x->width_of_depths), "rows", rows));
+                                        (json_int_t)(wide ? x->depth_of_widths : x->width_of_depths), "rows", rows, "trace",
+                                        traces_json(a, x)));
     }
-    return cli_json_out(json_pack("{s:s, s:s, s:s, s:I, s:I, s:f, s:s, s:o}", "schema", "muscale.mup-check/1",
-                                  "parametrisation", c->parametrisation, "verdict", mup_coord_word(x->verdict), "seeds",
-                                  (json_int_t)x->seeds, "steps", (json_int_t)x->steps, "lr", c->base.lr, "diverged",
-                                  x->diverged, "axes", axes));
+    return cli_json_out(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:s, s:o}", "schema", "muscale.mup-check/1",
+                                  "parametrisation", c->parametrisation, "backend", x->backend, "verdict",
+                                  mup_coord_word(x->verdict), "seeds", (json_int_t)x->seeds, "steps",
+                                  (json_int_t)x->steps, "lr", c->base.lr, "diverged", x->diverged, "axes", axes));
 }
 
 /* --- text: of equal places in all blocks the worst ---------------------------------------------------------------- */
@@ -157,16 +185,36 @@ static void print_axis(const cli *c, const coord_result *x, const coord_axis *a)
     if (folded) printf("(of each quantity in the blocks the worst; %zu more with -v)\n", folded);
 }
 
+/* Of each quantity that fails the worst row, and where to look. */
+static void print_causes(const coord_axis *a)
+{
+    for (int q = 0; q < MUP_COORD_N; q++) {
+        const coord_row *worst = NULL;
+        for (size_t i = 0; i < a->n_rows; i++) {
+            const coord_row *r = &a->rows[i];
+            if ((int)r->quantity == q && r->verdict == MUP_COORD_FAIL && (!worst || worse(r, worst))) worst = r;
+        }
+        if (!worst) continue;
+        printf("fails: %s of %s: slope %+.2f, right is", mup_coord_name(worst->quantity), worst->place, worst->fit.slope);
+        if (isfinite(worst->bounds.pass_lo)) printf(" %+.2f to", worst->bounds.pass_lo);
+        else printf(" up to");
+        printf(" %+.2f; look at %s\n", worst->bounds.pass_hi, mup_coord_cause(worst->quantity));
+    }
+}
+
 static int print_text(const cli *c, const trainer_config *config, const coord_result *x)
 {
     size_t n[4] = {0};
-    printf("coordinate check of %s: %zu seeds, %" PRId64 " steps at lr %g\n", config->parametrisation, x->seeds,
-           x->steps, config->base.lr);
+    const bool host = !strcmp(x->backend, "cpu");
+    printf("coordinate check of %s: %zu seeds, %" PRId64 " steps at lr %g%s%s\n", config->parametrisation, x->seeds,
+           x->steps, config->base.lr, host ? "" : " on ", host ? "" : x->backend);
     for (size_t k = 0; k < x->n_axes; k++) {
         for (size_t i = 0; i < x->axes[k].n_rows; i++) n[x->axes[k].rows[i].verdict]++;
         if (!*x->diverged) print_axis(c, x, &x->axes[k]);
     }
-    if (*x->diverged) printf("verdict: fail: %s\n", x->diverged);
+    for (size_t k = 0; k < x->n_axes && !*x->diverged; k++) print_causes(&x->axes[k]);
+    if (n[MUP_COORD_UNDECIDED] && !*x->diverged) puts("undecided: more seeds (--seeds 8) or larger sizes would tell");
+    if (*x->diverged) printf("verdict: fail: %s; at a smaller lr the slopes say why\n", x->diverged);
     else
         printf("verdict: %s (%zu pass, %zu fail, %zu undecided)\n", mup_coord_word(x->verdict), n[MUP_COORD_PASS],
                n[MUP_COORD_FAIL], n[MUP_COORD_UNDECIDED]);
@@ -175,7 +223,21 @@ static int print_text(const cli *c, const trainer_config *config, const coord_re
 
 /* --- the command -------------------------------------------------------------------------------------------------- */
 
-typedef struct words { const char *widths, *depths, *grow; int64_t seeds, steps; } words;
+typedef struct words { const char *widths, *depths, *grow, *device; int64_t seeds, steps; } words;
+
+/* Known, and able to compute here. */
+static status choose_device(coord_opts *o, const char *device, err *e)
+{
+    trainer_config scratch;
+    if (!device) return ST_OK;
+    config_default(&scratch);
+    if (config_set(&scratch, "backend", device, "--device", e)) {
+        if (e) e->code = ST_USAGE;
+        return ST_USAGE;
+    }
+    o->backend = device;
+    return k_backend_ready(device, e);
+}
 
 static status read_opts(coord_opts *o, int64_t *widths, int64_t *depths, const words *w, const trainer_config *c,
                         err *e)
@@ -221,6 +283,7 @@ int mup_check_cmd(cli *c, int argc, char **argv)
         {"depths", 0, OPT_TEXT, &w.depths, "L1,L2,L3,...", "layers, at the base width; default: none"},
         {"seeds", 0, OPT_I64, &w.seeds, "K", "replicas at every size; default 4"},
         {"steps", 0, OPT_I64, &w.steps, "K", "of the optimiser, on one batch; default 4"},
+        {"device", 0, OPT_TEXT, &w.device, "D", "what computes: cpu (default), cuda (bf16) or cuda-fp32"},
         {"grow", 0, OPT_TEXT, &w.grow, "heads|head_dim", "what grows with the width; default heads"},
     };
     int64_t widths[MAX_SIZES], depths[MAX_SIZES];
@@ -233,8 +296,10 @@ int mup_check_cmd(cli *c, int argc, char **argv)
     if (!c->show_help || s) {
         if (!s) s = cli_read_config(&config, &rest, "mup check", &e);
         if (!s) s = read_opts(&o, widths, depths, &w, &config, &e);
+        if (!s) s = choose_device(&o, w.device, &e);
         if (!s) {
             o.threads = threads_of(&config);
+            o.trace = c->json;
             if ((s = coord_check(&x, &config, &o, &e))) err_prefix(&e, "%s", rest.items[0]);
         }
         if (!s) say(c, &config, &o);

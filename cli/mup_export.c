@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "cli/config_args.h"
 #include "cli/mup.h"
+#include "cli/mup_evidence.h"
 #include "cli/mup_export.h"
 #include "mup/export.h"
 
@@ -21,7 +22,8 @@ typedef struct exported {
     mup_setup setup;
     mup_export_in in;
     mup_export x;
-    char schedule[1024];
+    char schedule[1024], doubt[MUP_DOUBT_MAX];
+    json_t *evidence;
 } exported;
 
 static void export_free(exported *x)
@@ -29,6 +31,7 @@ static void export_free(exported *x)
     free(x->shape);
     free(x->tensor);
     free(x->kinds);
+    json_decref(x->evidence);
 }
 
 static status find_target(const mup_export_target **out, const char *name, err *e)
@@ -168,7 +171,7 @@ static json_t *groups_json(const exported *x)
                   "steps", (json_int_t)x->in.steps, "batch_tokens", (json_int_t)c->batch_tokens, "tokens",
                   (json_int_t)c->tokens, "warmup_tokens", (json_int_t)c->warmup_tokens, "decay_tokens",
                   (json_int_t)decay_tokens(c), "min_lr_ratio", c->min_lr_ratio, "decay_shape", x->in.decay_shape);
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:s, s:s, s:s, s:f, s:{s:f, s:f, s:f, s:f}, s:o, s:o}",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:s, s:s, s:s, s:f, s:{s:f, s:f, s:f, s:f}, s:o, s:O, s:o}",
                      "schema", "muscale.mup-export/1", "to", mup_export_name(x->to), "parametrisation",
                      mup_rule_name(x->setup.rule), "source", mup_rule_source(x->setup.rule), "base",
                      based ? sizes_json(&x->setup.base_size) : json_null(), "target", sizes_json(&x->setup.size),
@@ -176,7 +179,7 @@ static json_t *groups_json(const exported *x)
                      "adamw_coupled", "weight_decay_mode", x->setup.base.decay_independent ? "independent" : "coupled",
                      "eps_rule", mup_eps_words[x->setup.opt.eps], "clip_norm", c->clip_norm, "forward", "embedding",
                      f->embed_mult, "attention", f->attn_scale, "residual", f->residual_mult, "logits", f->logit_mult,
-                     "schedule", schedule, "groups", groups);
+                     "schedule", schedule, "evidence", x->evidence, "groups", groups);
 }
 
 /* --- the target's config ----------------------------------------------------------------------------------------- */
@@ -263,6 +266,7 @@ static status write_all(const exported *x, const json_t *groups, const char *dir
 
 typedef struct options {
     const char *target, *to, *base, *out;
+    mup_evidence_files evidence;
 } options;
 
 static status check_options(const options *o, err *e)
@@ -281,7 +285,8 @@ static status load(exported *x, const cli_list *words, const options *o, err *e)
     if (s) return s;
     s = mup_export_target_of(&x->config, &small, o->target, o->base, &x->note, e);
     if (!s) s = fill(x, e);
-    return s ? err_prefix(e, "%s", words->items[0]) : ST_OK;
+    if (s) return err_prefix(e, "%s", words->items[0]);
+    return mup_evidence(&x->evidence, x->doubt, &o->evidence, &x->config, e);
 }
 
 static int done(const cli *c, const exported *x, json_t *groups, const char *dir)
@@ -289,6 +294,7 @@ static int done(const cli *c, const exported *x, json_t *groups, const char *dir
     const shape *s = &x->config.shape;
     if (*x->config.note) cli_note(c, "%s", x->config.note);
     if (*x->note.text) cli_note(c, "%s", x->note.text);
+    if (*x->doubt) cli_warn(c, "%s", x->doubt);
     if (c->json) return cli_json_out(groups);
     printf("%s: d_model %" PRId64 ", n_layer %" PRId64 ", %" PRId64 " parameters, parametrisation %s\n",
            mup_export_name(x->to), s->d_model, s->n_layer, shape_count(s).n_params_total, x->config.parametrisation);
@@ -306,6 +312,10 @@ int mup_export_cmd(cli *c, int argc, char **argv)
         {"to", 0, OPT_TEXT, &o.to, "TARGET", "torch-json, hf-granite, hf-minicpm, megatron, muscale"},
         {"base", 0, OPT_TEXT, &o.base, "BASE.yaml",
          "the tuned model; without: CONFIG's base_* keys, else CONFIG itself"},
+        {"check", 0, OPT_TEXT, &o.evidence.check, "FILE",
+         "JSON of `mup check` on CONFIG: what it found goes into groups.json as evidence"},
+        {"transfer", 0, OPT_TEXT, &o.evidence.transfer, "FILE",
+         "report of `mup transfer`, likewise: optima, drift, how far lr lies from them"},
         {NULL, 'o', OPT_TEXT, &o.out, "DIR", "where the three files go"}};
     cli_list words = {0};
     exported x = {0};

@@ -108,8 +108,9 @@ static status set_base(trainer_config *t, const trainer_config *small, const cha
     bool said = false;
     char words[48];
     status s;
-    if (base) s = config_load(&b, base, e);
-    else {
+    if (base) {
+        if ((s = config_load(&b, base, e))) err_prefix(e, "--base");
+    } else {
         snprintf(words, sizeof words, "width=%" PRId64, small->base_width ? small->base_width : small->shape.d_model);
         s = config_base_words(&b, small, words, &said, e);
         if (!s && !small->base_width) b.shape.n_kv_head = small->shape.n_kv_head;

@@ -40,7 +40,8 @@ static status set_base(table *t, const char *base, err *e)
     if (s) return s;
     const bool words = strchr(base, '=') && access(base, F_OK); /* a path may have a = in it */
     s = words ? config_base_words(&b, &t->config, base, &said, e) : config_load(&b, base, e);
-    return s ? s : config_set_base(&t->config, &b, said, &t->note, e);
+    if (s) return words ? s : err_prefix(e, "--base");
+    return config_set_base(&t->config, &b, said, &t->note, e);
 }
 
 static status table_load(table *t, const cli_list *words, const char *base, err *e)

@@ -79,7 +79,7 @@ step "summary"
 jq -n -r --argjson U $pool --slurpfile f fit.json --slurpfile one one-stage.json --slurpfile b best.json 'def r(n): . * pow(10; n) | round / pow(10; n);
     def ci(n): if . == null then "no interval" else "[\(.[0] | if . then r(n) else "-" end), \(.[1] | if . then r(n) else "-" end)]" end;
     "law        R_D* \($f[0].params.R_D_star | r(1)) \($f[0].ci95.R_D_star | ci(1)) in two stages; \($one[0].params.R_D_star | if . then r(1) else "not identified" end) \($one[0].ci95.R_D_star | ci(1)) in one; \($f[0].n_points) rows, verdict \($f[0].trust.verdict)",
-    "best       at \($b[0].optimum.C) FLOPs: \($b[0].optimum.epochs | r(1)) epochs \($b[0].ci95.epochs | ci(1)), N \($b[0].optimum.N | r(0)), \($b[0].optimum.loss | r(3)) nats"'
+    "best       at \($b[0].optimum.C | r(0)) FLOPs: \($b[0].optimum.epochs | r(1)) epochs \($b[0].ci95.epochs | ci(1)), N \($b[0].optimum.N | r(0)), \($b[0].optimum.loss | r(3)) nats"'
 say "held out   width  epochs      FLOPs  predicted  95 % for one run      measured"
 for s in score-*.json; do
     name=${s#score-}

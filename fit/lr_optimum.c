@@ -12,8 +12,8 @@ enum {
     WINDOW_MIN = 3,     /* a parabola needs three */
     CHI2_MAX_DOF = 60   /* beyond that the noise is known well enough */
 };
-/* Neighbours two steps out weigh less: tricube of the distance over three grid steps (Cleveland 1979, JASA 74:829). The
- * curve is a parabola only near its minimum, the side of large lr turns into a cliff. */
+/* Neighbours two steps out weigh less: the curve is a parabola only near its minimum, the side of large lr turns into a
+ * cliff. */
 #define TRICUBE_STEPS 3.0
 /* A second neighbour this much above the lowest loss (relative) is on the cliff, not near the minimum. */
 #define CLIFF 0.05
@@ -22,19 +22,18 @@ enum {
 
 lr_opts lr_opts_default(void)
 {
-    return (lr_opts){.n_draws = 1000, .seed = 1};
+    return (lr_opts){.n_draws = 1000, .seed = 1, .x = "lr", .size = "width"};
 }
-
-/* One grid level: all runs of a group at one lr. */
-typedef struct level { double x, loss, ss; size_t n; bool diverged; } level;
 
 typedef struct window { size_t lo, hi, best; double left, right; } window; /* levels lo..hi inclusive; open bracket (left, right) */
 
 typedef struct work { /* per group, between the passes */
-    level *levels;
+    lr_level *levels;
     size_t n_levels;
     window win;
-    double residual_ss, residual_dof, seed_ss, seed_dof;
+    bool has_window;
+    double residual_ss, residual_dof;
+    lr_squares seeds;
 } work;
 
 static int by_number(const void *a, const void *b)
@@ -75,12 +74,11 @@ double lr_draw_sd(const lr_noise *noise, uint64_t seed, uint32_t resample, uint6
 
 /* --- parabola ------------------------------------------------------------------------------------------------ */
 
-/* Weighted least squares of y on 1, d, d^2 with d = x - x0 (x0 = the lowest level: centred). q = {q0, q1, q2}. */
-static bool parabola(double q[3], const level *l, const double *y, const double *weight, window w)
+bool lr_parabola(double q[3], const lr_level *l, const double *y, const double *weight, size_t lo, size_t hi, double x0)
 {
     double m[3][4] = {{0}};
-    for (size_t i = w.lo; i <= w.hi; i++) {
-        double d = l[i].x - l[w.best].x, row[3] = {1, d, d * d};
+    for (size_t i = lo; i <= hi; i++) {
+        double d = l[i].x - x0, row[3] = {1, d, d * d};
         for (int r = 0; r < 3; r++) {
             for (int k = 0; k < 3; k++) m[r][k] += weight[i] * row[r] * row[k];
             m[r][3] += weight[i] * row[r] * y[i];
@@ -108,8 +106,9 @@ static bool parabola(double q[3], const level *l, const double *y, const double 
 /* Vertex of the parabola through y; false when it opens downwards or its vertex leaves the bracket. */
 static bool vertex(double *x, double q[3], const work *k, const double *y, const double *weight)
 {
-    if (!parabola(q, k->levels, y, weight, k->win) || !(q[2] > 0)) return false;
-    *x = k->levels[k->win.best].x - q[1] / (2 * q[2]);
+    const double x0 = k->levels[k->win.best].x; /* the lowest level: centred */
+    if (!lr_parabola(q, k->levels, y, weight, k->win.lo, k->win.hi, x0) || !(q[2] > 0)) return false;
+    *x = x0 - q[1] / (2 * q[2]);
     return *x > k->win.left && *x < k->win.right;
 }
 
@@ -122,27 +121,31 @@ static double grid_step(const work *k)
     return gaps[n / 2];
 }
 
+double lr_near(const lr_level *l, double x, double step)
+{
+    double d = fabs(l->x - x) / (TRICUBE_STEPS * step), t = d < 1 ? 1 - d * d * d : 0;
+    return fmax(t * t * t, 1e-3) * (double)l->n;
+}
+
 static void weights(double *weight, const work *k, double step)
 {
-    for (size_t i = k->win.lo; i <= k->win.hi; i++) {
-        double d = fabs(k->levels[i].x - k->levels[k->win.best].x) / (TRICUBE_STEPS * step);
-        double t = d < 1 ? 1 - d * d * d : 0;
-        weight[i] = fmax(t * t * t, 1e-3) * (double)k->levels[i].n;
-    }
+    const double x = k->levels[k->win.best].x;
+    for (size_t i = k->win.lo; i <= k->win.hi; i++) weight[i] = lr_near(&k->levels[i], x, step);
 }
 
 /* --- one group ----------------------------------------------------------------------------------------------- */
 
-static status make_levels(work *k, const lr_group *g, err *e)
+status lr_levels(lr_level **out, size_t *n, const lr_group *g, err *e)
 {
-    k->levels = calloc(g->n, sizeof *k->levels);
-    if (!k->levels) return err_set(e, ST_NOMEM, "lr-optimum: no memory for %zu runs", g->n);
+    lr_level *levels = *out = calloc(g->n + 1, sizeof *levels), *l = NULL;
+    *n = 0;
+    if (!levels) return err_set(e, ST_NOMEM, "lr-optimum: no memory for %zu runs", g->n);
     for (size_t i = 0; i < g->n; i++) {
         double x = log2(g->lr[i]);
-        level *l = k->n_levels ? &k->levels[k->n_levels - 1] : NULL;
         if (!l || x - l->x > 1e-9) {
-            l = &k->levels[k->n_levels++];
+            l = &levels[(*n)++];
             l->x = x;
+            l->first = i;
         }
         /* an lr at which one of the seeds diverges is no candidate for the optimum */
         if (!isfinite(g->loss[i])) l->diverged = true;
@@ -152,18 +155,13 @@ static status make_levels(work *k, const lr_group *g, err *e)
             l->ss += delta * (g->loss[i] - l->loss);
         }
     }
-    for (size_t i = 0; i < k->n_levels; i++)
-        if (!k->levels[i].diverged && k->levels[i].n > 1) {
-            k->seed_ss += k->levels[i].ss;
-            k->seed_dof += (double)(k->levels[i].n - 1);
-        }
     return ST_OK;
 }
 
 static bool finite_level(const work *k, size_t i) { return i < k->n_levels && !k->levels[i].diverged; }
 
 /* Finds the lowest level and the levels around it; false with g->why when nothing brackets it. */
-static bool find_window(work *k, lr_group *g)
+static bool find_window(work *k, lr_group *g, const lr_opts *o)
 {
     size_t n_finite = 0;
     window *w = &k->win;
@@ -179,12 +177,13 @@ static bool find_window(work *k, lr_group *g)
     g->argmin_lr = exp2(k->levels[w->best].x);
     g->argmin_loss = k->levels[w->best].loss;
     if (n_finite < WINDOW_MIN) {
-        snprintf(g->why, LR_WHY, "only %zu learning rates with a finite loss; a bracketed parabola needs 3", n_finite);
+        snprintf(g->why, LR_WHY, "only %zu values of %s with a finite loss; a bracketed parabola needs 3", n_finite, o->x);
         return false;
     }
     if (w->best == 0 || w->best + 1 == k->n_levels) {
-        snprintf(g->why, LR_WHY, "lowest loss at the %s lr of the grid (%.3g); extend the grid %s",
-                 w->best ? "largest" : "smallest", g->argmin_lr, w->best ? "upwards" : "downwards");
+        snprintf(g->why, LR_WHY, "lowest loss at the %s %s of the grid (%.3g); extend the grid %s",
+                 w->best ? "largest" : "smallest", o->x, g->argmin_lr, w->best ? "upwards" : "downwards");
+        g->edge = w->best ? 1 : -1;
         return false;
     }
     w->lo = w->hi = w->best;
@@ -197,8 +196,8 @@ static bool find_window(work *k, lr_group *g)
         if (w->lo > 0 && finite_level(k, w->lo - 1)) w->lo--;
         else if (finite_level(k, w->hi + 1)) w->hi++;
         else {
-            snprintf(g->why, LR_WHY, "fewer than 3 neighbouring learning rates with a finite loss around %.3g; refine the grid there",
-                     g->argmin_lr);
+            snprintf(g->why, LR_WHY, "fewer than 3 neighbouring values of %s with a finite loss around %.3g; refine the grid there",
+                     o->x, g->argmin_lr);
             return false;
         }
     }
@@ -208,7 +207,7 @@ static bool find_window(work *k, lr_group *g)
 }
 
 /* The parabola of the data themselves, and its residuals. */
-static status centre(work *k, lr_group *g, err *e)
+static status centre(work *k, lr_group *g, const lr_opts *o, err *e)
 {
     double q[3], x;
     double *y = calloc(2 * k->n_levels, sizeof *y), *weight = y + k->n_levels;
@@ -218,8 +217,8 @@ static status centre(work *k, lr_group *g, err *e)
     for (size_t i = 0; i < k->n_levels; i++) y[i] = k->levels[i].loss;
     g->bracketed = vertex(&x, q, k, y, weight);
     if (!g->bracketed) {
-        snprintf(g->why, LR_WHY, "the losses around lr %.3g bend the wrong way or put the minimum outside the bracket; refine the grid there",
-                 g->argmin_lr);
+        snprintf(g->why, LR_WHY, "the losses around %s %.3g bend the wrong way or put the minimum outside the bracket; refine the grid there",
+                 o->x, g->argmin_lr);
     } else {
         double sum = 0, sum_w = 0;
         size_t m = k->win.hi - k->win.lo + 1;
@@ -251,7 +250,7 @@ static status resample(work *k, lr_group *g, size_t group, const lr_noise *noise
         return err_set(e, ST_NOMEM, "lr-optimum: no memory for %zu resamples", o->n_draws);
     }
     weights(weight, k, g->grid_step);
-    bool seeds = !strcmp(noise->source, "seeds");
+    bool seeds = lr_from_seeds(noise);
     for (size_t b = 0; b < o->n_draws; b++) {
         uint64_t at = (uint64_t)group << 32;
         double sd = lr_draw_sd(noise, o->seed, (uint32_t)b, &at);
@@ -290,19 +289,25 @@ static status resample(work *k, lr_group *g, size_t group, const lr_noise *noise
 
 static void pool(lr_noise *noise, const lr_optimum *r, const work *k, const char *name)
 {
-    double seed_ss = 0, seed_dof = 0, res_ss = 0, res_dof = 0;
+    lr_squares sum = {0};
+    double res_ss = 0, res_dof = 0;
+    bool paired = true;
     for (size_t g = 0; g < r->n_groups; g++) {
-        if (strcmp(r->groups[g].parametrisation, name)) continue;
-        seed_ss += k[g].seed_ss;
-        seed_dof += k[g].seed_dof;
+        const lr_squares *q = &k[g].seeds;
+        if (strcmp(r->groups[g].parametrisation, name) || !k[g].has_window) continue;
+        sum.seeds += q->seeds, sum.seeds_dof += q->seeds_dof;
+        sum.pairs += q->pairs, sum.pairs_dof += q->pairs_dof;
+        paired &= q->pairs_dof > 0 || q->seeds_dof == 0;
         if (!r->groups[g].bracketed) continue;
         res_ss += k[g].residual_ss;
         res_dof += k[g].residual_dof;
     }
-    bool seeds = seed_dof >= 2;
-    noise->dof = seeds ? seed_dof : res_dof;
-    noise->sd = noise->dof > 0 ? sqrt((seeds ? seed_ss : res_ss) / noise->dof) : 0;
-    snprintf(noise->source, LR_NAME, "%s", seeds ? "seeds" : noise->dof > 0 ? "residuals" : "none");
+    const bool pairs = paired && sum.pairs_dof >= 2, seeds = sum.seeds_dof >= 2;
+    const double ss = pairs ? sum.pairs : seeds ? sum.seeds : res_ss;
+    noise->dof = pairs ? sum.pairs_dof : seeds ? sum.seeds_dof : res_dof;
+    noise->sd = noise->dof > 0 ? sqrt(ss / noise->dof) : 0;
+    noise->seed_sd = sum.seeds_dof > 0 ? sqrt(sum.seeds / sum.seeds_dof) : NAN;
+    snprintf(noise->source, LR_NAME, "%s", pairs ? "paired seeds" : seeds ? "seeds" : noise->dof > 0 ? "residuals" : "none");
 }
 
 typedef struct trend_sums { double w, wx, wy, wxx, wxy; } trend_sums;
@@ -349,7 +354,7 @@ static status trend_draws(lr_trend *t, lr_group *const *in, const double *x, con
     return s ? s : lr_interval(t->ci_log2_c, t->log2_c_draws, n_draws, e);
 }
 
-static status make_trend(lr_trend *t, lr_optimum *r, err *e)
+static status make_trend(lr_trend *t, lr_optimum *r, const lr_opts *o, err *e)
 {
     status s = ST_OK;
     size_t n_all = 0;
@@ -373,7 +378,7 @@ static status make_trend(lr_trend *t, lr_optimum *r, err *e)
     }
     t->birge = 1;
     if (t->n_groups < 2) {
-        snprintf(t->why, LR_WHY, "%zu of %zu widths bracketed; a trend needs 2, its interval 3", t->n_groups, n_all);
+        snprintf(t->why, LR_WHY, "%zu of %zu %ss bracketed; a trend needs 2, its interval 3", t->n_groups, n_all, o->size);
         goto done;
     }
     double at, mean, chi2 = 0;
@@ -385,7 +390,7 @@ static status make_trend(lr_trend *t, lr_optimum *r, err *e)
         chi2 += z * z;
     }
     if (t->n_groups < 3) {
-        snprintf(t->why, LR_WHY, "2 bracketed widths: a line through two points has no interval; add a width");
+        snprintf(t->why, LR_WHY, "2 bracketed %ss: a line through two points has no interval; add a %s", o->size, o->size);
         goto done;
     }
     t->birge = fmax(1, sqrt(chi2 / (double)(t->n_groups - 2)));
@@ -408,6 +413,7 @@ static int by_group(const void *a, const void *b)
     if (x->row->width != y->row->width) return x->row->width < y->row->width ? -1 : 1;
     if (x->row->lr != y->row->lr) return x->row->lr < y->row->lr ? -1 : 1;
     if (x->row->loss != y->row->loss) return x->row->loss < y->row->loss ? -1 : 1;
+    if (x->row->seed != y->row->seed) return x->row->seed < y->row->seed ? -1 : 1;
     return 0;
 }
 
@@ -421,10 +427,12 @@ static status fill_group(lr_group *g, const sort_row *s, size_t n, err *e)
     g->n = n;
     g->lr = malloc(n * sizeof *g->lr);
     g->loss = malloc(n * sizeof *g->loss);
-    if (!g->lr || !g->loss) return err_set(e, ST_NOMEM, "lr-optimum: no memory for %zu runs", n);
+    g->seed = malloc(n * sizeof *g->seed);
+    if (!g->lr || !g->loss || !g->seed) return err_set(e, ST_NOMEM, "lr-optimum: no memory for %zu runs", n);
     for (size_t i = 0; i < n; i++) {
         g->lr[i] = s[i].row->lr;
         g->loss[i] = isfinite(s[i].row->loss) ? s[i].row->loss : INFINITY;
+        g->seed[i] = s[i].row->seed;
         g->n_diverged += !isfinite(s[i].row->loss);
     }
     return ST_OK;
@@ -458,15 +466,18 @@ static status solve(lr_optimum *out, const lr_opts *o, err *e)
     work *k = calloc(out->n_groups, sizeof *k);
     if (!k) return err_set(e, ST_NOMEM, "lr-optimum: no memory");
     for (size_t g = 0; g < out->n_groups && !s; g++) {
-        s = make_levels(&k[g], &out->groups[g], e);
-        if (!s && find_window(&k[g], &out->groups[g])) s = centre(&k[g], &out->groups[g], e);
+        lr_group *group = &out->groups[g];
+        s = lr_levels(&k[g].levels, &k[g].n_levels, group, e);
+        if (s || !(k[g].has_window = find_window(&k[g], group, o))) continue;
+        k[g].seeds = lr_seed_squares(group, k[g].levels, k[g].win.lo, k[g].win.hi);
+        s = centre(&k[g], group, o, e);
     }
     for (size_t t = 0; t < out->n_trends && !s; t++) {
         pool(&out->noise[t], out, k, out->trends[t].parametrisation);
         for (size_t g = 0; g < out->n_groups && !s; g++)
             if (!strcmp(out->groups[g].parametrisation, out->trends[t].parametrisation) && out->groups[g].bracketed)
                 s = resample(&k[g], &out->groups[g], g, &out->noise[t], o, e);
-        if (!s) s = make_trend(&out->trends[t], out, e);
+        if (!s) s = make_trend(&out->trends[t], out, o, e);
     }
     for (size_t g = 0; g < out->n_groups; g++) {
         forget(&out->groups[g]);
@@ -484,16 +495,17 @@ status lr_optimum_run(lr_optimum *out, const lr_row *rows, size_t n, const char 
     out->n_draws = o->n_draws < 40 ? 40 : o->n_draws; /* fewer have no 2.5 % point */
     out->seed = o->seed;
     out->tokens[0] = out->tokens[1] = NAN;
-    lr_opts opts = {.n_draws = out->n_draws, .seed = o->seed};
+    lr_opts opts = {out->n_draws, o->seed, o->x ? o->x : "lr", o->size ? o->size : "width"};
     sort_row *sorted = calloc(n, sizeof *sorted);
     if (!sorted) return err_set(e, ST_NOMEM, "lr-optimum: no memory for %zu runs", n);
     status s = ST_OK;
     for (size_t i = 0; i < n && !s; i++) {
         sorted[i] = (sort_row){&rows[i], rows[i].parametrisation < n_names ? names[rows[i].parametrisation] : "unstated"};
         if (!(rows[i].lr > 0) || !isfinite(rows[i].lr))
-            s = err_set(e, ST_DOMAIN, "lr-optimum: run %zu has learning rate %g; it must be positive", i, rows[i].lr);
+            s = err_set(e, ST_DOMAIN, "lr-optimum: run %zu has %s %g; it must be positive: the grid is logarithmic",
+                        i, opts.x, rows[i].lr);
         else if (!(rows[i].width > 0) || !isfinite(rows[i].width))
-            s = err_set(e, ST_DOMAIN, "lr-optimum: run %zu has width %g; it must be positive", i, rows[i].width);
+            s = err_set(e, ST_DOMAIN, "lr-optimum: run %zu has %s %g; it must be positive", i, opts.size, rows[i].width);
     }
     if (!s) {
         qsort(sorted, n, sizeof *sorted, by_group);
@@ -510,6 +522,7 @@ void lr_optimum_free(lr_optimum *r)
     for (size_t g = 0; g < r->n_groups; g++) {
         free(r->groups[g].lr);
         free(r->groups[g].loss);
+        free(r->groups[g].seed);
         free(r->groups[g].draws);
     }
     for (size_t t = 0; t < r->n_trends; t++) {

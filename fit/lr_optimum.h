@@ -20,8 +20,9 @@
 
 enum { LR_NAME = 24, LR_WHY = 256 };
 
-/* One run. loss = +INFINITY: diverged. Parametrisation: index into the caller's names. */
-typedef struct lr_row { double lr, width, loss; size_t parametrisation; } lr_row;
+/* One run. loss = +INFINITY: diverged. Parametrisation: index into the caller's names. Runs of one seed share initial
+ * weights and data whatever their lr; seeds all 0: not known. */
+typedef struct lr_row { double lr, width, loss; size_t parametrisation; uint64_t seed; } lr_row;
 
 typedef struct lr_group {
     char parametrisation[LR_NAME];
@@ -29,7 +30,9 @@ typedef struct lr_group {
     double N, D;                  /* of the runs, where the table has them; else NaN */
     size_t n, n_diverged;         /* runs; of them diverged */
     double *lr, *loss;            /* [n] sorted by lr; loss +INFINITY = diverged */
+    uint64_t *seed;               /* [n] */
     bool bracketed;
+    int edge;                     /* lowest loss at the smallest (-1) or largest (+1) lr of the grid; else 0 */
     char why[LR_WHY];             /* not bracketed: the reason and the remedy */
     double log2_lr_opt, ci95[2];  /* log2 of the peak lr; NaN when not bracketed */
     double loss_opt, curvature;   /* parabola: its minimum; d2 loss / d(log2 lr)2, nats per octave squared */
@@ -51,10 +54,13 @@ typedef struct lr_trend {
     double *log2_c_draws, *p_draws; /* [n_draws], pairs; NULL without an interval */
 } lr_trend;
 
+/* Of losses within the windows, where it moves the optimum. Where every seed is at every level of a window ("paired
+ * seeds") a seed's own level is taken off: it lifts the curve and moves no optimum. */
 typedef struct lr_noise {
-    double sd;                    /* nats, of one level's mean */
+    double sd;                    /* nats; of one run where it comes from seeds, else of one level's mean */
     double dof;
-    char source[LR_NAME];         /* "seeds", "residuals", "none" */
+    char source[LR_NAME];         /* "paired seeds", "seeds", "residuals", "none" */
+    double seed_sd;               /* between seeds at one lr, their own level included; NaN: no seeds */
 } lr_noise;
 
 typedef struct lr_optimum {
@@ -69,13 +75,19 @@ typedef struct lr_optimum {
     bool parametrisation_stated;
 } lr_optimum;
 
-typedef struct lr_opts { size_t n_draws; uint64_t seed; } lr_opts;
+typedef struct lr_opts {
+    size_t n_draws;
+    uint64_t seed;
+    const char *x, *size;         /* what messages call them where it is not lr over width; NULL: "lr", "width" */
+} lr_opts;
 lr_opts lr_opts_default(void);
 
 /* rows in any order; names borrowed for the call only. ST_DOMAIN: lr or width not positive (names the row);
  * ST_INPUT: no row at all. *out is zeroed first and belongs to the caller: lr_optimum_free, also after an error. */
 status lr_optimum_run(lr_optimum *out, const lr_row *rows, size_t n, const char *const *names, size_t n_names,
                       const lr_opts *o, err *e);
+
+uint64_t lr_seed_of(const table *t, size_t row); /* of columns seed and data_seed, for lr_row; 0: neither is there */
 
 /* The same from a table: columns lr, width, loss; parametrisation, status, seed where present. A failed or unfinished run
  * is left out and counted; status diverged or a loss that is not finite is +infinity. Runs of one parametrisation and width

@@ -106,6 +106,17 @@ static void fill_counts(lr_optimum *out, const table *t, const lr_row *rows, con
         }
 }
 
+uint64_t lr_seed_of(const table *t, size_t row)
+{
+    uint64_t mixed = 0;
+    static const char *const names[] = {"seed", "data_seed"};
+    for (size_t k = 0; k < 2; k++) {
+        const table_column *c = table_col(t, names[k]);
+        if (c && !c->is_text && c->x[row] >= 0) mixed = mixed * 1000003 + (uint64_t)c->x[row];
+    }
+    return mixed;
+}
+
 status lr_optimum_table(lr_optimum *out, const table *t, const lr_opts *o, err *e)
 {
     static const char *const unstated[] = {"unstated"};
@@ -130,7 +141,7 @@ status lr_optimum_table(lr_optimum *out, const table *t, const lr_opts *o, err *
         }
         at[n] = i;
         rows[n++] = (lr_row){.lr = lr->x[i], .width = width->x[i], .loss = diverged || !isfinite(loss->x[i]) ? INFINITY : loss->x[i],
-                             .parametrisation = lr_word(par, i) ? (size_t)par->x[i] : SIZE_MAX};
+                             .parametrisation = lr_word(par, i) ? (size_t)par->x[i] : SIZE_MAX, .seed = lr_seed_of(t, i)};
     }
     char confounded[LR_WHY] = "";
     if (!s) s = check_pooling(out, t, rows, at, n, par ? (const char *const *)par->words : unstated, e);
@@ -193,12 +204,12 @@ json_t *lr_optimum_trend_json(const lr_optimum *r)
             double ci_c[2] = {exp2(t->ci_log2_c[0]), exp2(t->ci_log2_c[1])};
             ci = json_pack("{s:o,s:o}", "c", numbers(ci_c, 2), "p", numbers(t->ci_p, 2));
         }
-        json_array_append_new(all, json_pack("{s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:s}}",
+        json_array_append_new(all, json_pack("{s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:s,s:o}}",
             "parametrisation", t->parametrisation, "c", t->has_value ? number(exp2(t->log2_c)) : json_null(),
             "p", t->has_value ? number(t->p) : json_null(), "ci95", ci ? ci : json_null(), "n_groups", (json_int_t)t->n_groups,
             "width", t->n_groups ? json_pack("[f,f]", t->width_lo, t->width_hi) : json_null(), "tokens", isnan(r->tokens[1]) ? json_null() : numbers(r->tokens, 2), "why", text(t->why),
             "birge", number(t->birge), "samples", samples,
-            "noise", "sd", number(z->sd), "dof", number(z->dof), "source", z->source));
+            "noise", "sd", number(z->sd), "dof", number(z->dof), "source", z->source, "seed_sd", number(z->seed_sd)));
     }
     return all;
 }

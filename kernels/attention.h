@@ -5,7 +5,9 @@
  * scaled scores, kept for bwd fwd: s_j = scale * q.k_j, p = softmax(s), o = sum_j p_j v_j bwd: dq, dk, dv are `=`:
  * all rows are written; row stride ld; dout and o row stride ldo. p is recomputed from lse, D = dout.o, ds_j = p_j
  * (dout.v_j - D) (Dao et al. 2022, arXiv:2205.14135, Alg. 4) attn_scratch: bytes of scratch a context must have for
- * this op. */
+ * this op.
+ * attn_rope_fwd, attn_rope_bwd (optional): of q and k that rope_fwd has not turned, with its table (rope.h): the bits
+ * of rope_fwd, then attn_fwd; and of attn_bwd, then rope_bwd of dq and dk. q and k stay as they are, for backward. */
 #ifndef KERNELS_ATTENTION_H
 #define KERNELS_ATTENTION_H
 #include "kernels/kernels.h"

@@ -10,6 +10,7 @@
 #include "kernels/attention_geometry.cuh"
 #include "kernels/launch.cuh"
 #include "kernels/tile.cuh"
+#include "kernels/turn.cuh"
 
 typedef __nv_bfloat16 bf16;
 constexpr int ATTN_THREADS = 128, ATTN_WARPS = 4;
@@ -28,12 +29,33 @@ template <int HD, int ROWS, int THREADS, class F> __device__ __forceinline__ voi
         for (int c = 0; c < CHUNKS; c += WIDE) f(row + thread / WIDE, (c + thread % WIDE) * 8);
 }
 
-/* Rows [0, rows) of a head. With vec it is only begun: commit, wait and a barrier finish it. */
-template <int HD, int ROWS>
-__device__ __forceinline__ void tile_load(bf16 *tile, const bf16 *x, unsigned ld, int rows, const attn_geometry &g)
+/* f(row, c) for the pieces of a head's first half, `half` columns before those they are paired with, that are this one
+ * of `threads` threads'; and for c >= half, where HD is beyond head_dim. */
+template <int HD, int ROWS, int THREADS, int UNROLL, class F>
+__device__ __forceinline__ void tile_pairs(int thread, F f)
 {
-    const int end = g.head_dim;
-    if (g.vec) {
+    constexpr int PAIRS = HD / 16, ALL = ROWS * PAIRS;
+#pragma unroll UNROLL
+    for (int i = 0; i < ALL; i += THREADS)
+        if (ALL % THREADS == 0 || i + thread < ALL) f((i + thread) / PAIRS, (i + thread) % PAIRS * 8);
+}
+
+/* Rows [0, rows) of a head, turned where there is a table of turns (its row of the tile's first; NULL: as they are).
+ * With vec it is only begun: commit, wait, tile_turn and a barrier finish it. */
+template <int HD, int ROWS>
+__device__ __forceinline__ void tile_load(bf16 *tile, const bf16 *x, unsigned ld, int rows, const float *turn,
+                                          const attn_geometry &g)
+{
+    const int end = g.head_dim, half = end / 2;
+    if (turn && g.halves) { /* a thread copies what it will turn */
+        tile_pairs<HD, ROWS, ATTN_THREADS, 2>((int)threadIdx.x, [=](int row, int c) {
+            const bool in = row < rows && c < half;
+            const int to = c < half ? c : end, step = c < half ? half : 8; /* HD is end, or end + 16: zeros */
+            const bf16 *from = x + (in ? (size_t)(unsigned)row * ld + (unsigned)c : 0);
+            k_copy16(tile + row * (HD + 8) + to, from, in);
+            k_copy16(tile + row * (HD + 8) + to + step, from + (in ? half : 0), in);
+        });
+    } else if (!turn && g.vec) {
         tile_each<HD, ROWS, ATTN_THREADS>((int)threadIdx.x, [=](int row, int c) {
             const bool in = row < rows && c < end;
             k_copy16(tile + row * (HD + 8) + c, x + (in ? (size_t)(unsigned)row * ld + (unsigned)c : 0), in);
@@ -42,9 +64,25 @@ __device__ __forceinline__ void tile_load(bf16 *tile, const bf16 *x, unsigned ld
         for (int i = (int)threadIdx.x; i < ROWS * HD; i += ATTN_THREADS) {
             const int row = i / HD, c = i % HD;
             const bool in = row < rows && c < end;
-            tile[row * (HD + 8) + c] = in ? x[(size_t)(unsigned)row * ld + (unsigned)c] : k_put<bf16>(0.0f);
+            const float *const at = turn ? turn + (size_t)(unsigned)row * (unsigned)end : nullptr;
+            tile[row * (HD + 8) + c] =
+                k_put<bf16>(in ? k_turned<false>(x + (size_t)(unsigned)row * ld, c, at, end) : 0.0f);
         }
     }
+}
+
+/* Turns what this thread's copies have brought. */
+template <int HD, int ROWS>
+__device__ __forceinline__ void tile_turn(bf16 *tile, int rows, const float *turn, const attn_geometry &g)
+{
+    const int end = g.head_dim, half = end / 2;
+    if (!turn || !g.halves) return;
+    tile_pairs<HD, ROWS, ATTN_THREADS, 1>((int)threadIdx.x, [=](int row, int c) {
+        if (row >= rows || c >= half) return;
+        uint4 *const a = (uint4 *)(void *)(tile + row * (HD + 8) + c), *const b = a + half / 8;
+        const float *const at = turn + (size_t)(unsigned)row * (unsigned)end + c;
+        k_turn8<false>(*a, *b, at, at + half);
+    });
 }
 
 /* A tile times -1. */
@@ -58,11 +96,12 @@ template <int HD, int ROWS> __device__ __forceinline__ void tile_negate(bf16 *ti
 }
 
 /* A warp's products times `by` (per row: by[MT][2]) to rows [0, rows) of a head, by way of its own rows of a tile that
- * no other warp reads any more. */
+ * no other warp reads any more; turned back where there is a table of turns, after they are rounded: the bits of a
+ * rotation on its own. */
 template <int MT, int HD>
 __device__ __forceinline__ void tile_store(bf16 *out, unsigned ld, int rows, bf16 *tile,
                                            const float (&acc)[MT][HD / 8][4], const float (&by)[MT][2],
-                                           const attn_geometry &g)
+                                           const float *turn, const attn_geometry &g)
 {
     constexpr int LD = HD + 8;
     const int lane = (int)threadIdx.x % 32;
@@ -76,8 +115,19 @@ __device__ __forceinline__ void tile_store(bf16 *out, unsigned ld, int rows, bf1
             *(uint32_t *)(void *)(to + 8 * LD) = k_pack(acc[m][n][2] * by[m][1], acc[m][n][3] * by[m][1]);
         }
     __syncwarp();
-    const int end = g.head_dim;
-    if (g.vec) {
+    const int end = g.head_dim, half = end / 2;
+    if (turn && g.halves) {
+        tile_pairs<HD, MT * 16, 32, 1>(lane, [=](int row, int c) {
+            if (row >= rows || c >= half) return;
+            const bf16 *const from = tile + row * LD + c;
+            const float *const at = turn + (size_t)(unsigned)row * (unsigned)end + c;
+            bf16 *const to = out + (size_t)(unsigned)row * ld + (unsigned)c;
+            uint4 x = *(const uint4 *)(const void *)from, y = *(const uint4 *)(const void *)(from + half);
+            k_turn8<true>(x, y, at, at + half);
+            *(uint4 *)(void *)to = x;
+            *(uint4 *)(void *)(to + half) = y;
+        });
+    } else if (!turn && g.vec) {
         tile_each<HD, MT * 16, 32>(lane, [=](int row, int c) {
             if (row < rows && c < end)
                 *(uint4 *)(void *)(out + (size_t)(unsigned)row * ld + (unsigned)c) =
@@ -86,7 +136,9 @@ __device__ __forceinline__ void tile_store(bf16 *out, unsigned ld, int rows, bf1
     } else {
         for (int i = lane; i < MT * 16 * HD; i += 32) {
             const int row = i / HD, c = i % HD;
-            if (row < rows && c < end) out[(size_t)(unsigned)row * ld + (unsigned)c] = tile[row * LD + c];
+            if (row >= rows || c >= end) continue;
+            const float *const at = turn ? turn + (size_t)(unsigned)row * (unsigned)end : nullptr;
+            out[(size_t)(unsigned)row * ld + (unsigned)c] = k_put<bf16>(k_turned<true>(tile + row * LD, c, at, end));
         }
     }
 }
@@ -261,11 +313,14 @@ template <int HD, int MT, int BN> __global__ void __launch_bounds__(ATTN_THREADS
     const float c = scale == 0.0f ? 1e-30f : fabsf(scale) * ATTN_LOG2E; /* > 0: c * -inf is -inf */
     const int blocks = (min(q0 + BM, g.T) + BN - 1) / BN;
 
-    tile_load<HD, BM>(tq, q, g.ld, g.T - q0, g);
+    const float *const turn = attn_turn(a.table, w.r, 0, g), *const turn_q = attn_turn(a.table, w.r, q0, g);
+    tile_load<HD, BM>(tq, q, g.ld, g.T - q0, turn_q, g);
     k_copy_commit();
-    tile_load<HD, BN>(tk, k, g.ld, g.T, g);
+    tile_load<HD, BN>(tk, k, g.ld, g.T, turn, g);
     k_copy_commit();
     k_copy_wait<0>();
+    tile_turn<HD, BM>(tq, g.T - q0, turn_q, g);
+    tile_turn<HD, BN>(tk, g.T, turn, g);
     __syncthreads();
     if (scale < 0.0f) { /* then c > 0 weighs scores of the other sign */
         tile_negate<HD, BM>(tq);
@@ -283,9 +338,10 @@ template <int HD, int MT, int BN> __global__ void __launch_bounds__(ATTN_THREADS
         const bool active = k0 <= last; /* BN and a warp's rows divide each other: then every row of it sees key k0 */
         if (b) {
             k_copy_wait<0>(); /* keys b have come; all are done with values b - 1 */
+            tile_turn<HD, BN>(tk, g.T - k0, attn_turn(a.table, w.r, k0, g), g);
             __syncthreads();
         }
-        tile_load<HD, BN>(tv, v + (size_t)k0 * g.ld, g.ld, g.T - k0, g);
+        tile_load<HD, BN>(tv, v + (size_t)k0 * g.ld, g.ld, g.T - k0, nullptr, g);
         k_copy_commit();
         uint32_t p[MT][BN / 16][4];
         if (active) {
@@ -297,7 +353,10 @@ template <int HD, int MT, int BN> __global__ void __launch_bounds__(ATTN_THREADS
         }
         k_copy_wait<0>(); /* values b have come; all are done with keys b */
         __syncthreads();
-        if (b + 1 < blocks) tile_load<HD, BN>(tk, k + (size_t)(k0 + BN) * g.ld, g.ld, g.T - k0 - BN, g);
+        if (b + 1 < blocks) {
+            const int next = k0 + BN;
+            tile_load<HD, BN>(tk, k + (size_t)next * g.ld, g.ld, g.T - next, attn_turn(a.table, w.r, next, g), g);
+        }
         k_copy_commit();
         if (active) weigh(o, p, tv);
     }
@@ -315,7 +374,7 @@ template <int HD, int MT, int BN> __global__ void __launch_bounds__(ATTN_THREADS
             if (lane % 4 == 0 && t < g.T) lse[t] = x.max[m][half] * fabsf(scale) + logf(sum);
         }
     bf16 *const to = a.o.row(w.r) + (w.row + (size_t)first) * g.ldo + (size_t)w.h * (size_t)g.head_dim;
-    tile_store<MT, HD>(to, g.ldo, g.T - first, tq + warp * 16 * MT * LD, o, by, g);
+    tile_store<MT, HD>(to, g.ldo, g.T - first, tq + warp * 16 * MT * LD, o, by, nullptr, g);
 }
 
 /* ---- backward: dk, dv ------------------------------------------------------------------------------ */
@@ -336,8 +395,8 @@ template <int HD, int BQ> struct dkv_stage {
         const attn_geometry &g = a.g;
         const size_t row = w.row + (size_t)q0, column = (size_t)h * (size_t)g.head_dim;
         const size_t stat = w.row * (size_t)g.n_head + (size_t)h * (size_t)g.T;
-        tile_load<HD, BQ>(q, a.q.row(w.r) + row * g.ld + column, g.ld, g.T - q0, g);
-        tile_load<HD, BQ>(dout, a.dout.row(w.r) + row * g.ldo + column, g.ldo, g.T - q0, g);
+        tile_load<HD, BQ>(q, a.q.row(w.r) + row * g.ld + column, g.ld, g.T - q0, attn_turn(a.table, w.r, q0, g), g);
+        tile_load<HD, BQ>(dout, a.dout.row(w.r) + row * g.ldo + column, g.ldo, g.T - q0, nullptr, g);
         const float *const from_lse = a.lse.row(w.r) + stat;
         const float *const from_delta = a.delta + w.r * (size_t)g.B * (size_t)g.n_head * (size_t)g.T + stat;
         const int t = q0 + (int)threadIdx.x; /* rows beyond T: weight 1 of a dout of 0 */
@@ -361,8 +420,9 @@ __device__ __forceinline__ void dkv_block(const attn_bwd_args<bf16> &a, const at
     const float scale = k_factor(a.scale, w.r), c = scale * ATTN_LOG2E;
     const int q_first = k0 / BQ, q_blocks = (g.T + BQ - 1) / BQ - q_first, steps = q_blocks * g.group;
 
-    tile_load<HD, BN>(tk, a.k.row(w.r) + at, g.ld, g.T - k0, g);
-    tile_load<HD, BN>(tv, a.v.row(w.r) + at, g.ld, g.T - k0, g);
+    const float *const turn = attn_turn(a.table, w.r, k0, g);
+    tile_load<HD, BN>(tk, a.k.row(w.r) + at, g.ld, g.T - k0, turn, g);
+    tile_load<HD, BN>(tv, a.v.row(w.r) + at, g.ld, g.T - k0, nullptr, g);
     dkv_stage<HD, BQ>(stages, 0).load(a, w, w.h * g.group, q_first * BQ);
     constexpr bool KEEP = HD <= 64;
     left<1, HD, KEEP> keys, values;
@@ -371,6 +431,8 @@ __device__ __forceinline__ void dkv_block(const attn_bwd_args<bf16> &a, const at
         const int q0 = (q_first + i % q_blocks) * BQ;
         const dkv_stage<HD, BQ> stage(stages, i % 2);
         k_copy_wait<0>(); /* stage i has come; all are done with stage i - 1 */
+        if (i == 0) tile_turn<HD, BN>(tk, g.T - k0, turn, g);
+        tile_turn<HD, BQ>(stage.q, g.T - q0, attn_turn(a.table, w.r, q0, g), g);
         __syncthreads();
         if (i == 0) {
             keys.set(tk + warp * 16 * LD);
@@ -417,8 +479,9 @@ __device__ __forceinline__ void dkv_block(const attn_bwd_args<bf16> &a, const at
     }
     const size_t to = at + (size_t)(warp * 16) * g.ld;
     const float scaled[1][2] = {{scale, scale}}, plain[1][2] = {{1.0f, 1.0f}};
-    tile_store<1, HD>(a.dk.row(w.r) + to, g.ld, g.T - first, tk + warp * 16 * LD, dk, scaled, g);
-    tile_store<1, HD>(a.dv.row(w.r) + to, g.ld, g.T - first, tv + warp * 16 * LD, dv, plain, g);
+    tile_store<1, HD>(a.dk.row(w.r) + to, g.ld, g.T - first, tk + warp * 16 * LD, dk, scaled,
+                      attn_turn(a.table, w.r, first, g), g);
+    tile_store<1, HD>(a.dv.row(w.r) + to, g.ld, g.T - first, tv + warp * 16 * LD, dv, plain, nullptr, g);
 }
 
 /* ---- backward: dq ---------------------------------------------------------------------------------- */
@@ -436,10 +499,10 @@ __device__ __forceinline__ void dq_block(const attn_bwd_args<bf16> &a, const att
     const float scale = k_factor(a.scale, w.r), c = scale * ATTN_LOG2E;
     const int blocks = (min(q0 + BM, g.T) + BN - 1) / BN;
 
-    tile_load<HD, BM>(tq, a.q.row(w.r) + row * g.ld + column, g.ld, g.T - q0, g);
-    tile_load<HD, BM>(tdo, a.dout.row(w.r) + row * g.ldo + column, g.ldo, g.T - q0, g);
-    tile_load<HD, BN>(stages, k, g.ld, g.T, g);
-    tile_load<HD, BN>(stages + BN * LD, v, g.ld, g.T, g);
+    tile_load<HD, BM>(tq, a.q.row(w.r) + row * g.ld + column, g.ld, g.T - q0, attn_turn(a.table, w.r, q0, g), g);
+    tile_load<HD, BM>(tdo, a.dout.row(w.r) + row * g.ldo + column, g.ldo, g.T - q0, nullptr, g);
+    tile_load<HD, BN>(stages, k, g.ld, g.T, attn_turn(a.table, w.r, 0, g), g);
+    tile_load<HD, BN>(stages + BN * LD, v, g.ld, g.T, nullptr, g);
     k_copy_commit();
     float lse[2], delta[2];
     const size_t stat = w.row * (size_t)g.n_head + (size_t)w.h * (size_t)g.T;
@@ -456,6 +519,8 @@ __device__ __forceinline__ void dq_block(const attn_bwd_args<bf16> &a, const att
         const int k0 = b * BN, next = k0 + BN;
         bf16 *const tk = stages + b % 2 * 2 * BN * LD, *const tv = tk + BN * LD;
         k_copy_wait<0>(); /* keys and values b have come; all are done with b - 1 */
+        if (b == 0) tile_turn<HD, BM>(tq, g.T - q0, attn_turn(a.table, w.r, q0, g), g);
+        tile_turn<HD, BN>(tk, g.T - k0, attn_turn(a.table, w.r, k0, g), g);
         __syncthreads();
         if (b == 0) {
             queries.set(tq + warp * 16 * LD);
@@ -463,8 +528,8 @@ __device__ __forceinline__ void dq_block(const attn_bwd_args<bf16> &a, const att
         }
         if (b + 1 < blocks) {
             bf16 *const to = stages + (b + 1) % 2 * 2 * BN * LD;
-            tile_load<HD, BN>(to, k + (size_t)next * g.ld, g.ld, g.T - next, g);
-            tile_load<HD, BN>(to + BN * LD, v + (size_t)next * g.ld, g.ld, g.T - next, g);
+            tile_load<HD, BN>(to, k + (size_t)next * g.ld, g.ld, g.T - next, attn_turn(a.table, w.r, next, g), g);
+            tile_load<HD, BN>(to + BN * LD, v + (size_t)next * g.ld, g.ld, g.T - next, nullptr, g);
             k_copy_commit();
         }
         if (k0 > last) continue;
@@ -483,7 +548,7 @@ __device__ __forceinline__ void dq_block(const attn_bwd_args<bf16> &a, const att
     }
     const float scaled[1][2] = {{scale, scale}};
     bf16 *const to = a.dq.row(w.r) + (w.row + (size_t)first) * g.ld + column;
-    tile_store<1, HD>(to, g.ld, g.T - first, tq + warp * 16 * LD, dq, scaled, g);
+    tile_store<1, HD>(to, g.ld, g.T - first, tq + warp * 16 * LD, dq, scaled, attn_turn(a.table, w.r, first, g), g);
 }
 
 /* ---- backward -------------------------------------------------------------------------------------- */

@@ -23,9 +23,11 @@
  * share a multiprocessor. The choice looks at T only, never at R or B. nvcc 13.0, -O2, sm_90, registers (no spills;
  * shared KiB), so that at least two blocks fit on each multiprocessor of sm_80 and sm_90:
  *   head_dim             16          32          64          96          128
- *   forward, 64 rows     72 (9)      80 (15)     128 (27)    162 (39)    166 (51)
- *   forward, 128 rows    157 (12)    159 (20)    227 (36)    166 (39)    238 (51)
- *   backward             124 (19)    166 (31)    236 (55)    225 (52)    250 (68)
+ *   forward, 64 rows     72 (9)      96 (15)     128 (27)    168 (39)    212 (51)
+ *   forward, 128 rows    164 (12)    160 (20)    238 (36)    216 (39)    244 (51)
+ *   backward             126 (19)    164 (31)    238 (55)    235 (52)    254 (68)
+ * RoPE, where q and k come unturned: a thread turns the pairs of eight that its own copies brought, once they have come
+ * and before the barrier that publishes them; gradients are turned back from the tile by which they leave.
  * head_dim between the cases pays for the next one; 16-byte copies where rows are aligned to them, else element by
  * element. A NaN of a later row may reach earlier rows of the same diagonal block (0 * NaN), never another sequence.
  *
@@ -50,10 +52,11 @@ static bool aligned(const void *p, size_t stride, size_t R, size_t bytes)
 
 /* Every head of `heads_each` in blocks of `rows` positions; its blocks have `shared` bytes of operands in common. */
 static status geometry(attn_geometry *out, const k_attn *s, size_t heads_each, size_t rows, size_t shared,
-                       bool long_last, bool vec, err *e)
+                       bool long_last, bool vec, bool halves, err *e)
 {
-    if (s->head_dim < 1 || s->head_dim > 128)
-        return err_set(e, ST_DOMAIN, "attention: head_dim %zu: this backend has heads of at most 128", s->head_dim);
+    if (s->head_dim < 1 || s->head_dim > K_HEAD_DIM_DEVICE)
+        return err_set(e, ST_DOMAIN, "attention: head_dim %zu: this backend has heads of at most %d", s->head_dim,
+                       (int)K_HEAD_DIM_DEVICE);
     if (!s->n_kv_head || s->n_head % s->n_kv_head)
         return err_set(e, ST_DOMAIN, "attention: %zu heads on %zu key-value heads", s->n_head, s->n_kv_head);
     const size_t per_head = (s->T + rows - 1) / rows, heads = s->R * s->B * heads_each;
@@ -76,6 +79,7 @@ static status geometry(attn_geometry *out, const k_attn *s, size_t heads_each, s
     out->section = (unsigned)(section < heads ? section : heads);
     out->long_last = long_last;
     out->vec = vec;
+    out->halves = halves;
     return ST_OK;
 }
 static unsigned blocks_of(const attn_geometry &g) { return g.heads * (unsigned)g.per_head; }
@@ -83,6 +87,11 @@ static unsigned blocks_of(const attn_geometry &g) { return g.heads * (unsigned)g
 static bool rows_aligned(const k_attn *s, size_t bytes)
 {
     return s->head_dim * bytes % 16 == 0 && s->ld * bytes % 16 == 0 && s->ldo * bytes % 16 == 0;
+}
+
+static bool halves_aligned(const k_attn *s, k_in table)
+{
+    return s->head_dim % 16 == 0 && aligned(table.p, table.stride, s->R, sizeof *table.p);
 }
 
 /* head_dim rounded up to a case. `launch` is called with it as a type's value. */
@@ -126,21 +135,36 @@ template <int HD> static status fwd_launch(k_ctx *ctx, const attn_fwd_args<float
 }
 
 template <class A>
-status k_attn_fwd_cuda(k_ctx *ctx, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_mult scale, const k_attn *s,
-                       err *e)
+static status fwd(k_ctx *ctx, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_in table, k_mult scale,
+                  const k_attn *s, err *e)
 {
     const size_t rows = fwd_rows(s, A());
     const bool vec = rows_aligned(s, sizeof(A)) && aligned(o.p, o.stride, s->R, sizeof(A)) &&
                      aligned(q.p, q.stride, s->R, sizeof(A)) && aligned(k.p, k.stride, s->R, sizeof(A)) &&
                      aligned(v.p, v.stride, s->R, sizeof(A));
-    attn_fwd_args<A> a = {k_ty<A>(o), k_ty(lse), k_ty<A>(q), k_ty<A>(k), k_ty<A>(v), scale.p, {}};
+    attn_fwd_args<A> a = {k_ty<A>(o), k_ty(lse), k_ty<A>(q), k_ty<A>(k), k_ty<A>(v), k_ty(table), scale.p, {}};
     const size_t shared = 2 * s->T * s->head_dim * sizeof(A);
-    const status rc = geometry(&a.g, s, s->n_head, rows, shared, true, vec, e);
+    const status rc = geometry(&a.g, s, s->n_head, rows, shared, true, vec, vec && halves_aligned(s, table), e);
     if (rc != ST_OK || !blocks_of(a.g)) return rc;
     const k_cuda *c = k_cuda_of(ctx);
-    if (sizeof(A) == 2 && c->dnn && k_dnn_attn_fwd(c->dnn, c->stream, o, lse, q, k, v, scale, s))
+    if (sizeof(A) == 2 && !table.p && c->dnn && k_dnn_attn_fwd(c->dnn, c->stream, o, lse, q, k, v, scale, s))
         return k_cuda_launched(ctx, "cuDNN's attention", e);
     return by_head_dim(s->head_dim, [&](auto hd) { return fwd_launch<decltype(hd)::value>(ctx, a, rows, e); });
+}
+
+template <class A>
+status k_attn_fwd_cuda(k_ctx *ctx, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_mult scale, const k_attn *s,
+                       err *e)
+{
+    const k_in none = {};
+    return fwd<A>(ctx, o, lse, q, k, v, none, scale, s, e);
+}
+
+template <class A>
+status k_attn_rope_fwd_cuda(k_ctx *ctx, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_in table, k_mult scale,
+                            const k_attn *s, err *e)
+{
+    return fwd<A>(ctx, o, lse, q, k, v, table, scale, s, e);
 }
 
 /* ---- backward ------------------------------------------------------------------------------------- */
@@ -192,7 +216,7 @@ template <int HD> static status bwd_launch(k_ctx *ctx, attn_bwd_args<bf16> &a, c
     constexpr int BQ = HD <= 64 ? 64 : 32;
     constexpr size_t bytes = attn_bwd_shared<HD, BQ>();
     const size_t shared = 2 * s->T * s->head_dim * sizeof(bf16) * (1 + s->n_head / s->n_kv_head);
-    const status rc = geometry(&a.g, s, s->n_kv_head, 64, shared, false, a.g.vec, e);
+    const status rc = geometry(&a.g, s, s->n_kv_head, 64, shared, false, a.g.vec, a.g.halves, e);
     if (rc != ST_OK) return rc;
     ATTN_LAUNCH(ctx, e, (attn_bwd_bf16<HD, BQ>), blocks_of(a.g) * (1 + (unsigned)a.g.group), ATTN_THREADS, bytes, a);
 }
@@ -205,16 +229,16 @@ template <int HD> static status bwd_launch(k_ctx *ctx, attn_bwd_args<float> &a, 
 {
     constexpr size_t bytes = plain_shared<HD>(4, 1, 0);
     const size_t shared = 2 * s->T * s->head_dim * sizeof(float), group = s->n_head / s->n_kv_head;
-    status rc = geometry(&a.g, s, s->n_kv_head, PLAIN_ROWS, shared * group, false, a.g.vec, e);
+    status rc = geometry(&a.g, s, s->n_kv_head, PLAIN_ROWS, shared * group, false, a.g.vec, a.g.halves, e);
     if (rc == ST_OK) rc = plain_dkv_launch<HD>(ctx, a, e);
-    if (rc == ST_OK) rc = geometry(&a.g, s, s->n_head, PLAIN_ROWS, shared, true, a.g.vec, e);
+    if (rc == ST_OK) rc = geometry(&a.g, s, s->n_head, PLAIN_ROWS, shared, true, a.g.vec, a.g.halves, e);
     if (rc != ST_OK) return rc;
     ATTN_LAUNCH(ctx, e, (attn_dq_fp32<HD>), blocks_of(a.g), PLAIN_THREADS, bytes, a);
 }
 
 template <class A>
-status k_attn_bwd_cuda(k_ctx *ctx, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v, k_cact o,
-                       k_in lse, k_mult scale, const k_attn *s, err *e)
+static status bwd(k_ctx *ctx, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v, k_cact o,
+                  k_in lse, k_in table, k_mult scale, const k_attn *s, err *e)
 {
     const k_cact in[] = {dout, q, k, v, o, k_cact_of(dq), k_cact_of(dk), k_cact_of(dv)};
     bool vec = rows_aligned(s, sizeof(A));
@@ -224,8 +248,8 @@ status k_attn_bwd_cuda(k_ctx *ctx, k_act dq, k_act dk, k_act dv, k_cact dout, k_
         return err_set(e, ST_DOMAIN, "attention: the context has %zu bytes of scratch, the backward pass wants %zu",
                        c->scratch_bytes, k_attn_scratch_cuda<A>(s));
     attn_bwd_args<A> a = {k_ty<A>(dq), k_ty<A>(dk), k_ty<A>(dv), k_ty<A>(dout), k_ty<A>(q), k_ty<A>(k), k_ty<A>(v),
-                          k_ty<A>(o), k_ty(lse), (float *)(void *)c->scratch, scale.p, {}};
-    status rc = geometry(&a.g, s, s->n_head, 1, 1, false, vec, e);
+                          k_ty<A>(o), k_ty(lse), k_ty(table), (float *)(void *)c->scratch, scale.p, {}};
+    status rc = geometry(&a.g, s, s->n_head, 1, 1, false, vec, vec && halves_aligned(s, table), e);
     if (rc != ST_OK || !blocks_of(a.g)) return rc;
     const size_t sums = blocks_of(a.g), per = DELTA_THREADS / DELTA_LANES;
     rc = K_LAUNCH(ctx, e, attn_delta<A>, dim3((unsigned)((sums + per - 1) / per)), dim3(DELTA_THREADS), 0, a);
@@ -233,11 +257,30 @@ status k_attn_bwd_cuda(k_ctx *ctx, k_act dq, k_act dk, k_act dv, k_cact dout, k_
     return by_head_dim(s->head_dim, [&](auto hd) { return bwd_launch<decltype(hd)::value>(ctx, a, s, e); });
 }
 
+template <class A>
+status k_attn_bwd_cuda(k_ctx *ctx, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v, k_cact o,
+                       k_in lse, k_mult scale, const k_attn *s, err *e)
+{
+    const k_in none = {};
+    return bwd<A>(ctx, dq, dk, dv, dout, q, k, v, o, lse, none, scale, s, e);
+}
+
+template <class A>
+status k_attn_rope_bwd_cuda(k_ctx *ctx, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v,
+                            k_cact o, k_in lse, k_in table, k_mult scale, const k_attn *s, err *e)
+{
+    return bwd<A>(ctx, dq, dk, dv, dout, q, k, v, o, lse, table, scale, s, e);
+}
+
 /* ---- instantiations ------------------------------------------------------------------------------- */
-#define INSTANCES(A)                                                                                             \
+#define INSTANCES(A)                                                                                              \
     template status k_attn_fwd_cuda<A>(k_ctx *, k_act, k_arr, k_cact, k_cact, k_cact, k_mult, const k_attn *, err *); \
+    template status k_attn_rope_fwd_cuda<A>(k_ctx *, k_act, k_arr, k_cact, k_cact, k_cact, k_in, k_mult,          \
+                                            const k_attn *, err *);                                               \
     template status k_attn_bwd_cuda<A>(k_ctx *, k_act, k_act, k_act, k_cact, k_cact, k_cact, k_cact, k_cact, k_in,   \
-                                       k_mult, const k_attn *, err *);                                           \
+                                       k_mult, const k_attn *, err *);                                            \
+    template status k_attn_rope_bwd_cuda<A>(k_ctx *, k_act, k_act, k_act, k_cact, k_cact, k_cact, k_cact, k_cact,    \
+                                            k_in, k_in, k_mult, const k_attn *, err *);                           \
     template size_t k_attn_scratch_cuda<A>(const k_attn *);
 INSTANCES(float)
 INSTANCES(bf16)

@@ -16,6 +16,7 @@ struct attn_geometry {
     unsigned heads, section;              /* R * B * heads_each; heads of a section */
     bool long_last;                       /* the last block of a head has the most work */
     bool vec;                             /* rows are 16-byte aligned: 16 bytes at a time */
+    bool halves;                          /* so are their second halves and the rotary table: 8 pairs at a time */
 };
 
 struct attn_place { size_t r, row; int h, block; }; /* row: of the sequence's position 0 in a replica's rows */
@@ -39,17 +40,25 @@ __device__ __forceinline__ attn_place attn_place_of(const attn_geometry &g, unsi
     return attn_place_at(g, first + rest % here, g.heads_each, g.long_last ? g.per_head - 1 - block : block);
 }
 
+/* The rotary table from position t on; NULL where heads are not turned. */
+__device__ __forceinline__ const float *attn_turn(const k_t<const float> &table, size_t r, int t,
+                                                  const attn_geometry &g)
+{
+    return table.p ? table.row(r) + (size_t)(unsigned)t * (unsigned)g.head_dim : nullptr;
+}
+
 template <class A> struct attn_fwd_args {
     k_t<A> o;
     k_t<float> lse;
     k_t<const A> q, k, v;
+    k_t<const float> table;
     const float *scale;
     attn_geometry g;
 };
 template <class A> struct attn_bwd_args {
     k_t<A> dq, dk, dv;
     k_t<const A> dout, q, k, v, o;
-    k_t<const float> lse;
+    k_t<const float> lse, table;
     float *delta; /* [R][B][n_head][T] */
     const float *scale;
     attn_geometry g;

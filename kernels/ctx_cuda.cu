@@ -1,7 +1,7 @@
 /* CUDA's context: the device, one stream, scratch, memory and copies; and what CUDA's errors are called here.
  *
- * The device is number 0 of those that CUDA_VISIBLE_DEVICES leaves. The stream does not wait for the default stream, so
- * that banks in other streams run beside this one. Nothing here is called inside a step but upload and download. */
+ * The device is number 0 of those that CUDA_VISIBLE_DEVICES leaves. The streams do not wait for the default stream, so
+ * that banks in other contexts run beside this one. Nothing here is called inside a step but upload and download. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +136,7 @@ static status fill(k_cuda *c, size_t scratch_bytes, err *e)
     CUDA(cudaSetDevice(c->device), "choosing the device");
     TRY(describe(c, e));
     CUDA(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "making a stream");
+    TRY(k_ahead_new_cuda(c, e));
     c->scratch_bytes = scratch_bytes;
     snprintf(what, sizeof what, "asking for %.3f GB of scratch", (double)scratch_bytes * 1e-9);
     if (scratch_bytes) CUDA(cudaMalloc((void **)&c->scratch, scratch_bytes), what);
@@ -161,6 +162,7 @@ void k_cuda_ctx_free(k_ctx *ctx)
     if (!ctx) return;
     k_cuda *c = k_cuda_of(ctx);
     k_record_drop_cuda(ctx);
+    k_ahead_free_cuda(c);
     if (c->stream) (void)cudaStreamSynchronize(c->stream);
     k_dnn_free(c->dnn);
     k_lt_free(c->lt);
@@ -170,7 +172,10 @@ void k_cuda_ctx_free(k_ctx *ctx)
     free(c);
 }
 
-static size_t ctx_bytes(size_t scratch_bytes) { return scratch_bytes + K_LT_WORKSPACE; }
+static size_t ctx_bytes(size_t scratch_bytes)
+{
+    return scratch_bytes + K_LT_WORKSPACE + (k_dnn_asked() ? K_DNN_WORKSPACE : 0);
+}
 
 static bool one_by_one(k_ctx *c) { return k_cuda_of(c)->each; }
 
@@ -186,8 +191,7 @@ static const char *device_name(k_ctx *ctx)
 
 /* --- memory and copies ------------------------------------------------------------------------------ */
 
-/* Asked for inside a step, memory would be of the recording's first run only. */
-static status outside(k_ctx *c, const char *what, err *e)
+status k_cuda_outside(k_ctx *c, const char *what, err *e)
 {
     return k_cuda_of(c)->recording ? err_set(e, ST_DEVICE, "CUDA: %s while a graph is recorded", what) : ST_OK;
 }
@@ -196,7 +200,7 @@ static status mem_new(k_ctx *ctx, void **out, size_t bytes, err *e)
 {
     char what[96];
     void *p = NULL;
-    TRY(outside(ctx, "memory was asked for", e));
+    TRY(k_cuda_outside(ctx, "memory was asked for", e));
     if (!bytes) bytes = K_ALIGN_DEVICE;
     snprintf(what, sizeof what, "asking for %.3f GB (%zu bytes)", (double)bytes * 1e-9, bytes);
     CUDA(cudaMalloc(&p, bytes), what); /* aligned to 256 bytes and more: CUDA C++ Programming Guide, 5.3.2 */
@@ -220,7 +224,7 @@ static status host_new(k_ctx *ctx, void **out, size_t bytes, err *e)
 {
     char what[96];
     void *p = NULL;
-    TRY(outside(ctx, "memory was asked for", e));
+    TRY(k_cuda_outside(ctx, "memory was asked for", e));
     if (!bytes) bytes = K_ALIGN;
     snprintf(what, sizeof what, "asking for %.3f GB of page-locked host memory", (double)bytes * 1e-9);
     const cudaError_t rc = cudaMallocHost(&p, bytes);
@@ -252,7 +256,8 @@ static status download(k_ctx *ctx, void *to_host, const void *from, size_t bytes
 
 static status sync(k_ctx *ctx, err *e)
 {
-    TRY(outside(ctx, "the host waited", e));
+    TRY(k_cuda_outside(ctx, "the host waited", e));
+    CUDA(cudaStreamSynchronize(k_cuda_of(ctx)->ahead), "waiting for the device");
     return k_cuda_status(cudaStreamSynchronize(k_cuda_of(ctx)->stream), "waiting for the device", e);
 }
 
@@ -263,6 +268,9 @@ static constexpr k_device_ops table()
     t.mem_new = mem_new, t.mem_free = mem_free, t.mem_info = mem_info;
     t.host_new = host_new, t.host_free = host_free;
     t.upload = upload, t.download = download, t.sync = sync;
+    t.upload_ahead = k_upload_ahead_cuda, t.join_ahead = k_join_ahead_cuda;
+    t.mark_new = k_mark_new_cuda, t.mark_free = k_mark_free_cuda;
+    t.mark_set = k_mark_set_cuda, t.mark_wait = k_mark_wait_cuda;
     t.record_begin = k_record_begin_cuda, t.record_end = k_record_end_cuda, t.record_drop = k_record_drop_cuda;
     t.one_by_one = one_by_one;
     t.replay = k_replay_cuda, t.graph_free = k_graph_free_cuda;

@@ -1,4 +1,4 @@
-/* What a backend with memory of its own has beside the ops: memory, copies, graphs, and the end of a step for a whole
+/* What a backend with memory of its own has beside the ops: memory, copies, graphs, marks, and the end of a step for a whole
  * bank at once (on the CPU the bank's threads do that, replica by replica). Everything is put on the context's stream
  * and has happened for the host only after `sync`; an error of earlier work may be reported by any later call. */
 #ifndef KERNELS_DEVICE_OPS_H
@@ -8,9 +8,11 @@
 extern "C" {
 #endif
 
+enum { K_HEAD_DIM_DEVICE = 128 }; /* the largest head_dim that a device's attention has */
 enum { K_ALIGN_DEVICE = 256 }; /* bytes: every buffer, every tensor in it, every replica stride */
 
 typedef struct k_graph k_graph; /* a recorded sequence of ops, replayed at once */
+typedef struct k_mark k_mark;   /* a place in the stream */
 
 typedef struct k_span { size_t offset, n, packed; } k_span; /* a tensor of a replica's parameters, in reals; where its
                                                                packed copy starts, in reals; SIZE_MAX: it has none */
@@ -41,12 +43,23 @@ struct k_device_ops {
     /* `bytes` of memory, zeroed, K_ALIGN_DEVICE-aligned. ST_NOMEM says how much was asked for and how much is free. */
     status (*mem_new)(k_ctx *, void **, size_t bytes, err *);
     void (*mem_free)(k_ctx *, void *);
-    status (*mem_info)(k_ctx *, size_t *free_bytes, size_t *total_bytes, err *);
+    status (*mem_info)(k_ctx *, size_t *free_bytes, size_t *total_bytes, err *); /* no context needed: NULL */
     status (*host_new)(k_ctx *, void **, size_t bytes, err *); /* of the host, that copies may read while it goes on */
     void (*host_free)(k_ctx *, void *);
     status (*upload)(k_ctx *, void *to, const void *from_host, size_t bytes, err *);
     status (*download)(k_ctx *, void *to_host, const void *from, size_t bytes, err *);
-    status (*sync)(k_ctx *, err *);
+    status (*sync)(k_ctx *, err *); /* waits for everything, copies ahead too */
+
+    /* A copy of host_new's memory beside the stream's work, not in its order: nothing queued may still use `to` or what was
+     * queued to go there. Work put on the stream after join_ahead waits for the copies sent ahead so far. Not recorded. */
+    status (*upload_ahead)(k_ctx *, void *to, const void *from_host, size_t bytes, err *);
+    status (*join_ahead)(k_ctx *, err *);
+    /* mark_wait: until all is done that was on the stream when the mark was last set, whatever has been put behind it.
+     * Not recorded. */
+    status (*mark_new)(k_ctx *, k_mark **, err *);
+    void (*mark_free)(k_mark *);
+    status (*mark_set)(k_ctx *, k_mark *, err *);
+    status (*mark_wait)(k_mark *, err *);
 
     /* Ops between begin and end are recorded instead of run. A graph keeps the addresses and sizes it was given. */
     status (*record_begin)(k_ctx *, err *);

@@ -4,10 +4,19 @@
 #ifndef KERNELS_DNN_H
 #define KERNELS_DNN_H
 #include <cuda_runtime.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "kernels/device_ops.h"
 
 typedef struct k_dnn k_dnn;
+
+enum { K_DNN_WORKSPACE = 16 << 20 }; /* bytes of the device for each context; the fused forward pass needs next to none */
+static inline bool k_dnn_asked(void) /* whether MUSCALE_ATTENTION asks for it, be it there or not */
+{
+    const char *asked = getenv("MUSCALE_ATTENTION");
+    return asked && !strcmp(asked, "cudnn");
+}
 
 /* "9.19.0"; false: why not in e. Needs no device. */
 bool k_dnn_version(char *out, size_t room, err *e);

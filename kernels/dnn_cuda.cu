@@ -21,7 +21,6 @@
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 enum {
-    WORKSPACE = 16 << 20, /* bytes; the fused forward pass needs next to none */
     MAX_OPS = 16,
     MAX_DESCRIPTORS = 96,
     MAX_ENGINES = 8,
@@ -261,7 +260,7 @@ static desc made(const k_dnn *x, desc config)
                                        &config) &&
         !x->f.cudnnBackendFinalize(d) &&
         !x->f.cudnnBackendGetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &bytes) &&
-        bytes <= WORKSPACE)
+        bytes <= K_DNN_WORKSPACE)
         return d;
     (void)x->f.cudnnBackendDestroyDescriptor(d);
     return NULL;
@@ -321,7 +320,7 @@ static status fill(k_dnn *x, char *note, size_t room)
     if (open_library(&x->f, &e)) return snprintf(note, room, "%.120s", e.msg), ST_DEVICE;
     const cudnnStatus_t rc = x->f.cudnnCreate(&x->handle);
     if (rc) return snprintf(note, room, "cuDNN: %.100s", x->f.cudnnGetErrorString(rc)), ST_DEVICE;
-    if (cudaMalloc(&x->workspace, WORKSPACE) != cudaSuccess)
+    if (cudaMalloc(&x->workspace, K_DNN_WORKSPACE) != cudaSuccess)
         return (void)cudaGetLastError(), snprintf(note, room, "cuDNN: no memory for 16 MiB of workspace"), ST_NOMEM;
     desc d = first_plan(x, &probe, &why);
     if (!d) return snprintf(note, room, "cuDNN has no plan: %.100s", why), ST_DEVICE;

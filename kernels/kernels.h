@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include "base/err.h"
 #include "kernels/real.h"
 #ifdef __cplusplus
@@ -45,6 +46,18 @@ static inline k_act k_act_at(k_act a, size_t offset, size_t act_bytes)
 static inline k_cact k_cact_at(k_cact a, size_t offset, size_t act_bytes)
 {
     k_cact x = {(const act_real *)(const void *)((const char *)a.p + offset * act_bytes), a.stride};
+    return x;
+}
+/* Element i of activations that were copied to the host. bf16 is the upper half of a float. */
+static inline float k_act_value(const act_real *copy, size_t i, size_t act_bytes)
+{
+    const char *p = (const char *)(const void *)copy + i * act_bytes;
+    uint32_t bits = 0;
+    uint16_t half;
+    float x;
+    if (act_bytes == sizeof bits) memcpy(&bits, p, sizeof bits);
+    else memcpy(&half, p, sizeof half), bits = (uint32_t)half << 16;
+    memcpy(&x, &bits, sizeof x);
     return x;
 }
 
@@ -128,6 +141,10 @@ struct k_ops {
     /* optional: NULL means "compose it from the slots above" */
     size_t (*pack_len)(size_t out, size_t in); /* reals that `pack` writes; a backend has both or neither */
     status (*pack)(k_ctx *, k_arr packed, k_in w, size_t R, size_t out, size_t in, err *);
+    status (*attn_rope_fwd)(k_ctx *, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_in table, k_mult scale,
+                            const k_attn *, err *); /* a backend has this and attn_rope_bwd or neither: attention.h */
+    status (*attn_rope_bwd)(k_ctx *, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v, k_cact o,
+                            k_in lse, k_in table, k_mult scale, const k_attn *, err *);
     status (*matmul_gelu_fwd)(k_ctx *, k_act y, k_act coef, k_cact x, k_weight w, k_mult alpha, const k_mm *, err *);
     status (*matmul_dgrad_mul)(k_ctx *, k_act dx, k_cact dy, k_weight w, k_cact coef, k_mult alpha, const k_mm *,
                                err *);

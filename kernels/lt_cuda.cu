@@ -208,7 +208,7 @@ static status ask(k_lt *lt, plan *out, const k_lt_product *x, err *e)
             return ST_OK;
         }
     return err_set(
-        e, ST_DEVICE,
+        e, ST_DOMAIN, /* the shape is refused; the device is well */
         "cuBLASLt has no algorithm without a split of k for a product of %s (%zu, %zu) and (%zu, %zu) with row "
         "strides %zu, %zu, %zu; widths that are multiples of 8 have one",
         x->in == K_LT_BF16 ? "bf16" : "fp32", x->m, x->k, x->k, x->n, x->a.ld, x->b.ld, x->ldd);

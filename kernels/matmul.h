@@ -5,8 +5,9 @@
  * [+]: `acc` adds to what is there (residual stream; gradients from the second slice of a batch on). No aliasing. n, in, out >= 1.
  *   fwd_real (optional): fwd with acc false into y of type real
  * Fused forms (optional slots; same results up to rounding as the two ops they replace):
- *   gelu_fwd:  u = alpha * x W^T, then as gelu_fwd (gelu.h): y = gelu(u), coef = gelu'(u); both row stride ldy
- *   dgrad_mul: dx = (alpha * dy W) * coef elementwise; coef has dx's shape
+ *   gelu_fwd:  u = alpha * x W^T, then as gelu_fwd (gelu.h): y = gelu(u), coef: what that leaves in u; row stride ldy
+ *   dgrad_mul: dx = gelu_bwd of alpha * dy W and coef, which has dx's shape
+ * mm_scratch: bytes of scratch that wgrad of these sizes, and of fewer rows, may want.
  * The definition is CBLAS, one call per replica. */
 #ifndef KERNELS_MATMUL_H
 #define KERNELS_MATMUL_H

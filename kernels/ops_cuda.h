@@ -43,6 +43,12 @@ status k_attn_fwd_cuda(k_ctx *, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v
 template <class A>
 status k_attn_bwd_cuda(k_ctx *, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v, k_cact o,
                        k_in lse, k_mult scale, const k_attn *, err *);
+template <class A>
+status k_attn_rope_fwd_cuda(k_ctx *, k_act o, k_arr lse, k_cact q, k_cact k, k_cact v, k_in table, k_mult scale,
+                            const k_attn *, err *);
+template <class A>
+status k_attn_rope_bwd_cuda(k_ctx *, k_act dq, k_act dk, k_act dv, k_cact dout, k_cact q, k_cact k, k_cact v, k_cact o,
+                            k_in lse, k_in table, k_mult scale, const k_attn *, err *);
 template <class A> size_t k_attn_scratch_cuda(const k_attn *);
 
 /* gelu_cuda.cu */

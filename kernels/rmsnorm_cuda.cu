@@ -216,7 +216,7 @@ status k_gain_bwd_cuda(k_ctx *ctx, k_act dx, k_arr dgain, k_cact dy, k_cact x, k
 {
     if (!s->R || !s->n) return ST_OK;
     if (k_norm_scratch_cuda(s) > k_cuda_of(ctx)->scratch_bytes)
-        return err_set(e, ST_DEVICE, "gain_bwd: %zu bytes of scratch are needed, the context has %zu",
+        return err_set(e, ST_DOMAIN, "gain_bwd: %zu bytes of scratch are needed, the context has %zu",
                        k_norm_scratch_cuda(s), k_cuda_of(ctx)->scratch_bytes);
     const bool even =
         k_even(k_ty<A>(dx), s->c) && k_even(k_ty<A>(dy), s->c) && k_even(k_ty<A>(x), s->c) && k_even(k_ty(gain), 0);

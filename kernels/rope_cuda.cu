@@ -5,6 +5,7 @@
  * and replicas and stays in the caches. k_rope_table is the CPU's: the table is uploaded once. */
 #include "kernels/ops_cuda.h"
 #include "kernels/rows.cuh"
+#include "kernels/turn.cuh"
 
 template <class A, int W>
 static __global__ void rotate(k_t<A> x, k_t<const float> table, float sign, unsigned n, unsigned T, unsigned heads,
@@ -23,11 +24,7 @@ static __global__ void rotate(k_t<A> x, k_t<const float> table, float sign, unsi
         k_read(c, cs + j, W);
         k_read(z, sn + j, W);
 #pragma unroll
-        for (int k = 0; k < W; k++) {
-            const float was = a[k], s = sign * z[k];
-            a[k] = was * c[k] - b[k] * s;
-            b[k] = was * s + b[k] * c[k];
-        }
+        for (int k = 0; k < W; k++) k_turn(a[k], b[k], c[k], sign * z[k]);
         k_write(v, a, W);
         k_write(v + half, b, W);
     }

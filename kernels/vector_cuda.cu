@@ -91,7 +91,7 @@ status k_sumsq_cuda(k_ctx *ctx, double *out, k_in x, size_t R, size_t n, err *e)
     double *parts = (double *)(void *)k_cuda_of(ctx)->scratch;
     const size_t bytes = R * K_NORM_PARTS * sizeof *parts;
     if (bytes > k_cuda_of(ctx)->scratch_bytes)
-        return err_set(e, ST_DEVICE, "sumsq: %zu bytes of scratch are needed, the context has %zu", bytes,
+        return err_set(e, ST_DOMAIN, "sumsq: %zu bytes of scratch are needed, the context has %zu", bytes,
                        k_cuda_of(ctx)->scratch_bytes);
     const status s = k_norm_parts_cuda(ctx, parts, x, R, n, e);
     if (s) return s;

@@ -14,6 +14,25 @@ static const char *const names[MUP_COORD_N] = {
     [MUP_COORD_EPS] = "eps/grad"};
 const char *mup_coord_name(mup_coord_quantity q) { return names[q]; }
 
+const char *mup_coord_cause(mup_coord_quantity q)
+{
+    static const char *const causes[MUP_COORD_N] = {
+        [MUP_COORD_ACT] = "an initial std, or a multiplier before it",
+        [MUP_COORD_DACT] = "learning rates of hidden matrices, or the residual multiplier",
+        [MUP_COORD_DEMB] = "the embedding's learning rate",
+        [MUP_COORD_ATTN] = "the scale of attention, or the std of q and k",
+        [MUP_COORD_DATTN] = "the scale of attention, or the learning rates of q and k",
+        [MUP_COORD_LOGITS] = "the readout's std and multiplier",
+        [MUP_COORD_DLOGITS] = "the readout's learning rate and multiplier, or what feeds it",
+        [MUP_COORD_DU_H] = "the readout's learning rate times its multiplier (both scaled?)",
+        [MUP_COORD_U_DH] = "the readout's std, or learning rates before it",
+        [MUP_COORD_DW_NORM] = "this tensor's learning rate",
+        [MUP_COORD_DW_RMS] = "this tensor's learning rate",
+        [MUP_COORD_GRAD] = "multipliers between this tensor and the loss",
+        [MUP_COORD_EPS] = "eps_rule; eps 1e-12 makes the question idle"};
+    return causes[q];
+}
+
 const char *mup_coord_word(mup_coord_verdict v)
 {
     static const char *const words[] = {"pass", "fail", "undecided", "-"};

@@ -28,6 +28,7 @@ typedef enum mup_coord_quantity {
     MUP_COORD_N
 } mup_coord_quantity;
 const char *mup_coord_name(mup_coord_quantity q);
+const char *mup_coord_cause(mup_coord_quantity q); /* where to look when it is wrong: "this tensor's learning rate" */
 
 /* y(size) ~ size^slope: least squares of log y on log size, the mean over seeds. lo, hi: 95 % by bootstrap over seeds,
  * each with all its sizes, widened by sqrt(n/(n-1)), as they are few. r2: of the means.

@@ -18,7 +18,8 @@ static bool is_directory(const char *path)
 static status read_doc(plot_input *i, bool *is_doc, err *e)
 {
     static const struct { const char *schema; plot_what what; } schemas[] = {
-        {"muscale.fit/1", PLOT_FIT}, {"muscale.predict/1", PLOT_PREDICTION}, {"muscale.score/1", PLOT_SCORE}};
+        {"muscale.fit/1", PLOT_FIT}, {"muscale.predict/1", PLOT_PREDICTION}, {"muscale.score/1", PLOT_SCORE},
+        {"muscale.mup-check/1", PLOT_MUP_CHECK}, {"muscale.mup-transfer/1", PLOT_TRANSFER}};
     char *s = NULL;
     size_t n = 0;
     json_error_t at;
@@ -31,7 +32,7 @@ static status read_doc(plot_input *i, bool *is_doc, err *e)
     bool named = len > 5 && !strcmp(i->path + len - 5, ".json");
     if (s[skip] != '{' || (!named && !memmem(s, n < 4096 ? n : 4096, "\"muscale.", 9))) {
         free(s);
-        if (named) return err_set(e, ST_INPUT, "%s: not a JSON object; a fit.json, prediction.json or score.json of muscale is needed", i->path);
+        if (named) return err_set(e, ST_INPUT, "%s: not a JSON object; a fit.json, prediction.json, score.json or check of muscale is needed", i->path);
         return ST_OK;
     }
     i->doc = json_loadb(s, n, JSON_REJECT_DUPLICATES, &at);
@@ -49,7 +50,8 @@ static status read_doc(plot_input *i, bool *is_doc, err *e)
             if (i->what == PLOT_FIT && (js_get(i->doc, "groups") || !strcmp(js_str_or(i->doc, "law", ""), "lr-optimum"))) i->what = PLOT_LR_FIT;
             return ST_OK;
         }
-    return err_set(e, ST_INPUT, "%s: schema '%s' is not one that can be drawn; muscale.fit/1, muscale.predict/1 and muscale.score/1 are",
+    return err_set(e, ST_INPUT, "%s: schema '%s' is not one that can be drawn; muscale.fit/1, muscale.predict/1, muscale.score/1, "
+                            "muscale.mup-check/1 and muscale.mup-transfer/1 are",
                    i->path, *schema ? schema : "(none)");
 }
 

@@ -27,9 +27,12 @@ const plot_figure plot_figures[] = {
      "dashed beyond the data", draw_surface},
     {"isoflop", "IsoFLOP curves", "a fit.json or runs with N and C in a few budgets",
      "loss against N per compute budget, with parabola and minimum", draw_isoflop},
-    {"lr-curves", "Learning-rate curves", "an lr-optimum fit.json or runs over learning rates",
-     "final loss against learning rate per width, parametrisations side by side, optima with intervals", draw_lr_curves},
+    {"lr-curves", "Learning-rate curves", "an lr-optimum fit.json, a report of mup transfer, or runs over learning rates",
+     "final loss against learning rate per width (depth, horizon), parametrisations side by side, optima with intervals", draw_lr_curves},
+    {"coord-check", "Coordinate check", "the JSON of mup check, one or several",
+     "RMS of activations and of their change over the width, a curve per step, parametrisations on the same axes", draw_coord_check},
     {"loss-curves", "Loss curves", "runs with their curves", "training and validation loss against tokens, the lr schedule below", draw_loss_curves},
+    {"updates", "Updates", "a run with log_updates_every", "|dW|/|W|, its alignment with W and sqrt(v)/eps of each tensor over the steps", draw_updates},
     {"schedule", "Learning-rate schedules", "runs with their curves", "lr/peak against tokens", draw_schedule},
 };
 const size_t plot_n_figures = sizeof plot_figures / sizeof *plot_figures;

@@ -9,6 +9,8 @@
 status draw_loss_curves(figure *f, plot_inputs *in, err *e);
 status draw_schedule(figure *f, plot_inputs *in, err *e);
 status draw_lr_curves(figure *f, plot_inputs *in, err *e);
+status draw_coord_check(figure *f, plot_inputs *in, err *e);
+status draw_updates(figure *f, plot_inputs *in, err *e);
 status draw_isoflop(figure *f, plot_inputs *in, err *e);
 status draw_loss_compute(figure *f, plot_inputs *in, err *e);
 status draw_parity(figure *f, plot_inputs *in, err *e);

@@ -14,7 +14,7 @@
 
 /* --- inputs ------------------------------------------------------------------------------------------------- */
 
-typedef enum plot_what { PLOT_RUNS, PLOT_FIT, PLOT_LR_FIT, PLOT_PREDICTION, PLOT_SCORE } plot_what;
+typedef enum plot_what { PLOT_RUNS, PLOT_FIT, PLOT_LR_FIT, PLOT_TRANSFER, PLOT_PREDICTION, PLOT_SCORE, PLOT_MUP_CHECK } plot_what;
 
 typedef struct plot_input {
     char path[IO_PATH_MAX];

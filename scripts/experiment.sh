@@ -1,12 +1,18 @@
 # Sourced by ./quickstart and examples/*.sh after setup.sh: what experiments share. Functions only; nothing runs when it is read.
 
-# begin OUTDIR: builds; sets $m (muscale), $out (OUTDIR, absolute), $threads and $started. $top is the source.
+# begin OUTDIR: builds, unless MUSCALE_BIN names a program; sets $m (muscale), $out (OUTDIR, absolute), $threads and $started.
+# $top is the source.
 begin() {
     export LC_ALL=C.UTF-8
     threads=${THREADS:-2}
-    need_packages build library figures script
-    build_in "$top/build"
-    m=$top/build/muscale
+    if [ -n "${MUSCALE_BIN:-}" ]; then
+        need_packages figures script
+        case $MUSCALE_BIN in /*) m=$MUSCALE_BIN ;; *) m=$PWD/$MUSCALE_BIN ;; esac
+    else
+        need_packages build library figures script
+        build_in "$top/build"
+        m=$top/build/muscale
+    fi
     mkdir -p "$1"
     out=$(cd "$1" && pwd)
     started=$(date +%s)

@@ -38,6 +38,11 @@ need_packages() {
         die "apt-get could not install:$missing (its own messages stand above; is a package source reachable?)"
 }
 
+# want_packages ROLE...: the same for what one can do without: says so, and goes on.
+want_packages() {
+    (need_packages "$@") || say "going on without; what needs them is skipped"
+}
+
 apt_install() {
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" </dev/null >"$top/.apt.log" 2>&1 && rm -f "$top/.apt.log" && return 0
     tail -n 3 "$top/.apt.log" >&2

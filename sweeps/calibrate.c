@@ -36,7 +36,7 @@ static void trial_free(trial *t)
     free(t->tensors);
 }
 
-static status trial_new(trial *t, const trainer_config *c, size_t replicas, int workers, err *e)
+static status trial_new(trial *t, const trainer_config *c, size_t replicas, int workers, bool on_device, err *e)
 {
     memset(t, 0, sizeof *t);
     t->config = *c;
@@ -44,7 +44,8 @@ static status trial_new(trial *t, const trainer_config *c, size_t replicas, int 
     t->o.batch /= t->o.grad_accum; /* slices one after another take as long each */
     t->o.grad_accum = 1;
     double per_seq = shape_flops_per_token(&c->shape, FLOPS_EXACT) * (double)c->shape.seq_len;
-    while (t->o.batch > t->o.shards && t->o.batch % (2 * t->o.shards) == 0 &&
+    /* a device's rate depends on how much it is given at once */
+    while (!on_device && t->o.batch > t->o.shards && t->o.batch % (2 * t->o.shards) == 0 &&
            (double)t->o.batch * per_seq > small_step_flops)
         t->o.batch /= 2;
     size_t n = t->o.batch * (size_t)(c->shape.seq_len + 1), n_tensors = shape_tensors(&c->shape, NULL, 0);
@@ -81,14 +82,17 @@ static status trial_step(trial *t, err *e)
     return bank_step(t->b, t->out, t->where, t->factor, t->step, t->active, e);
 }
 
-/* FLOP/s of the best step: the first one pays for page faults and is not counted. */
-static status measure(double *rate, const trainer_config *c, size_t replicas, int workers, double seconds, err *e)
+/* FLOP/s of the best step: the first one pays for page faults (on a device for plans of products, and the second for
+ * recording) and is not counted. */
+static status measure(double *rate, const trainer_config *c, size_t replicas, int workers, bool on_device,
+                      double seconds, err *e)
 {
     trial t;
     flops_rule rule;
     status st = flops_rule_find(&rule, c->flops_rule, e);
     if (st) return st;
-    if (!(st = trial_new(&t, c, replicas, workers, e))) st = trial_step(&t, e);
+    if (!(st = trial_new(&t, c, replicas, workers, on_device, e))) st = trial_step(&t, e);
+    if (!st && on_device) st = trial_step(&t, e);
     double best = INFINITY, end = io_now() + seconds;
     for (int i = 0; i < MAX_STEPS && !st; i++) {
         double start = io_now();
@@ -122,6 +126,17 @@ static double between(const sized *list, const double *rate, size_t lo, size_t h
     return exp((1 - t) * log(rate[lo]) + t * log(rate[hi]));
 }
 
+void sweep_plan_rate(sweep_plan *p, double flops_per_s)
+{
+    p->seconds = 0;
+    for (size_t k = 0; k < p->n_classes && flops_per_s > 0; k++) p->classes[k].flops_per_s = flops_per_s;
+    for (size_t k = 0; k < p->n_banks; k++) {
+        double rate = p->classes[p->runs[p->order[p->banks[k].first]].class].flops_per_s;
+        p->banks[k].seconds = rate > 0 ? p->banks[k].flops / rate : 0;
+        p->seconds += p->banks[k].seconds;
+    }
+}
+
 status sweep_plan_calibrate(sweep_plan *p, err *e)
 {
     size_t n = p->n_classes, shapes = n < CALIBRATE_SHAPES ? n : CALIBRATE_SHAPES;
@@ -135,9 +150,10 @@ status sweep_plan_calibrate(sweep_plan *p, err *e)
     for (size_t j = 0; j < shapes && !st; j++) {
         size_t i = shapes > 1 ? j * (n - 1) / (shapes - 1) : 0;
         const sweep_class *c = &p->classes[list[i].class];
-        size_t replicas = c->max_bank < (size_t)p->workers ? c->max_bank : (size_t)p->workers;
+        size_t replicas = c->on_device || c->bank_size < (size_t)p->workers ? c->bank_size : (size_t)p->workers;
         if (replicas > c->n_runs) replicas = c->n_runs;
-        st = measure(&rate[i], &p->runs[c->example].config, replicas, p->workers, budget_s / (double)shapes, e);
+        st = measure(&rate[i], &p->runs[c->example].config, replicas, p->workers, c->on_device,
+                     budget_s / (double)shapes, e);
         for (size_t k = last; k <= i && !st; k++)
             p->classes[list[k].class].flops_per_s = between(list, rate, last, i, k);
         last = i;

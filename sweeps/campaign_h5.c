@@ -10,6 +10,7 @@
 
 #include "base/h5.h"
 #include "base/runs_table.h"
+#include "sweeps/eps_share.h"
 #include "sweeps/owner.h"
 #include "sweeps/publish.h"
 #include "sweeps/store_private.h"
@@ -84,6 +85,17 @@ static void damaged(campaign_counts *out, const err *why)
     if (!out->n_damaged++) snprintf(out->note, sizeof out->note, "%.500s", why->msg);
 }
 
+static void count_eps(campaign_counts *out, const run_record *r)
+{
+    char text[sizeof out->eps_note];
+    const double share = attrs_f64(&r->group[RUN_SUMMARY], "eps_share");
+    if (!eps_share_warning(text, sizeof text, r)) return;
+    if (!out->n_eps++ || share > out->eps_worst) {
+        out->eps_worst = share;
+        memcpy(out->eps_note, text, sizeof text);
+    }
+}
+
 static status add_run(table *t, campaign_counts *out, const char *dir, size_t row, err *e)
 {
     char stamp[RUN_STAMP_MAX];
@@ -102,6 +114,7 @@ static status add_run(table *t, campaign_counts *out, const char *dir, size_t ro
     }
     store_look_at(&look, &r);
     out->by_state[look.state]++;
+    count_eps(out, &r);
     s = runs_add(t, row, &r, e);
     if (!s) s = table_col_index(t, RUNS_STAMP_COLUMN, &col, e);
     if (!s) s = table_set_word(t, col, row, stamp, 0, 0, e);

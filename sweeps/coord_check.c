@@ -8,11 +8,12 @@
 
 #include "base/rng.h"
 #include "sweeps/coord_measure.h"
+#include "sweeps/coord_trace.h"
 
 /* Enough tokens for every quantity, few enough that four widths take seconds. */
 enum { SEQUENCES = 4, LONGEST = 64, SLICES = 2 };
 
-coord_opts coord_opts_default(void) { return (coord_opts){.seeds = 4, .steps = 4, .threads = 1}; }
+coord_opts coord_opts_default(void) { return (coord_opts){.seeds = 4, .steps = 4, .threads = 1, .backend = "cpu"}; }
 
 /* --- a size ------------------------------------------------------------------------------------------------------- */
 
@@ -79,6 +80,7 @@ typedef struct runs {
     bank *b;
     size_t stride;
     model_scene **first, **last; /* [seeds] */
+    model_scene *now;            /* of a trace */
     float *w0, *w1, *m;          /* [seeds][stride]; one stride each */
     double *grad, *clip;         /* [seeds][n]; [seeds] */
     int32_t *tokens;             /* [seeds][SEQUENCES][T+1] */
@@ -90,6 +92,7 @@ static void runs_free(runs *x)
         if (x->first) model_scene_free(x->first[r]);
         if (x->last) model_scene_free(x->last[r]);
     }
+    model_scene_free(x->now);
     bank_free(x->b);
     free(x->shapes), free(x->rule), free(x->tensor), free(x->first), free(x->last), free(x->w0), free(x->w1),
         free(x->m);
@@ -123,7 +126,7 @@ static status runs_new(runs *x, err *e)
 {
     const size_t R = x->seeds = x->o->seeds;
     const bank_opts bo = {.shape = x->c.shape, .n_replicas = R, .batch = SEQUENCES, .shards = SLICES,
-                          .threads = x->o->threads, .backend = "cpu"};
+                          .threads = x->o->threads, .backend = x->o->backend};
     x->n = shape_tensors(&x->c.shape, NULL, 0);
     x->shapes = calloc(x->n, sizeof *x->shapes);
     x->rule = calloc(x->n, sizeof *x->rule);
@@ -149,7 +152,7 @@ static status runs_new(runs *x, err *e)
     x->w1 = calloc(x->stride, sizeof *x->w1);
     x->m = calloc(x->stride, sizeof *x->m);
     if (!x->w0 || !x->w1 || !x->m) return err_set(e, ST_NOMEM, "no memory for the runs of the coordinate check");
-    x->n_seq = bank_look_most(x->b);
+    x->n_seq = SEQUENCES / SLICES; /* the same on every backend: what the host's workers look at */
     return set_replicas(x, e);
 }
 
@@ -189,8 +192,21 @@ static status read_gradients(runs *x, const bank_step_out *out, err *e)
     return s;
 }
 
+/* Every replica after `step` steps. */
+static status trace(runs *x, coord_axis *a, size_t size, int64_t step, err *e)
+{
+    status s = ST_OK;
+    for (size_t r = 0; x->o->trace && r < x->seeds && !s; r++) {
+        const coord_trace_at at = {.size = size, .seed = r, .seeds = x->seeds, .step = step};
+        s = bank_look(x->b, r, tokens_of(x, r), x->n_seq, &x->now, e);
+        if (!s) s = bank_read(x->b, r, x->w1, NULL, NULL, e);
+        if (!s) coord_trace_put(a, &at, &x->size, x->first[r], x->now, x->w0 + r * x->stride, x->w1);
+    }
+    return s;
+}
+
 /* Which replica diverged at which step; seeds when none. */
-static status train(runs *x, size_t *bad, int64_t *when, err *e)
+static status train(runs *x, coord_axis *a, size_t size, size_t *bad, int64_t *when, err *e)
 {
     enum { MOST = 256 };
     const int32_t *tokens[MOST];
@@ -214,6 +230,7 @@ static status train(runs *x, size_t *bad, int64_t *when, err *e)
                 return ST_OK;
             }
         if (!s && *when == 1) s = read_gradients(x, out, e);
+        if (!s) s = trace(x, a, size, *when, e);
     }
     return s;
 }
@@ -233,7 +250,8 @@ static status run_size(coord_result *out, coord_axis *a, size_t i, const trainer
     status s = runs_new(&x, e);
     if (!s) s = look(&x, x.first, e);
     for (size_t r = 0; r < x.seeds && !s; r++) s = bank_read(x.b, r, x.w0 + r * x.stride, NULL, NULL, e);
-    if (!s) s = train(&x, &bad, &when, e);
+    if (!s) s = trace(&x, a, i, 0, e);
+    if (!s) s = train(&x, a, i, &bad, &when, e);
     if (!s && bad == x.seeds) s = look(&x, x.last, e);
     for (size_t r = 0; r < x.seeds && !s && bad == x.seeds; r++) {
         coord_sheet to = {.axis = a, .size = i, .seed = r, .seeds = x.seeds, .e = e};
@@ -326,6 +344,7 @@ static status run_axis(coord_result *out, mup_coord_axis axis, const int64_t *si
         a->sizes[i] = (double)sizes[i];
         s = sized(&all[i], c, o, wide ? sizes[i] : out->width_of_depths, wide ? out->depth_of_widths : sizes[i], e);
     }
+    if (!s && o->trace) s = coord_trace_new(a, o->seeds, o->steps, e);
     for (size_t i = 0; i < n && !s && !*out->diverged; i++) s = run_size(out, a, i, &all[i], o, e);
     free(all);
     if (!s && !*out->diverged) s = judge(a, out->seeds, e);
@@ -374,6 +393,7 @@ status coord_check(coord_result **out, const trainer_config *config, const coord
     coord_result *r = s ? NULL : calloc(1, sizeof *r);
     if (s || !r) return s ? s : err_set(e, ST_NOMEM, "no memory for a coordinate check");
     c.shape.vocab = resolved.shape.vocab;
+    snprintf(r->backend, sizeof r->backend, "%s", o->backend);
     r->seeds = o->seeds;
     r->steps = o->steps;
     r->depth_of_widths = resolved.shape.n_layer;
@@ -396,6 +416,7 @@ void coord_result_free(coord_result *r)
             free(r->axes[a].rows[i].expect);
         }
         free(r->axes[a].rows);
+        coord_trace_free(&r->axes[a]);
         free(r->axes[a].sizes);
     }
     free(r);

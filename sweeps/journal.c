@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/jline.h"
+#include "base/run.h"
 
 struct journal {
     int fd;
@@ -134,6 +135,30 @@ status journal_val(journal *j, const train_val *v, err *e)
     put_real(&l, "loss_se", v->loss_se);
     l.n += (size_t)snprintf(l.text + l.n, 48, ",\"n_seq\":%" PRId64, v->n_seq);
     return append(j, l.text, jline_seal(l.text, l.n), e);
+}
+
+/* Few steps write one, and it is long: jansson prints it. */
+status journal_updates(journal *j, const train_updates *u, err *e)
+{
+    json_t *names = json_array();
+    bool ok = names != NULL;
+    for (size_t i = 0; i < u->n; i++) ok = ok && !json_array_append_new(names, json_string(u->tensors[i].name));
+    json_t *o = json_pack("{s:s,s:I,s:I,s:o}", "k", "updates", "step", (json_int_t)u->step, "tokens", (json_int_t)u->tokens,
+                          "tensors", names);
+    for (int c = 0; c < UPDATE_N_COLS; c++) {
+        json_t *of = json_array();
+        ok = ok && o && !json_object_set_new(o, run_update_columns[c].name, of);
+        for (size_t i = 0; i < u->n && ok; i++) {
+            const double x[UPDATE_N_COLS] = {[UPDATE_RATIO] = u->of[i].ratio, [UPDATE_ALIGNMENT] = u->of[i].alignment,
+                                             [UPDATE_V_OVER_EPS] = u->of[i].v_over_eps, [UPDATE_EPS_FELT] = u->of[i].eps_felt};
+            ok = !json_array_append_new(of, journal_real(x[c]));
+        }
+    }
+    if (!ok) {
+        json_decref(o);
+        o = NULL;
+    }
+    return journal_event(j, o, e);
 }
 
 /* --- durability ---- */

@@ -19,6 +19,7 @@ void journal_close(journal *j); /* accepts NULL; does not sync */
 status journal_event(journal *j, json_t *record, err *e); /* takes the reference, also on failure; NULL is ST_NOMEM */
 status journal_row(journal *j, const train_row *r, err *e);
 status journal_val(journal *j, const train_val *v, err *e);
+status journal_updates(journal *j, const train_updates *u, err *e);
 
 status journal_sync(journal *j, err *e);        /* fdatasync */
 bool journal_sync_due(const journal *j);          /* unsynced rows, and JOURNAL_SYNC_S since the last */

@@ -1,5 +1,6 @@
 /* Runs a plan on this machine: banks one after another, longest first, in one process with worker threads; on a device
- * in several streams at once where that is asked for.
+ * in as many streams as the plan says. A bank starts when the device has room for it beside those at work: memory that
+ * is not theirs and, where the planner chose the streams, work that they leave undone.
  *
  * Every unfinished run of the plan is taken by its owner file when its bank starts, so that several processes may share
  * a campaign; what another live process owns is left alone. Finished runs (done, diverged) are skipped; stopped, killed
@@ -30,18 +31,22 @@ typedef struct sweep_listener { /* every slot may be NULL; called by one thread 
 typedef struct sweep_launch_opts {
     const char *campaign;
     int threads;
-    size_t streams;                    /* banks at a time; 0 = 1 */
+    size_t streams;                    /* banks at a time; 0 = the plan's */
     size_t fail_fast;                  /* stop after so many failures; 0 = go on to the end */
     const volatile sig_atomic_t *stop; /* set by a signal handler: checkpoint everything and return; may be NULL */
     char *const *argv;                 /* provenance of the runs */
     int argc;
+    const char *resumed; /* what an earlier process handed over; may be NULL */
+    char **handover;     /* out, on ST_DEVICE: text for `resumed` of a new process, who owns the device again, or NULL when
+                            none should be started; freed by the caller. May be NULL */
     sweep_listener listener;
 } sweep_launch_opts;
 
 /* The campaign folder must be open (campaign_open) and the backends ready (k_backend_ready). *out is the last state, also on error.
  *   ST_PARTIAL      some runs failed; their journals say why
  *   ST_INTERRUPTED  *stop was set; everything is checkpointed
- *   ST_DEVICE       the device failed and only a new process can use it again; everything is checkpointed
+ *   ST_DEVICE       the device failed and only a new process can use it again, or it fails whatever is trained;
+ *                   everything is checkpointed
  *   ST_IO           the campaign cannot be written any more (no space, read-only): nothing else is tried */
 status sweep_launch_local(sweep_progress *out, const sweep_plan *p, const sweep_spec *s, const sweep_launch_opts *o,
                           err *e);

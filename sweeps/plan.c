@@ -5,8 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kernels/device.h"
 #include "kernels/kernels.h"
+#include "sweeps/fill.h"
+#include "sweeps/plan_device.h"
 #include "trainer/data.h"
 #include "trainer/train.h"
 
@@ -26,21 +27,13 @@ typedef struct planner {
     size_t n_slots;
 } planner;
 
-/* A device is filled by more replicas than a processor has use for. */
-enum { MAX_BANK_HOST = 16, MAX_BANK_DEVICE = 64 };
+enum { MAX_BANK_HOST = 16 };
 
 sweep_plan_opts sweep_plan_opts_default(void) { return (sweep_plan_opts){.workers = 1}; }
 
-/* Of the memory where that backend computes. A device that is not here is not known: banks are cut by max_bank. */
-static size_t memory_limit(const sweep_plan_opts *o, const k_ops *ops)
+static size_t host_memory(const sweep_plan_opts *o)
 {
     if (o->memory_limit) return o->memory_limit;
-    if (ops && ops->device) {
-        k_device first;
-        char why[256];
-        const size_t streams = o->streams ? o->streams : 1;
-        return k_devices(&first, 1, why) ? first.memory_bytes / 10 * 9 / streams : SIZE_MAX;
-    }
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     return pages > 0 && page > 0 ? (size_t)pages * (size_t)page / 2 : (size_t)1 << 31;
 }
@@ -70,19 +63,22 @@ static status open_source(planner *w, data_set **out, const trainer_config *c, e
 
 static status place(const planner *w, size_t block, size_t cell, const char *word, err *e)
 {
-    const yaml_node *at = sweep_spec_blame(w->s, block, cell, word);
-    return err_prefix(e, "%s:%d:%d", w->s->doc.path, at->line, at->column);
+    char at[SWEEP_PLACE];
+    return err_prefix(e, "%s", sweep_spec_place(w->s, sweep_spec_blame(w->s, block, cell, word), at));
 }
 
-static void add_bad(planner *w, size_t block, size_t cell, const err *why)
+static status add_bad(planner *w, size_t block, size_t cell, const err *why, err *e)
 {
     sweep_plan *p = w->p;
-    char name[200];
-    if (p->n_bad++ >= SWEEP_BAD_SHOWN) return;
+    char name[200], place[SWEEP_PLACE], line[768];
     const yaml_node *at = sweep_spec_blame(w->s, block, cell, why->msg);
     sweep_spec_describe(w->s, block, cell, name, sizeof name);
-    snprintf(p->bad[p->n_bad - 1], sizeof p->bad[0], "%s:%d:%d: %s%s%.230s", w->s->doc.path, at->line, at->column, name,
-             *name ? ": " : "", why->msg);
+    snprintf(line, sizeof line, "%s: %s%s%.230s", sweep_spec_place(w->s, at, place), name, *name ? ": " : "", why->msg);
+    char **more = p->n_bad & (p->n_bad - 1) ? p->bad : realloc(p->bad, (p->n_bad ? 2 * p->n_bad : 1) * sizeof *more);
+    if (more) p->bad = more;
+    if (!more || !(p->bad[p->n_bad] = strdup(line))) return err_set(e, ST_NOMEM, "%s: no memory", w->s->doc.path);
+    p->n_bad++;
+    return ST_OK;
 }
 
 static size_t *slot_of(const planner *w, const char *id)
@@ -119,15 +115,20 @@ static status add_cell(planner *w, const trainer_config *base, size_t block, siz
     if (w->o->backend) snprintf(r->config.backend, sizeof r->config.backend, "%s", w->o->backend);
     /* data that cannot be opened would repeat itself for every cell: the plan ends here */
     if (*r->config.data && (st = open_source(w, &data, &r->config, e))) return place(w, block, cell, "data", e);
-    st = config_resolve_with(&r->config, data, &why);
-    if (st == ST_NOMEM || st == ST_IO) {
+    size_t excluded;
+    st = sweep_spec_finish(w->s, block, cell, &r->config, data, &excluded, &why);
+    if (!st && excluded < w->s->n_rules) {
+        p->n_excluded++;
+        p->rule_cells[excluded]++;
+        return ST_OK;
+    }
+    if (!st) st = config_resolve_with(&r->config, data, &why);
+    if (!st) st = bank_check_backend(r->config.backend, &r->config.shape, &why);
+    if (st == ST_NOMEM || st == ST_IO || st == ST_DEVICE) {
         if (e) *e = why;
         return st;
     }
-    if (st) {
-        add_bad(w, block, cell, &why);
-        return ST_OK;
-    }
+    if (st) return add_bad(w, block, cell, &why, e);
     flops_rule rule;
     if ((st = flops_rule_find(&rule, r->config.flops_rule, e))) return st;
     r->steps = config_steps(&r->config);
@@ -150,25 +151,14 @@ static status add_cells(planner *w, err *e)
         if ((st = sweep_spec_base(w->s, b, &base, e))) break;
         for (size_t i = 0; i < w->s->blocks[b].n_cells && !st; i++) st = add_cell(w, &base, b, i, e);
     }
+    if (!st && !w->p->n_bad && !w->p->n_runs)
+        return err_set(e, ST_INPUT, "%s: exclude leaves no run of %zu", w->s->doc.path, w->s->n_cells);
     if (st || !w->p->n_bad) return st;
     return err_set(e, ST_INPUT, "%s: %zu of %zu runs cannot be built; nothing was started; correct the spec",
                    w->s->doc.path, w->p->n_bad, w->s->n_cells);
 }
 
 /* ---- banks ---------------------------------------------------------------------------------------------------- */
-
-static size_t bank_limit(const trainer_config *c, const sweep_plan_opts *o)
-{
-    const k_ops *ops = NULL;
-    k_backend(&ops, c->backend, NULL); /* of another build: planned by max_bank alone */
-    const size_t bytes = memory_limit(o, ops);
-    size_t n = o->max_bank ? o->max_bank : ops && ops->device ? MAX_BANK_DEVICE : MAX_BANK_HOST;
-    for (; n > 1; n--) {
-        bank_opts b = train_bank_opts(c, n, o->workers);
-        if (bank_bytes_needed(&b) <= bytes) break;
-    }
-    return n;
-}
 
 static status find_classes(planner *w, err *e)
 {
@@ -183,7 +173,7 @@ static status find_classes(planner *w, err *e)
         if (!more) return err_set(e, ST_NOMEM, "%s: no memory", w->s->doc.path);
         p->classes = more;
         k = p->n_classes++;
-        p->classes[k] = (sweep_class){.example = i, .max_bank = bank_limit(&p->runs[i].config, w->o)};
+        p->classes[k] = (sweep_class){.example = i};
     found:
         last = p->runs[i].class = k;
         p->classes[k].n_runs++;
@@ -191,11 +181,45 @@ static status find_classes(planner *w, err *e)
     return ST_OK;
 }
 
-/* Equal banks rather than full ones and a rest: 18 runs of at most 16 become 9 + 9, on two workers 10 + 8. */
+/* Replicas that `bytes` have room for, at most `most`; one, who is told by bank_new, when not even that fits. */
+static size_t fitting(const trainer_config *c, int workers, size_t bytes, size_t most)
+{
+    size_t fits = 1;
+    while (fits < most) {
+        const size_t n = fits + (most - fits + 1) / 2;
+        if (train_bytes_needed(c, n, workers) <= bytes) fits = n;
+        else most = n - 1;
+    }
+    return fits;
+}
+
+static status limit_banks(planner *w, sweep_class *k, err *e)
+{
+    const trainer_config *c = &w->p->runs[k->example].config;
+    const k_ops *ops = NULL;
+    status st = k_backend(&ops, c->backend, e);
+    if (st) return st;
+    k->on_device = ops->device != NULL;
+    if (k->on_device && (st = plan_device(&w->p->device, ops, w->o, e))) return st;
+    const size_t streams = w->o->streams ? w->o->streams : 1;
+    const size_t bytes = k->on_device ? w->p->device.budget / streams : host_memory(w->o);
+    const size_t chosen = k->on_device ? k->n_runs : MAX_BANK_HOST;
+    k->max_bank = fitting(c, w->o->workers, bytes, w->o->max_bank ? w->o->max_bank : chosen);
+    k->enough = k->max_bank;
+    if (k->on_device && !w->o->max_bank) {
+        const bank_opts b = train_bank_opts(c, 1, w->o->workers);
+        k->enough = fill_replicas(&b, w->p->device.multiprocessors, k->max_bank);
+    }
+    return ST_OK;
+}
+
+/* Equal banks rather than full ones and a rest: 18 runs of at most 16 become 9 + 9, on two workers 10 + 8. Where 32 are
+ * enough, 40 are one bank and not two of which neither is. */
 static size_t bank_size(const sweep_class *k, int workers)
 {
-    size_t n_banks = (k->n_runs + k->max_bank - 1) / k->max_bank, size = (k->n_runs + n_banks - 1) / n_banks;
-    size_t many = workers > 1 ? (size_t)workers : 1, even = (size + many - 1) / many * many;
+    const size_t least = (k->n_runs + k->max_bank - 1) / k->max_bank, useful = k->n_runs / k->enough;
+    const size_t n_banks = useful > least ? useful : least, size = (k->n_runs + n_banks - 1) / n_banks;
+    const size_t many = !k->on_device && workers > 1 ? (size_t)workers : 1, even = (size + many - 1) / many * many;
     return even <= k->max_bank ? even : size;
 }
 
@@ -223,7 +247,8 @@ static void cut_banks(sweep_plan *p, size_t class, size_t first, int workers)
         size_t n = left < size ? left : size;
         bank_opts o = train_bank_opts(&p->runs[p->classes[class].example].config, n, workers);
         sweep_bank *b = &p->banks[p->n_banks++];
-        *b = (sweep_bank){.first = first, .n = n, .bytes = bank_bytes_needed(&o)};
+        *b = (sweep_bank){.first = first, .n = n, .bytes = bank_bytes_needed(&o), .fill = 1};
+        if (p->classes[class].on_device) b->fill = fill_of(&o, p->device.multiprocessors);
         for (size_t i = 0; i < n; i++) b->flops += p->runs[p->order[first + i]].flops;
         if (b->bytes > p->bytes_peak) p->bytes_peak = b->bytes;
         first += n;
@@ -235,6 +260,10 @@ static status find_banks(planner *w, err *e)
 {
     sweep_plan *p = w->p;
     size_t first = 0;
+    for (size_t k = 0; k < p->n_classes; k++) {
+        status st = limit_banks(w, &p->classes[k], e);
+        if (st) return st;
+    }
     p->order = calloc(p->n_runs, sizeof *p->order);
     p->banks = calloc(p->n_runs, sizeof *p->banks); /* at most one per run */
     if (!p->order || !p->banks) return err_set(e, ST_NOMEM, "%s: no memory", w->s->doc.path);
@@ -248,7 +277,7 @@ static status find_banks(planner *w, err *e)
     qsort(p->banks, p->n_banks, sizeof *p->banks, longest_first);
     for (size_t k = 0; k < p->n_banks; k++)
         for (size_t i = 0; i < p->banks[k].n; i++) p->runs[p->order[p->banks[k].first + i]].bank = k;
-    return ST_OK;
+    return plan_streams(p, w->o, e);
 }
 
 status sweep_plan_make(sweep_plan *p, const sweep_spec *s, const sweep_plan_opts *o, err *e)
@@ -260,7 +289,8 @@ status sweep_plan_make(sweep_plan *p, const sweep_spec *s, const sweep_plan_opts
     while (w.n_slots < 2 * s->n_cells) w.n_slots *= 2;
     w.slots = calloc(w.n_slots, sizeof *w.slots);
     p->runs = calloc(s->n_cells, sizeof *p->runs);
-    status st = w.slots && p->runs ? ST_OK
+    p->rule_cells = calloc(s->n_rules + 1, sizeof *p->rule_cells);
+    status st = w.slots && p->runs && p->rule_cells ? ST_OK
                                    : err_set(e, ST_NOMEM, "%s: no memory for %zu runs", s->doc.path, s->n_cells);
     if (!st) st = add_cells(&w, e);
     if (!st) st = find_classes(&w, e);
@@ -277,18 +307,8 @@ void sweep_plan_free(sweep_plan *p)
     free(p->banks);
     free(p->classes);
     free(p->order);
+    for (size_t i = 0; i < p->n_bad; i++) free(p->bad[i]);
+    free(p->bad);
+    free(p->rule_cells);
     memset(p, 0, sizeof *p);
-}
-
-/* ---- time ----------------------------------------------------------------------------------------------------- */
-
-void sweep_plan_rate(sweep_plan *p, double flops_per_s)
-{
-    p->seconds = 0;
-    for (size_t k = 0; k < p->n_classes && flops_per_s > 0; k++) p->classes[k].flops_per_s = flops_per_s;
-    for (size_t k = 0; k < p->n_banks; k++) {
-        double rate = p->classes[p->runs[p->order[p->banks[k].first]].class].flops_per_s;
-        p->banks[k].seconds = rate > 0 ? p->banks[k].flops / rate : 0;
-        p->seconds += p->banks[k].seconds;
-    }
 }

@@ -9,7 +9,7 @@
 #include "sweeps/spec.h"
 #include "trainer/config.h"
 
-enum { SWEEP_BAD_SHOWN = 20, SWEEP_ID_SIZE = 17 };
+enum { SWEEP_ID_SIZE = 17 };
 
 typedef struct sweep_run {
     char id[SWEEP_ID_SIZE];
@@ -24,15 +24,27 @@ typedef struct sweep_run {
 typedef struct sweep_bank {
     size_t first, n; /* runs order[first] .. order[first + n - 1] */
     size_t bytes;    /* needed for all replicas at once */
+    double fill;     /* of the device, by its shape (sweeps/fill.h); 1 on the host, whose workers share a bank */
     double flops, seconds;
 } sweep_bank;
 
 typedef struct sweep_class {
     size_t example, n_runs; /* a run of this class */
-    size_t max_bank;        /* by bank size and memory limit */
+    size_t max_bank;        /* by bank size and memory */
+    size_t enough;          /* a larger bank is of little use: on a device when so many fill it */
     size_t bank_size;       /* of the plan's banks */
+    bool on_device;
     double flops_per_s;     /* 0 = not known */
 } sweep_class;
+
+/* The device that runs are planned for. name "": every run is the host's. */
+typedef struct sweep_device {
+    char name[128];
+    bool assumed;                   /* there is none here: planned for the memory that was given */
+    int multiprocessors;
+    size_t total_bytes, free_bytes; /* 0 when assumed */
+    size_t budget;                  /* of all banks at work together */
+} sweep_device;
 
 typedef struct sweep_plan {
     sweep_run *runs;   /* in the spec's order */
@@ -40,28 +52,37 @@ typedef struct sweep_plan {
     sweep_class *classes;
     size_t *order;
     size_t n_runs, n_banks, n_classes, n_cells, n_merged;
-    double flops, tokens, seconds; /* seconds 0: rate not known */
+    double flops, tokens, seconds; /* seconds: of the banks one after another; 0: rate not known */
     size_t bytes_peak;             /* of the largest bank */
+    sweep_device device;
+    size_t streams;                /* banks at a time */
+    bool streams_chosen;           /* by the planner: a bank starts only while those at work leave the device room */
+    size_t bytes_at_once;          /* at most, of the banks at work together */
     int workers;
     bool measured; /* seconds rest on a measurement on this device */
-    size_t n_bad;  /* cells that cannot be built; the first ones below, ready to print */
-    char bad[SWEEP_BAD_SHOWN][768];
+    size_t n_bad;  /* cells that cannot be built, ready to print */
+    char **bad;
+    size_t n_excluded; /* cells left out by rules: n_cells = n_runs + n_merged + n_excluded (+ n_bad) */
+    size_t *rule_cells; /* [spec.n_rules] cells that each rule left out */
 } sweep_plan;
 
 typedef struct sweep_plan_opts {
     int workers;         /* threads the runs will have; bank sizes are multiples of it where possible */
-    size_t max_bank;     /* replicas per bank at most; 0 = 16, on a device 64 */
-    size_t streams;      /* banks at a time on a device, which share its memory; 0 = 1 */
-    size_t memory_limit; /* bytes a bank may need; 0 = half of the machine's memory, of a device nine tenths */
+    size_t max_bank;     /* replicas per bank at most; 0 = 16, on a device by shape and memory */
+    size_t streams;      /* banks at a time on a device; 0 = by shape and memory */
+    size_t memory_limit; /* bytes that the banks at work may need; 0 = half of the machine's memory, of a device's free
+                            memory seven eighths */
     const char *backend; /* NULL = as the spec says; else launch setting for every run */
 } sweep_plan_opts;
 sweep_plan_opts sweep_plan_opts_default(void);
 
-/* ST_INPUT when cells cannot be built: p->bad lists them and stays readable until free. Free in any case. */
+/* ST_INPUT when cells cannot be built: p->bad lists them and stays readable until free. ST_DEVICE: runs of a device,
+ * and there is neither one here nor a memory_limit to plan with. Free in any case. */
 status sweep_plan_make(sweep_plan *p, const sweep_spec *s, const sweep_plan_opts *o, err *e);
 void sweep_plan_free(sweep_plan *p); /* accepts a zeroed plan */
 
-/* Time: by a given rate (FLOP/s), or measured: a few real steps of up to CALIBRATE_SHAPES shapes for about a second. */
+/* Time: by a given rate (FLOP/s), or measured: a few real steps of up to CALIBRATE_SHAPES shapes for about a second.
+ * Not ST_OK: one of them could not be tried (too large, refused), and no time is known; the plan is as good as before. */
 void sweep_plan_rate(sweep_plan *p, double flops_per_s);
 status sweep_plan_calibrate(sweep_plan *p, err *e);
 

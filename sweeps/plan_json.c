@@ -20,7 +20,21 @@ static json_t *bank_json(const sweep_plan *p, const sweep_bank *b, bool with_rat
     json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:f, s:I}", "n_runs", (json_int_t)b->n, "d_model",
                           (json_int_t)c->shape.d_model, "n_layer", (json_int_t)c->shape.n_layer, "batch_tokens",
                           (json_int_t)c->batch_tokens, "flops", b->flops, "bytes", (json_int_t)b->bytes);
-    if (j && with_rate) json_object_set_new(j, "seconds", b->seconds > 0 ? json_real(b->seconds) : json_null());
+    if (!j || !with_rate) return j;
+    json_object_set_new(j, "seconds", b->seconds > 0 ? json_real(b->seconds) : json_null());
+    json_object_set_new(j, "fill", *p->device.name ? json_real(b->fill) : json_null());
+    return j;
+}
+
+static json_t *device_json(const sweep_plan *p)
+{
+    const sweep_device *d = &p->device;
+    if (!*d->name) return json_null();
+    json_t *j = json_pack("{s:s, s:b, s:i, s:I}", "name", d->name, "assumed", d->assumed, "multiprocessors",
+                          d->multiprocessors, "budget_bytes", (json_int_t)d->budget);
+    if (!j) return json_null();
+    json_object_set_new(j, "free_bytes", d->assumed ? json_null() : json_integer((json_int_t)d->free_bytes));
+    json_object_set_new(j, "total_bytes", d->assumed ? json_null() : json_integer((json_int_t)d->total_bytes));
     return j;
 }
 
@@ -34,8 +48,12 @@ json_t *sweep_plan_json(const sweep_plan *p, const sweep_spec *s, bool with_rate
                           "path", s->doc.path, "sha256", s->sha256, "n_cells", (json_int_t)p->n_cells, "n_merged",
                           (json_int_t)p->n_merged, "n_runs", (json_int_t)p->n_runs, "n_banks", (json_int_t)p->n_banks,
                           "tokens", p->tokens, "flops", p->flops, "bytes_peak", (json_int_t)p->bytes_peak);
+    if (j && s->n_rules) json_object_set_new(j, "n_excluded", json_integer((json_int_t)p->n_excluded));
     if (j && with_rate) {
         json_object_set_new(j, "workers", json_integer(p->workers));
+        json_object_set_new(j, "device", device_json(p));
+        json_object_set_new(j, "streams", json_integer((json_int_t)p->streams));
+        json_object_set_new(j, "bytes_at_once", json_integer((json_int_t)p->bytes_at_once));
         json_object_set_new(j, "flops_per_s", p->seconds > 0 ? json_real(p->flops / p->seconds) : json_null());
         json_object_set_new(j, "flops_per_s_measured", json_boolean(p->measured));
         json_object_set_new(j, "hours", p->seconds > 0 ? json_real(p->seconds / 3600) : json_null());

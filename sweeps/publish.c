@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/h5.h"
+#include "base/run_updates.h"
 
 /* --- building ------------------------------------------------------------------------------------------------ */
 
@@ -45,6 +45,7 @@ status publish_image(void **bytes, size_t *n, const run_record *r, err *e)
     for (int g = 0; g < RUN_N_GROUPS && !s; g++) s = write_group(file, r, (run_group)g, e);
     if (!s) s = write_columns(file, r->train, r->n_train, run_train_columns, TRAIN_N_COLS, "/train", r->path, e);
     if (!s) s = write_columns(file, r->val, r->n_val, run_val_columns, VAL_N_COLS, "/val", r->path, e);
+    if (!s) s = run_updates_write_h5(file, &r->updates, r->path, e);
     if (!s) s = h5_take_image(file, bytes, n, r->path, e);
     H5Fclose(file);
     return s;
@@ -101,7 +102,7 @@ static status check_reader(const char *path, const run_record *r, err *e)
     status s = run_read_h5(&back, path, RUN_ALL, e);
     if (s) return s;
     if (back.n_train != r->n_train || back.n_val != r->n_val || !same_columns(back.train, r->train, r->n_train, TRAIN_N_COLS) ||
-        !same_columns(back.val, r->val, r->n_val, VAL_N_COLS))
+        !same_columns(back.val, r->val, r->n_val, VAL_N_COLS) || !run_updates_equal(&back.updates, &r->updates))
         s = err_set(e, ST_IO, "%s: rows read back differ from the journal; the journal is whole", path);
     run_free(&back);
     return s;

@@ -20,9 +20,18 @@ static status remember(seat *x, status st, const err *why, err *e)
 FORWARD(start, (void *self, const train_start *a, err *e), a, &why)
 FORWARD(row, (void *self, const train_row *a, err *e), a, &why)
 FORWARD(val, (void *self, const train_val *a, err *e), a, &why)
-FORWARD(ckpt, (void *self, int64_t step, const char *file, err *e), step, file, &why)
 FORWARD(end, (void *self, const train_end *a, err *e), a, &why)
+FORWARD(updates, (void *self, const train_updates *a, err *e), a, &why)
 #undef FORWARD
+
+static status seat_ckpt(void *self, int64_t step, const char *file, err *e)
+{
+    seat *x = self;
+    err why = {0};
+    const status st = remember(x, x->inner.ckpt(x->inner.self, step, file, &why), &why, e);
+    x->kept |= !st;
+    return st;
+}
 
 static status seat_sync(void *self, err *e)
 {
@@ -40,5 +49,6 @@ train_observer seat_observer(seat *x)
                             .val = in->val ? seat_val : NULL,
                             .sync = in->sync ? seat_sync : NULL,
                             .ckpt = in->ckpt ? seat_ckpt : NULL,
-                            .end = in->end ? seat_end : NULL};
+                            .end = in->end ? seat_end : NULL,
+                            .updates = in->updates ? seat_updates : NULL};
 }

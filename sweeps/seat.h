@@ -11,7 +11,7 @@ typedef struct seat {
     store_run *store;
     train_observer inner;
     err why; /* valid when failed */
-    bool failed;
+    bool failed, kept; /* kept: a checkpoint was written since it sat down */
 } seat;
 
 /* Forwards every slot to x->inner; an error it returns is kept in x->why. Valid as long as *x. */

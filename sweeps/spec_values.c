@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "sweeps/spec.h"
+#include "sweeps/spec_level.h"
 
 enum { MAX_VALUES = 100000 };
 
@@ -46,8 +46,7 @@ static bool split_call(const char *text, const char *word, double arg[3])
     return true;
 }
 
-/* 12 digits: the same text whatever the last bits of pow() are, so that a cell's identity does not depend on libm. */
-static const yaml_node *number(sweep_spec *s, const yaml_node *at, bool whole, double x, err *e)
+const yaml_node *spec_number(sweep_spec *s, const yaml_node *at, bool whole, double x, err *e)
 {
     char text[40];
     if (whole) snprintf(text, sizeof text, "%.0f", x);
@@ -59,31 +58,29 @@ static status expand(sweep_spec *s, const yaml_node *key, const yaml_node *at, c
                      err *e)
 {
     double a[3];
-    const config_key *row = config_find(key->text);
-    bool whole = row && (row->type == CFG_I64 || row->type == CFG_U64);
+    bool whole = spec_whole_key(key->text);
     bool log = split_call(at->text, "logspace", a);
     if (!log && !split_call(at->text, "range", a))
-        return yaml_error(&s->doc, at, e,
+        return spec_error(s, at, e,
                           "%s: '%s' is not a list; write [v1, v2], \"range(a, b, step)\" or \"logspace(a, b, n)\""
                           " (in quotes inside { }); a single value belongs under base",
                           key->text, at->text);
     double count = log ? a[2] : ceil((a[1] - a[0]) / a[2] - 1e-9);
     if (log && (a[0] <= 0 || a[1] <= 0))
-        return yaml_error(&s->doc, at, e,
+        return spec_error(s, at, e,
                           "%s: logspace(a, b, n) takes positive values, not exponents, as in logspace(1e-4, 1e-2, 5)",
                           key->text);
     if (!(count >= 1) || count > MAX_VALUES || (log && count != floor(count)))
-        return yaml_error(&s->doc, at, e, "%s: '%s' has no values, or more than %d", key->text, at->text,
-                          (int)MAX_VALUES);
+        return spec_error(s, at, e, "%s: '%s' has no values, or more than %d", key->text, at->text, (int)MAX_VALUES);
     if (whole && !log && (a[0] != floor(a[0]) || a[2] != floor(a[2])))
-        return yaml_error(&s->doc, at, e, "%s: '%s' must give whole numbers", key->text, at->text);
+        return spec_error(s, at, e, "%s: '%s' must give whole numbers", key->text, at->text);
     *n = (size_t)count;
     *out = calloc(*n, sizeof **out);
     if (!*out) return err_set(e, ST_NOMEM, "%s: no memory", s->doc.path);
     for (size_t i = 0; i < *n; i++) {
         double t = *n > 1 ? (double)i / (double)(*n - 1) : 0;
         double x = log ? a[0] * pow(a[1] / a[0], t) : a[0] + (double)i * a[2];
-        if (!((*out)[i] = number(s, at, whole, x, e))) {
+        if (!((*out)[i] = spec_number(s, at, whole, x, e))) {
             free(*out);
             *out = NULL;
             return ST_NOMEM;
@@ -99,12 +96,11 @@ status sweep_spec_values(sweep_spec *s, const yaml_node *key, const yaml_node *l
     *n = 0;
     if (list->kind == YAML_SCALAR) return expand(s, key, list, out, n, e);
     if (list->kind != YAML_SEQ)
-        return yaml_error(&s->doc, list, e, "%s: a list of values is needed, as in [1, 2]", key->text);
-    if (!list->n) return yaml_error(&s->doc, list, e, "%s: empty list; a sweep over no value has no runs", key->text);
+        return spec_error(s, list, e, "%s: a list of values is needed, as in [1, 2]", key->text);
+    if (!list->n) return spec_error(s, list, e, "%s: empty list; a sweep over no value has no runs", key->text);
     for (size_t i = 0; i < list->n; i++)
         if (list->values[i]->kind != YAML_SCALAR)
-            return yaml_error(&s->doc, list->values[i], e, "%s: a value of the list must be a number or a word",
-                              key->text);
+            return spec_error(s, list->values[i], e, "%s: a value of the list must be a number or a word", key->text);
     *out = malloc(list->n * sizeof **out);
     if (!*out) return err_set(e, ST_NOMEM, "%s: no memory", s->doc.path);
     for (size_t i = 0; i < list->n; i++) (*out)[i] = list->values[i];

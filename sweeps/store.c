@@ -295,6 +295,13 @@ static status on_val(void *self, const train_val *val, err *e)
     return s ? s : after_row(run, e);
 }
 
+static status on_updates(void *self, const train_updates *updates, err *e)
+{
+    store_run *run = self;
+    status s = journal_updates(run->journal, updates, e);
+    return s ? s : after_row(run, e);
+}
+
 static status on_sync(void *self, err *e)
 {
     store_run *run = self;
@@ -322,7 +329,8 @@ static status on_end(void *self, const train_end *end, err *e)
 
 train_observer store_run_observer(store_run *run)
 {
-    return (train_observer){.self = run, .start = on_start, .row = on_row, .val = on_val, .sync = on_sync, .ckpt = on_ckpt, .end = on_end};
+    return (train_observer){.self = run, .start = on_start, .row = on_row, .val = on_val, .sync = on_sync, .ckpt = on_ckpt, .end = on_end,
+                            .updates = on_updates};
 }
 
 /* --- closing ------------------------------------------------------------------------------------------------- */

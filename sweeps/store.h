@@ -76,6 +76,9 @@ typedef struct campaign_counts {
     size_t n_published;        /* run.h5 made now, from journals that had ended without one */
     size_t n_damaged;          /* directories that could not be read; `note` names the first */
     char note[512];
+    size_t n_eps;              /* runs with an eps that is felt (sweeps/eps_share.h); eps_note of the worst */
+    double eps_worst;
+    char eps_note[512];
 } campaign_counts;
 
 /* CAMPAIGN/campaign.h5, a cache of one row per run: publishes what is missing, then rebuilds it (temporary, rename).

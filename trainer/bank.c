@@ -18,6 +18,15 @@ static status check(const bank_opts *o, err *e)
     return ST_OK;
 }
 
+status bank_check_backend(const char *backend, const shape *s, err *e)
+{
+    const k_ops *ops = NULL;
+    const status st = k_backend(&ops, backend, e);
+    if (st || !ops->device || s->head_dim <= K_HEAD_DIM_DEVICE) return st;
+    return err_set(e, ST_INPUT, "head_dim: %lld: backend %s has heads of at most %d; use cpu or a smaller head_dim",
+                   (long long)s->head_dim, backend, (int)K_HEAD_DIM_DEVICE);
+}
+
 static const bank_kind *kind_of(const k_ops *ops) { return ops->device ? &bank_on_device : &bank_on_host; }
 
 size_t bank_bytes_needed(const bank_opts *o)
@@ -49,11 +58,13 @@ status bank_new(bank **out, const bank_opts *o, err *e)
 {
     const k_ops *ops = NULL;
     status s = check(o, e);
+    if (!s) s = bank_check_backend(o->backend, &o->shape, e);
     if (!s) s = k_backend(&ops, o->backend, e);
     if (s) return s;
     bank *b = calloc(1, sizeof *b);
     if (!b) return err_set(e, ST_NOMEM, "bank: out of memory");
     b->o = *o;
+    b->depth = 1;
     b->ops = ops;
     b->kind = kind_of(ops);
     s = model_new(&b->m, &o->shape, ops, e);
@@ -80,9 +91,16 @@ void bank_free(bank *b)
     free(b);
 }
 
+/* Weights that a step under way still changes are no one's to see. */
+static status at_rest(const bank *b, err *e)
+{
+    if (!b->under_way) return ST_OK;
+    return err_set(e, ST_DOMAIN, "bank: %zu steps are under way; collect them first", b->under_way);
+}
+
 static status in_bank(const bank *b, size_t r, err *e)
 {
-    if (r < b->o.n_replicas) return ST_OK;
+    if (r < b->o.n_replicas) return at_rest(b, e);
     return err_set(e, ST_DOMAIN, "bank: replica %zu of %zu", r, b->o.n_replicas);
 }
 
@@ -145,35 +163,52 @@ static status check_tokens(const bank *b, const int32_t *tokens, size_t n_seq, e
     return ST_OK;
 }
 
-status bank_step_start(bank *b, const int32_t *const *tokens, const double *lr_factor, const uint64_t *step,
-                       const bool *active, err *e)
+size_t bank_depth(const bank *b) { return b->depth; }
+
+status bank_submit(bank *b, const int32_t *const *tokens, const double *lr_factor, const uint64_t *step,
+                   const bool *active, err *e)
 {
     const int32_t *checked = NULL;
+    if (b->under_way == b->depth)
+        return err_set(e, ST_DOMAIN, "bank: %zu steps are under way, and no more may be; collect one first",
+                       b->under_way);
     for (size_t r = 0; r < b->o.n_replicas; r++) {
         if (!active[r] || tokens[r] == checked) continue;
         status s = check_tokens(b, checked = tokens[r], b->o.batch, e);
         if (s) return s;
     }
-    b->order = (bank_order){.tokens = tokens, .lr_factor = lr_factor, .step = step, .active = active};
-    return b->kind->start(b, &b->order, e);
+    const size_t slot = (b->oldest + b->under_way) % BANK_DEPTH;
+    b->order[slot] = (bank_order){.tokens = tokens, .lr_factor = lr_factor, .step = step, .active = active};
+    const status s = b->kind->start(b, slot, e);
+    b->under_way += !s;
+    return s;
 }
 
-status bank_step_wait(bank *b, bank_step_out *out, err *e) { return b->kind->wait(b, out, e); }
+status bank_collect(bank *b, bank_step_out *out, err *e)
+{
+    if (!b->under_way) return err_set(e, ST_DOMAIN, "bank: no step is under way");
+    const size_t slot = b->oldest;
+    b->under_way--;
+    b->oldest = b->under_way ? (slot + 1) % BANK_DEPTH : 0;
+    return b->kind->wait(b, slot, out, e);
+}
 
 status bank_step(bank *b, bank_step_out *out, const int32_t *const *tokens, const double *lr_factor,
                  const uint64_t *step, const bool *active, err *e)
 {
-    status s = bank_step_start(b, tokens, lr_factor, step, active, e);
-    return s ? s : bank_step_wait(b, out, e);
+    status s = at_rest(b, e);
+    if (!s) s = bank_submit(b, tokens, lr_factor, step, active, e);
+    return s ? s : bank_collect(b, out, e);
 }
 
 status bank_eval(bank *b, double *seq_loss, const int32_t *tokens, size_t n_seq, const bool *active, err *e)
 {
-    status s = check_tokens(b, tokens, n_seq, e);
+    status s = at_rest(b, e);
+    if (!s) s = check_tokens(b, tokens, n_seq, e);
     return s ? s : b->kind->eval(b, seq_loss, tokens, n_seq, active, e);
 }
 
-size_t bank_look_most(const bank *b) { return b->kind->look_most ? b->kind->look_most(b) : 0; }
+size_t bank_look_most(const bank *b) { return b->kind->look_most(b); }
 
 status bank_look(bank *b, size_t r, const int32_t *tokens, size_t n_seq, model_scene **out, err *e)
 {

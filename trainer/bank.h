@@ -33,6 +33,9 @@ typedef struct bank_hparams {
     uint64_t seed;                  /* of the initial weights */
 } bank_hparams;
 
+/* ST_INPUT: a shape that this backend cannot compute, whatever the memory. Needs no device. */
+status bank_check_backend(const char *backend, const shape *s, err *e);
+
 /* ST_NOMEM: how much is missing, and on a device how many replicas would fit. ST_DEVICE: unknown backend, no device. */
 status bank_new(bank **out, const bank_opts *o, err *e);
 void bank_free(bank *b);
@@ -59,19 +62,26 @@ typedef struct bank_step_out { double loss, grad_norm; bool finite; } bank_step_
 status bank_step(bank *b, bank_step_out *out, const int32_t *const *tokens, const double *lr_factor,
                  const uint64_t *step, const bool *active, err *e);
 
-/* The same in two halves: a device computes between them. The arguments of start are borrowed until wait; nothing else
- * may be asked of the bank in between. After an error of start there is nothing to wait for. */
-status bank_step_start(bank *b, const int32_t *const *tokens, const double *lr_factor, const uint64_t *step,
-                       const bool *active, err *e);
-status bank_step_wait(bank *b, bank_step_out *out, err *e);
+/* The same in two halves: a device computes between them, step after step in the order they were submitted. Up to
+ * bank_depth() steps may be under way: 1 on the host, whose threads compute in collect, and where MUSCALE_CUDA_SYNC
+ * asks for one thing at a time; else BANK_DEPTH. The arguments of submit are borrowed until its collect, which gives the
+ * outcome of the oldest. ST_DOMAIN: one too many is submitted, none is there to collect, or a step is under way where
+ * the bank must be at rest: in all other functions but bank_free, which drops what is under way. After an error of
+ * submit there is nothing to collect for it. A step's outcome is known when the next one may be under way: who ends a
+ * run because of it has one step more in its weights, and must not read them. */
+enum { BANK_DEPTH = 2 };
+size_t bank_depth(const bank *b);
+status bank_submit(bank *b, const int32_t *const *tokens, const double *lr_factor, const uint64_t *step,
+                   const bool *active, err *e);
+status bank_collect(bank *b, bank_step_out *out, err *e);
 
 /* Forward only. seq_loss [R][n_seq]: summed loss of each sequence / seq_len (nats/token). tokens (n_seq, T+1),
  * shared by all replicas; any n_seq. Inactive replicas' rows are left alone. */
 status bank_eval(bank *b, double *seq_loss, const int32_t *tokens, size_t n_seq, const bool *active, err *e);
 
 /* What replica r's forward pass makes of `n_seq` sequences, (n_seq, T+1) ids of which the inputs are read: *out is made
- * when NULL, else filled again; model_scene_free frees it. Weights stay as they are. ST_INPUT: a backend that is not
- * the host's, or more than bank_look_most() sequences. ST_DOMAIN: *out has other rows. */
+ * when NULL, else filled again; model_scene_free frees it. Weights stay as they are. ST_INPUT: more than
+ * bank_look_most() sequences. ST_DOMAIN: *out has other rows. */
 struct model_scene;
 size_t bank_look_most(const bank *b);
 status bank_look(bank *b, size_t r, const int32_t *tokens, size_t n_seq, struct model_scene **out, err *e);

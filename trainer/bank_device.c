@@ -1,42 +1,9 @@
-/* A bank in a device's memory: every op acts on all replicas at once, and a step is one recorded sequence.
- *
- * A step: the batch and the step's scalars go up, forward, backward, norm, clipping and AdamW run, the outcome comes
- * down. The first step runs op by op (plans are made, kernels are loaded); then it is recorded once for batches that
- * all replicas share and once for batches of their own, and replayed. A masked replica
- * among live ones is computed too, and left as it was: it costs time, not bits; those behind the last live one are not. */
-#include <math.h>
+/* Memory of a bank on a device. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/bank_parts.h"
-
-/* Elements of every buffer; the one place that knows. */
-typedef struct device_sizes { size_t stride, acts, packed, consts, mults, rows, scratch, micro, tokens; } device_sizes;
-
-typedef struct device_bank {
-    device_sizes z;
-    const k_ops *ops;
-    const k_device_ops *dev;
-    k_ctx *ctx;
-    real *params, *grads, *mom, *var, *packed, *acts, *consts, *mults;
-    double *row_loss, *seq_loss, *partial;
-    int32_t *tokens; /* [R][batch * (seq_len + 1)]; the first alone when shared */
-    k_span *spans;
-    k_adam_fixed *fixed;
-    k_step_in *in;
-    k_step_out *out;
-    /* of the host, as copies want them */
-    int32_t *up_tokens;
-    k_step_in *up_in;
-    k_step_out *down_out;
-    double *down_seq; /* [R][micro] */
-    real *draft;      /* [stride] */
-    k_adam_fixed *draft_fixed; /* [n_tensors] */
-    k_graph *step[2]; /* [shared] */
-    size_t live;      /* the first so many replicas are computed: see shrink */
-    bool warm, packed_stale;
-} device_bank;
+#include "trainer/bank_device.h"
 
 static device_sizes sizes_of(const model *m, const k_ops *ops, const bank_opts *o)
 {
@@ -55,6 +22,16 @@ static device_sizes sizes_of(const model *m, const k_ops *ops, const bank_opts *
 /* The buffers on the device, by a function that counts them or one that makes them: one list for both. */
 typedef bool (*taker)(void *self, void **at, size_t bytes);
 
+static bool each_slot(device_bank *d, const bank_opts *o, taker take, void *self)
+{
+    const size_t R = o->n_replicas;
+    for (size_t k = 0; k < BANK_DEPTH; k++)
+        if (!take(self, (void **)&d->slot[k].tokens, R * d->z.tokens * sizeof(int32_t)) ||
+            !take(self, (void **)&d->slot[k].in, R * sizeof(k_step_in)))
+            return false;
+    return true;
+}
+
 static bool each_buffer(device_bank *d, const bank_opts *o, size_t n_tensors, taker take, void *self)
 {
     const device_sizes *z = &d->z;
@@ -67,10 +44,9 @@ static bool each_buffer(device_bank *d, const bank_opts *o, size_t n_tensors, ta
            take(self, (void **)&d->row_loss, R * z->rows * sizeof(double)) &&
            take(self, (void **)&d->seq_loss, R * o->batch * sizeof(double)) &&
            take(self, (void **)&d->partial, R * K_NORM_PARTS * sizeof(double)) &&
-           take(self, (void **)&d->tokens, R * z->tokens * sizeof(int32_t)) &&
            take(self, (void **)&d->spans, n_tensors * sizeof(k_span)) &&
            take(self, (void **)&d->fixed, R * n_tensors * sizeof(k_adam_fixed)) &&
-           take(self, (void **)&d->in, R * sizeof(k_step_in)) && take(self, (void **)&d->out, R * sizeof(k_step_out));
+           take(self, (void **)&d->out, R * sizeof(k_step_out)) && each_slot(d, o, take, self);
 }
 
 static bool add_bytes(void *self, void **at, size_t bytes)
@@ -97,17 +73,28 @@ static bool make_buffer(void *self, void **at, size_t bytes)
     return !w->s;
 }
 
+static void free_slot(const device_bank *d, const device_slot *x)
+{
+    d->dev->mem_free(d->ctx, x->tokens);
+    d->dev->mem_free(d->ctx, x->in);
+    d->dev->host_free(d->ctx, x->up_tokens);
+    d->dev->host_free(d->ctx, x->up_in);
+    d->dev->host_free(d->ctx, x->down_out);
+    d->dev->mark_free(x->done);
+    for (int i = 0; i < 2; i++) d->dev->graph_free(x->step[i]);
+}
+
 static void device_free(void *self)
 {
     device_bank *d = self;
     if (d->ctx) {
         void *there[] = {d->params, d->grads, d->mom, d->var, d->packed, d->acts, d->consts, d->mults, d->row_loss,
-                         d->seq_loss, d->partial, d->tokens, d->spans, d->fixed, d->in, d->out};
-        void *here[] = {d->up_tokens, d->up_in, d->down_out, d->down_seq, d->draft, d->draft_fixed};
+                         d->seq_loss, d->partial, d->spans, d->fixed, d->out};
+        void *here[] = {d->down_seq, d->draft, d->draft_fixed};
         d->dev->sync(d->ctx, NULL); /* copies may still read what is freed here; an error was reported already */
         for (size_t i = 0; i < sizeof there / sizeof *there; i++) d->dev->mem_free(d->ctx, there[i]);
         for (size_t i = 0; i < sizeof here / sizeof *here; i++) d->dev->host_free(d->ctx, here[i]);
-        for (int i = 0; i < 2; i++) d->dev->graph_free(d->step[i]);
+        for (size_t k = 0; k < BANK_DEPTH; k++) free_slot(d, &d->slot[k]);
         d->ops->ctx_free(d->ctx);
     }
     free(d);
@@ -117,35 +104,45 @@ static void device_free(void *self)
 static status check_memory(const bank *b, const device_bank *d, err *e)
 {
     size_t left = 0, total = 0;
-    const size_t need = device_bytes(&b->o, b->m, b->ops), have_ctx = b->ops->device->ctx_bytes(d->z.scratch);
-    status s = d->dev->mem_info(d->ctx, &left, &total, e);
-    if (s || need - have_ctx <= left) return s;
+    const size_t need = device_bytes(&b->o, b->m, b->ops);
+    status s = d->dev->ready(e);
+    if (!s) s = d->dev->mem_info(NULL, &left, &total, e);
+    if (s || need <= left) return s;
     bank_opts o = b->o;
-    while (o.n_replicas > 1 && device_bytes(&o, b->m, b->ops) - have_ctx > left) o.n_replicas--;
-    const bool fits = device_bytes(&o, b->m, b->ops) - have_ctx <= left;
+    while (o.n_replicas > 1 && device_bytes(&o, b->m, b->ops) > left) o.n_replicas--;
+    const bool fits = device_bytes(&o, b->m, b->ops) <= left;
     char what[96];
     snprintf(what, sizeof what, fits ? "a bank of %zu would fit" : "even a bank of %zu would not fit; raise grad_accum "
              "or use a smaller model", o.n_replicas);
     return err_set(e, ST_NOMEM, "bank: %zu replicas need %.1f MB on the device, %.1f of its %.1f MB are free: %.1f MB "
-                   "are missing; %s", b->o.n_replicas, (double)need / 1e6, (double)(left + have_ctx) / 1e6,
-                   (double)total / 1e6, (double)(need - have_ctx - left) / 1e6, what);
+                   "are missing; %s", b->o.n_replicas, (double)need / 1e6, (double)left / 1e6, (double)total / 1e6,
+                   (double)(need - left) / 1e6, what);
+}
+
+static status host_part(device_bank *d, void *at, size_t bytes, err *e)
+{
+    void *p = NULL;
+    const status s = d->dev->host_new(d->ctx, &p, bytes, e);
+    if (s) return s;
+    memset(p, 0, bytes);
+    memcpy(at, &p, sizeof p); /* whatever type of pointer stands there */
+    return ST_OK;
 }
 
 static status make_host_parts(device_bank *d, const bank *b, err *e)
 {
     const size_t R = b->o.n_replicas;
-    const struct { void **at; size_t bytes; } part[] = {
-        {(void **)&d->up_tokens, R * d->z.tokens * sizeof(int32_t)}, {(void **)&d->up_in, R * sizeof(k_step_in)},
-        {(void **)&d->down_out, R * sizeof(k_step_out)}, {(void **)&d->down_seq, R * d->z.micro * sizeof(double)},
-        {(void **)&d->draft, d->z.stride * sizeof(real)},
-        {(void **)&d->draft_fixed, b->n_tensors * sizeof(k_adam_fixed)},
-    };
-    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
-        status s = d->dev->host_new(d->ctx, part[i].at, part[i].bytes, e);
-        if (s) return s;
-        memset(*part[i].at, 0, part[i].bytes);
+    status s = host_part(d, &d->down_seq, R * d->z.micro * sizeof *d->down_seq, e);
+    if (!s) s = host_part(d, &d->draft, d->z.stride * sizeof *d->draft, e);
+    if (!s) s = host_part(d, &d->draft_fixed, b->n_tensors * sizeof *d->draft_fixed, e);
+    for (size_t k = 0; k < BANK_DEPTH && !s; k++) {
+        device_slot *x = &d->slot[k];
+        s = host_part(d, &x->up_tokens, R * d->z.tokens * sizeof *x->up_tokens, e);
+        if (!s) s = host_part(d, &x->up_in, R * sizeof *x->up_in, e);
+        if (!s) s = host_part(d, &x->down_out, R * sizeof *x->down_out, e);
+        if (!s) s = d->dev->mark_new(d->ctx, &x->done, e);
     }
-    return ST_OK;
+    return s;
 }
 
 static status upload_plan(device_bank *d, const bank *b, err *e)
@@ -166,7 +163,7 @@ static status upload_plan(device_bank *d, const bank *b, err *e)
     return s;
 }
 
-static void say_device(bank *b)
+void device_say(bank *b)
 {
     const device_bank *d = b->self;
     snprintf(b->device, sizeof b->device, "%s %s: %s", b->ops->name, b->ops->level, d->dev->device_name(d->ctx));
@@ -180,12 +177,13 @@ static status device_make(bank *b, err *e)
     d->dev = b->ops->device;
     d->z = sizes_of(b->m, b->ops, &b->o);
     making w = {.d = d, .e = e};
-    status s = b->ops->ctx_new(&d->ctx, d->z.scratch, e);
-    if (!s) s = check_memory(b, d, e);
+    status s = check_memory(b, d, e);
+    if (!s) s = b->ops->ctx_new(&d->ctx, d->z.scratch, e);
     if (!s && !each_buffer(d, &b->o, b->n_tensors, make_buffer, &w)) s = w.s;
     if (!s) s = make_host_parts(d, b, e);
     if (!s) s = upload_plan(d, b, e);
-    if (!s) say_device(b);
+    if (!s) device_say(b);
+    if (!s && !d->dev->one_by_one(d->ctx)) b->depth = BANK_DEPTH; /* else nothing overlaps what an error is of */
     return s;
 }
 
@@ -197,13 +195,13 @@ static real *device_draft(bank *b, size_t r)
     return d->draft;
 }
 
-/* What is recorded no longer holds. */
-static void forget(device_bank *d)
+void device_forget(device_bank *d)
 {
-    for (int i = 0; i < 2; i++) {
-        d->dev->graph_free(d->step[i]);
-        d->step[i] = NULL;
-    }
+    for (size_t k = 0; k < BANK_DEPTH; k++)
+        for (int i = 0; i < 2; i++) {
+            d->dev->graph_free(d->slot[k].step[i]);
+            d->slot[k].step[i] = NULL;
+        }
 }
 
 static status device_set(bank *b, size_t r, err *e)
@@ -218,7 +216,7 @@ static status device_set(bank *b, size_t r, err *e)
         d->draft_fixed[i] = (k_adam_fixed){.lr = rep->tensors[i].lr, .eps = rep->tensors[i].eps / mup_theta(&rep->tensors[i]),
                                            .lambda = rep->tensors[i].weight_decay};
     d->packed_stale = true;
-    forget(d); /* a recorded product keeps the factors it saw */
+    device_forget(d); /* a recorded product keeps the factors it saw */
     status s = d->dev->upload(d->ctx, d->params + at, d->draft, P * sizeof(real), e);
     if (!s) s = d->dev->upload(d->ctx, d->fixed + r * n, d->draft_fixed, n * sizeof *d->fixed, e);
     if (!s) s = d->dev->upload(d->ctx, d->mults, b->mults, d->z.mults * sizeof(real), e);
@@ -250,173 +248,7 @@ static status device_write(bank *b, size_t r, const float *params, const float *
     return s ? s : d->dev->sync(d->ctx, e);
 }
 
-/* ---- a step ----------------------------------------------------------------------------------------------------- */
-
-static model_io io_of(const bank *b, const device_bank *d, size_t live)
-{
-    const size_t P = d->z.stride, T = (size_t)b->o.shape.seq_len, R = b->o.n_replicas;
-    return (model_io){.R = live,
-                      .params = {d->params, P},
-                      .packed = {d->packed, d->z.packed},
-                      .consts = {d->consts, 0},
-                      .acts = {d->acts, d->z.acts},
-                      .mults = {d->mults, b->mults},
-                      .ld_mults = R,
-                      .ids = {.ld = T + 1, .T = T},
-                      .row_loss = d->row_loss,
-                      .ld_seq_loss = b->o.batch};
-}
-
-static status repack(const bank *b, device_bank *d, err *e)
-{
-    if (!d->packed || !d->packed_stale) return ST_OK;
-    d->packed_stale = false;
-    return model_pack(b->m, b->ops, d->ctx, (k_arr){d->packed, d->z.packed}, (k_in){d->params, d->z.stride},
-                      b->o.n_replicas, e);
-}
-
-/* From the batch in up_tokens to the outcome in down_out, all on the stream. */
-static status enqueue(const bank *b, device_bank *d, bool shared, err *e)
-{
-    const size_t R = d->live, P = d->z.stride, T1 = (size_t)b->o.shape.seq_len + 1;
-    const size_t n = (shared ? 1 : R) * d->z.tokens;
-    const double dscale = 1 / ((double)b->o.batch * (double)b->o.shape.seq_len);
-    const k_bank_end end = {.R = R, .n_tensors = b->n_tensors, .stride = P, .batch = b->o.batch, .spans = d->spans,
-                            .fixed = d->fixed, .in = d->in, .out = d->out, .seq_loss = d->seq_loss,
-                            .partial = d->partial, .params = d->params, .m = d->mom, .v = d->var, .grads = d->grads,
-                            .packed = {d->packed, d->z.packed}};
-    model_io io = io_of(b, d, R);
-    status s = d->dev->upload(d->ctx, d->tokens, d->up_tokens, n * sizeof *d->tokens, e);
-    if (!s) s = d->dev->upload(d->ctx, d->in, d->up_in, R * sizeof *d->in, e);
-    if (!s) s = model_zero_added(b->m, d->ops, d->ctx, (k_arr){d->grads, P}, R, e);
-    for (size_t i = 0; i < b->o.batch && !s; i += d->z.micro) {
-        io.n_seq = b->o.batch - i < d->z.micro ? b->o.batch - i : d->z.micro;
-        io.ids.p = d->tokens + i * T1;
-        io.ids.stride = shared ? 0 : d->z.tokens;
-        io.seq_loss = d->seq_loss + i;
-        s = model_gradient(b->m, d->ops, d->ctx, &io, (k_arr){d->grads, P}, !i, dscale, e);
-    }
-    if (!s) s = d->dev->bank_outcome(d->ctx, &end, e);
-    if (!s) s = d->dev->bank_adamw(d->ctx, &end, e);
-    return s ? s : d->dev->download(d->ctx, d->down_out, d->out, R * sizeof *d->out, e);
-}
-
-static status record(const bank *b, device_bank *d, bool shared, err *e)
-{
-    status s = d->dev->record_begin(d->ctx, e);
-    if (s) return s;
-    s = enqueue(b, d, shared, e);
-    if (!s) return d->dev->record_end(d->ctx, &d->step[shared], e);
-    d->dev->record_drop(d->ctx);
-    return s;
-}
-
-/* Whether all active replicas were given one batch; it, or each his own, is copied where the device fetches it. */
-static bool stage_tokens(const bank *b, device_bank *d, const bank_order *o)
-{
-    const int32_t *one = NULL;
-    bool shared = true;
-    for (size_t r = 0; r < b->o.n_replicas; r++) {
-        if (!o->active[r]) continue;
-        if (!one) one = o->tokens[r];
-        shared &= o->tokens[r] == one;
-    }
-    if (!one) return true; /* nobody is active: whatever is there is computed and dropped */
-    for (size_t r = 0; r < (shared ? 1 : d->live); r++)
-        memcpy(d->up_tokens + r * d->z.tokens, shared || !o->active[r] ? one : o->tokens[r],
-               d->z.tokens * sizeof *d->up_tokens);
-    return shared;
-}
-
-static void stage_scalars(const bank *b, device_bank *d, const bank_order *o)
-{
-    for (size_t r = 0; r < b->o.n_replicas; r++) {
-        const bank_hparams *h = &b->reps[r].h;
-        if (!o->active[r]) {
-            d->up_in[r].active = 0;
-            continue;
-        }
-        d->up_in[r] = (k_step_in){.s = o->lr_factor[r],
-                                  .beta1 = h->beta1,
-                                  .beta2 = h->beta2,
-                                  .correct1 = 1 - pow(h->beta1, (double)o->step[r]),
-                                  .correct2 = 1 - pow(h->beta2, (double)o->step[r]),
-                                  .clip_norm = h->clip_norm,
-                                  .active = 1,
-                                  .coupled = h->decay == DECAY_COUPLED};
-    }
-}
-
-static size_t behind_last(const bool *active, size_t n)
-{
-    while (n && !active[n - 1]) n--;
-    return n ? n : 1;
-}
-
-/* Runs of a bank are ordered by length, longest first, so those that end leave a tail: it is cut off when a quarter of
- * what is recorded is gone, at most a dozen recordings in a bank's life. Bits do not depend on how many are computed. */
-static void shrink(device_bank *d, size_t n_replicas, const bool *active)
-{
-    const size_t need = behind_last(active, n_replicas);
-    if (need > d->live || 4 * need <= 3 * d->live) {
-        if (need != d->live) forget(d);
-        d->live = need;
-    }
-}
-
-static status device_start(bank *b, const bank_order *o, err *e)
-{
-    device_bank *d = b->self;
-    shrink(d, b->o.n_replicas, o->active);
-    const bool shared = stage_tokens(b, d, o);
-    stage_scalars(b, d, o);
-    status s = repack(b, d, e);
-    if (s) return s;
-    if (!d->warm || d->dev->one_by_one(d->ctx)) { /* makes plans, loads kernels: not while recording */
-        d->warm = true;
-        s = enqueue(b, d, shared, e);
-        say_device(b); /* once more: now it is known how its products run */
-        return s;
-    }
-    if (!d->step[shared]) s = record(b, d, shared, e);
-    return s ? s : d->dev->replay(d->ctx, d->step[shared], e);
-}
-
-static status device_wait(bank *b, bank_step_out *out, err *e)
-{
-    device_bank *d = b->self;
-    status s = d->dev->sync(d->ctx, e);
-    for (size_t r = 0; r < b->o.n_replicas && !s; r++)
-        if (b->order.active[r])
-            out[r] = (bank_step_out){d->down_out[r].loss, d->down_out[r].grad_norm, d->down_out[r].finite != 0};
-    return s;
-}
-
-static status device_eval(bank *b, double *seq_loss, const int32_t *tokens, size_t n_seq, const bool *active, err *e)
-{
-    device_bank *d = b->self;
-    const size_t R = behind_last(active, b->o.n_replicas), T1 = (size_t)b->o.shape.seq_len + 1, micro = d->z.micro;
-    model_io io = io_of(b, d, R);
-    io.ids.p = d->tokens;
-    status s = repack(b, d, e);
-    for (size_t i = 0; i < n_seq && !s; i += micro) {
-        io.n_seq = n_seq - i < micro ? n_seq - i : micro;
-        io.seq_loss = d->seq_loss;
-        memcpy(d->up_tokens, tokens + i * T1, io.n_seq * T1 * sizeof *tokens);
-        s = d->dev->upload(d->ctx, d->tokens, d->up_tokens, io.n_seq * T1 * sizeof *tokens, e);
-        if (!s) s = model_eval(b->m, d->ops, d->ctx, &io, e);
-        for (size_t r = 0; r < R && !s; r++)
-            if (active[r])
-                s = d->dev->download(d->ctx, d->down_seq + r * micro, d->seq_loss + r * b->o.batch,
-                                     io.n_seq * sizeof *d->down_seq, e);
-        if (!s) s = d->dev->sync(d->ctx, e);
-        for (size_t r = 0; r < R && !s; r++)
-            if (active[r]) memcpy(seq_loss + r * n_seq + i, d->down_seq + r * micro, io.n_seq * sizeof *seq_loss);
-    }
-    return s;
-}
-
 const bank_kind bank_on_device = {.bytes = device_bytes, .make = device_make, .free = device_free,
                                   .draft = device_draft, .set = device_set, .read = device_read,
                                   .write = device_write, .start = device_start, .wait = device_wait,
-                                  .eval = device_eval};
+                                  .eval = device_eval, .look_most = device_look_most, .look = device_look};

@@ -168,9 +168,9 @@ static status host_write(bank *b, size_t r, const float *params, const float *m,
 }
 
 /* The caller's own thread is a worker: nothing runs before it waits. */
-static status host_start(bank *b, const bank_order *order, err *e)
+static status host_start(bank *b, size_t slot, err *e)
 {
-    (void)b, (void)order, (void)e;
+    (void)b, (void)slot, (void)e;
     return ST_OK;
 }
 

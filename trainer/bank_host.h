@@ -34,7 +34,7 @@ typedef struct host_bank {
     worker *workers;
 } host_bank;
 
-status host_wait(bank *b, bank_step_out *out, err *e);
+status host_wait(bank *b, size_t slot, bank_step_out *out, err *e);
 status host_look(bank *b, size_t r, const int32_t *tokens, size_t n_seq, model_scene *out, err *e);
 status host_eval(bank *b, double *seq_loss, const int32_t *tokens, size_t n_seq, const bool *active, err *e);
 #endif

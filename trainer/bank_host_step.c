@@ -155,11 +155,12 @@ static status end(const host_bank *h, err *e)
     return ST_OK;
 }
 
-status host_wait(bank *b, bank_step_out *out, err *e)
+status host_wait(bank *b, size_t slot, bank_step_out *out, err *e)
 {
     host_bank *h = b->self;
-    const size_t n = begin(b, b->order.active);
-    job j = {.b = b, .h = h, .order = &b->order, .out = out};
+    const bank_order *order = &b->order[slot];
+    const size_t n = begin(b, order->active);
+    job j = {.b = b, .h = h, .order = order, .out = out};
     j.whole = n / (size_t)h->threads * (size_t)h->threads;
     pool_run(h->pool, step_item, &j, j.whole + (n - j.whole) * h->slices);
     return end(h, e);
@@ -205,5 +206,7 @@ status host_look(bank *b, size_t r, const int32_t *tokens, size_t n_seq, model_s
     io.ids.p = tokens;
     w->packed_of = HOST_NOBODY;
     status s = use_weights(b, w, r, e);
-    return s ? s : model_look(b->m, b->ops, w->ctx, &io, out, e);
+    if (!s) s = model_look(b->m, b->ops, w->ctx, &io, e);
+    if (!s) model_scene_take(out, b->m, io.acts.p);
+    return s;
 }

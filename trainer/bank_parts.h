@@ -11,7 +11,7 @@ typedef struct replica {
     mup_tensor *tensors;
 } replica;
 
-/* What a step was asked to do: borrowed from bank_step_start until bank_step_wait. */
+/* What a step was asked to do: borrowed from bank_submit until its bank_collect. */
 typedef struct bank_order {
     const int32_t *const *tokens;
     const double *lr_factor;
@@ -22,16 +22,16 @@ typedef struct bank_order {
 /* Where a bank's memory is and who computes: two rows, the host's threads and a device. */
 typedef struct bank_kind {
     size_t (*bytes)(const bank_opts *, const model *, const k_ops *);
-    status (*make)(bank *, err *); /* sets b->self; fills b->device */
+    status (*make)(bank *, err *); /* sets b->self; fills b->device; raises b->depth where steps overlap */
     void (*free)(void *self);
     real *(*draft)(bank *, size_t r);       /* host memory where r's initial weights may be drawn */
     status (*set)(bank *, size_t r, err *); /* takes the draft, zeroes the moments, follows reps[r] and mults */
     status (*read)(bank *, size_t r, float *params, float *m, float *v, err *);
     status (*write)(bank *, size_t r, const float *params, const float *m, const float *v, err *);
-    status (*start)(bank *, const bank_order *, err *);
-    status (*wait)(bank *, bank_step_out *, err *);
+    status (*start)(bank *, size_t slot, err *); /* what order[slot] says */
+    status (*wait)(bank *, size_t slot, bank_step_out *, err *);
     status (*eval)(bank *, double *seq_loss, const int32_t *tokens, size_t n_seq, const bool *active, err *);
-    size_t (*look_most)(const bank *); /* sequences; look and look_most NULL: cannot */
+    size_t (*look_most)(const bank *); /* sequences */
     status (*look)(bank *, size_t r, const int32_t *tokens, size_t n_seq, model_scene *out, err *);
 } bank_kind;
 extern const bank_kind bank_on_host, bank_on_device;
@@ -47,7 +47,8 @@ struct bank {
     shape_tensor *tensors;
     real *mults; /* [n_mults][R], the host's */
     replica *reps;
-    bank_order order;
+    bank_order order[BANK_DEPTH];       /* of the steps under way: `oldest`, then the other.. */
+    size_t depth, under_way, oldest;    /* ..and a bank at rest begins with 0: alone, steps use one slot */
 };
 
 static inline size_t bank_slices(const bank_opts *o) { return o->shards * (o->grad_accum ? o->grad_accum : 1); }

@@ -52,6 +52,7 @@ typedef struct trainer_config {
     char flops_rule[8];         /* 6N | exact */
     /* launch-only: not hashed */
     int64_t log_every, ckpt_every; /* steps; ckpt_every 0 = by time (every 60 s) */
+    int64_t log_updates_every;  /* steps; 0 = never */
     int64_t threads;            /* 0 = as many as the machine has processors */
     char backend[16];
     /* not a key: what config_resolve changed and a person should know ("tokens rounded down ..."), "" if nothing */
@@ -88,6 +89,9 @@ status config_load(trainer_config *c, const char *path, err *e); /* defaults + a
  * config_resolve_with: the same with data already open (a sweep of thousands opens each data set once); NULL = no data. */
 status config_resolve(trainer_config *c, err *e);
 status config_resolve_with(trainer_config *c, data_set *d, err *e);
+/* The shape alone: its keys checked, vocab, n_head, n_kv_head and d_ff filled. What a budget in FLOPs or in parameters
+ * needs before `tokens` is known. */
+status config_shape(trainer_config *c, data_set *d, err *e);
 
 char *config_canonical(const trainer_config *c); /* malloc'ed; NULL = no memory */
 void config_id(char id[17], const trainer_config *c);

@@ -55,8 +55,8 @@ static status differ(const config_key *k, const trainer_config *t, const trainer
         return ST_OK;
     }
     return err_set(e, ST_INPUT,
-                   "%s: %.60s in the base model, %.60s here, which no rule of sizes covers; make them equal (%s)",
-                   k->name, from, to, k->doc);
+                   "%s: %.60s in the base model, %.60s here, which no rule of sizes covers; make them equal",
+                   k->name, from, to);
 }
 
 /* lr and the rest of the base must be its own, not those of a model it was itself scaled from. */
@@ -147,6 +147,9 @@ static status set_word(trainer_config *b, const char *word, size_t n, bool given
     const char *key = text;
     for (size_t i = 0; i < sizeof alias / sizeof *alias; i++)
         if (!strcmp(key, alias[i][0])) key = alias[i][1];
+    static const char *const sizes[] = {"width", "depth"};
+    const char *near = config_find(key) ? NULL : num_nearest_word(key, sizes, 2);
+    if (near) return err_set(e, ST_INPUT, "--base: unknown key '%.60s'; did you mean '%s'?", key, near);
     given[0] |= !strcmp(key, "d_ff");
     given[1] |= !strcmp(key, "n_kv_head");
     *said_head_dim |= !strcmp(key, "head_dim");

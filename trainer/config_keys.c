@@ -123,6 +123,8 @@ const config_key config_table[] = {
 
     /* launch-only: changes no result */
     {"log_every", CFG_I64, AT(log_every), NULL, "[1,9e15]", "10", LAUNCH_ONLY, "steps between rows of the journal"},
+    {"log_updates_every", CFG_I64, AT(log_updates_every), NULL, "[0,9e15]", "0", LAUNCH_ONLY,
+     "steps between records of what a step does to each tensor (also the first and the last); 0 = never"},
     {"ckpt_every", CFG_I64, AT(ckpt_every), NULL, "[0,9e15]", "0", LAUNCH_ONLY,
      "steps between checkpoints; 0 = one a minute"},
     {"threads", CFG_I64, AT(threads), NULL, "[0,4096]", "0", LAUNCH_ONLY, "worker threads; 0 = one per processor"},

@@ -25,12 +25,13 @@ static void add_note(trainer_config *c, const char *fmt, ...)
     va_end(ap);
 }
 
-static status check_values(const trainer_config *c, err *e)
+/* Of the keys whose field lies in [from, to). */
+static status check_values(const trainer_config *c, size_t from, size_t to, err *e)
 {
     char why[512];
     for (size_t i = 0; i < config_table_size; i++) {
         const config_key *k = &config_table[i];
-        if (config_in_range(c, k, why, sizeof why)) continue;
+        if (k->offset < from || k->offset >= to || config_in_range(c, k, why, sizeof why)) continue;
         if (k->fallback) return err_set(e, ST_INPUT, "%s", why);
         return err_set(e, ST_INPUT, "%s is missing (%s); add a line '%s: ...'", k->name, k->doc, k->name);
     }
@@ -150,13 +151,27 @@ static status check_val(trainer_config *c, err *e)
     return ST_OK;
 }
 
+static status fill_vocab(trainer_config *c, data_set *d, err *e)
+{
+    const data_info *info = data_about(d);
+    status s = ST_OK;
+    if (info->max_id < 0 && (s = data_scan(d, 0, e))) return s; /* an id beyond the table would be read out of bounds */
+    if (!c->shape.vocab) c->shape.vocab = info->vocab ? info->vocab : (int64_t)info->max_id + 1;
+    return ST_OK;
+}
+
+static status check_vocab(const trainer_config *c, err *e)
+{
+    if (c->shape.vocab) return ST_OK;
+    return err_set(e, ST_INPUT, "vocab: 0 takes the data's, but no data is given; set data or vocab");
+}
+
 static status check_data(trainer_config *c, data_set *d, err *e)
 {
     const data_info *info = data_about(d);
+    status s = fill_vocab(c, d, e);
+    if (s) return s;
     int64_t seq = c->shape.seq_len, vocab = c->shape.vocab;
-    status s = ST_OK;
-    if (info->max_id < 0 && (s = data_scan(d, 0, e))) return s; /* an id beyond the table would be read out of bounds */
-    if (!vocab) c->shape.vocab = vocab = info->vocab ? info->vocab : (int64_t)info->max_id + 1;
     if (info->max_id >= vocab) return data_scan(d, vocab, e); /* names the file and the token */
     if (c->unique_tokens > info->train_tokens)
         return err_set(e, ST_INPUT,
@@ -181,18 +196,25 @@ static status check_data(trainer_config *c, data_set *d, err *e)
     return ST_OK;
 }
 
+status config_shape(trainer_config *c, data_set *d, err *e)
+{
+    const size_t from = offsetof(trainer_config, shape);
+    status s = check_values(c, from, from + sizeof c->shape, e);
+    if (!s && d) s = fill_vocab(c, d, e);
+    if (!s) s = check_vocab(c, e);
+    return s ? s : check_model(c, e);
+}
+
 status config_resolve_with(trainer_config *c, data_set *d, err *e)
 {
     status s = ST_OK;
     c->note[0] = 0;
-    if ((s = check_values(c, e)) || (s = check_rule(c, e)) || (s = check_base_heads(c, e)) ||
+    if ((s = check_values(c, 0, sizeof *c, e)) || (s = check_rule(c, e)) || (s = check_base_heads(c, e)) ||
         (s = check_batch(c, e)) || (s = check_schedule(c, e)) ||
         (s = check_val(c, e)))
         return s;
     if (d && (s = check_data(c, d, e))) return s;
-    if (!c->shape.vocab)
-        return err_set(e, ST_INPUT, "vocab: 0 takes the data's, but no data is given; set data or vocab");
-    if ((s = check_model(c, e))) return s;
+    if ((s = check_vocab(c, e)) || (s = check_model(c, e))) return s;
     /* The rule has the last word: every tensor must get finite hyperparameters. */
     size_t n = shape_tensors(&c->shape, NULL, 0);
     mup_tensor *tensors = calloc(n, sizeof *tensors);

@@ -177,10 +177,16 @@ static status attn_branch(const run *w, int64_t l)
     const k_act qkv = act_l(w, at->qkv, l);
     TRY(parts_fwd(w, qkv, h, p, qkv_parts(m, w->ops, p, l), m->ld_qkv));
     if (m->s.qk_norm) TRY(w->ops->qknorm_fwd(w->ctx, qkv, stat_l(w, at->rq, l), MODEL_NORM_EPS, &hs, w->e));
-    TRY(w->ops->rope_fwd(w->ctx, qkv, w->io->consts, &hs, w->e));
-    const k_cact q = k_cact_of(qkv);
-    TRY(w->ops->attn_fwd(w->ctx, act_l(w, at->att, l), stat_l(w, at->lse, l), q, ccolumn(w, q, m->q),
-                         ccolumn(w, q, m->q + m->kv), mult(w, m->n_tensors + 1), &as, w->e));
+    const k_cact q = k_cact_of(qkv), k = ccolumn(w, q, m->q), v = ccolumn(w, q, m->q + m->kv);
+    const k_mult scale = mult(w, m->n_tensors + 1);
+    const k_act att = act_l(w, at->att, l);
+    const k_arr lse = stat_l(w, at->lse, l);
+    if (w->ops->attn_rope_fwd) {
+        TRY(w->ops->attn_rope_fwd(w->ctx, att, lse, q, k, v, w->io->consts, scale, &as, w->e));
+    } else {
+        TRY(w->ops->rope_fwd(w->ctx, qkv, w->io->consts, &hs, w->e));
+        TRY(w->ops->attn_fwd(w->ctx, att, lse, q, k, v, scale, &as, w->e));
+    }
     const k_mm s = mm(w, m->q, m->d);
     const size_t t = m->layers[l].attn_out;
     return w->ops->matmul_fwd(w->ctx, act(w, at->x), cact_l(w, at->att, l), weight(w, t), mult(w, t), true, &s, w->e);
@@ -307,11 +313,17 @@ static status attn_bwd(const run *w, int64_t l)
     k_cact h;
     TRY(w->ops->matmul_wgrad(w->ctx, grad(w, t), dx, att, mult(w, t), !w->fresh, &s, w->e));
     TRY(w->ops->matmul_dgrad(w->ctx, datt, dx, weight(w, t), mult(w, t), false, &s, w->e));
-    TRY(w->ops->attn_bwd(w->ctx, dqkv, column(w, dqkv, m->q), column(w, dqkv, m->q + m->kv), k_cact_of(datt), q, ccolumn(w, q, m->q),
-                         ccolumn(w, q, m->q + m->kv), att, cstat_l(w, at->lse, l), mult(w, m->n_tensors + 1), &as, w->e));
-    if (m->s.qk_norm)
-        TRY(w->ops->qknorm_bwd(w->ctx, dqkv, q, cstat_l(w, at->rq, l), &hs, w->e)); /* after RoPE: see qknorm.h */
-    TRY(w->ops->rope_bwd(w->ctx, dqkv, w->io->consts, &hs, w->e));
+    const k_cact k = ccolumn(w, q, m->q), v = ccolumn(w, q, m->q + m->kv), dout = k_cact_of(datt);
+    const k_act dk = column(w, dqkv, m->q), dv = column(w, dqkv, m->q + m->kv);
+    const k_in lse = cstat_l(w, at->lse, l);
+    const k_mult scale = mult(w, m->n_tensors + 1);
+    const bool turns = w->ops->attn_rope_bwd != NULL; /* then q and its gradient are before RoPE here, else after it */
+    if (turns)
+        TRY(w->ops->attn_rope_bwd(w->ctx, dqkv, dk, dv, dout, q, k, v, att, lse, w->io->consts, scale, &as, w->e));
+    else TRY(w->ops->attn_bwd(w->ctx, dqkv, dk, dv, dout, q, k, v, att, lse, scale, &as, w->e));
+    if (m->s.qk_norm) /* on either side of RoPE: see qknorm.h */
+        TRY(w->ops->qknorm_bwd(w->ctx, dqkv, q, cstat_l(w, at->rq, l), &hs, w->e));
+    if (!turns) TRY(w->ops->rope_bwd(w->ctx, dqkv, w->io->consts, &hs, w->e));
     const k_cact h1 = cact_l(w, at->h1, l);
     TRY(normed(w, &h, h1, m->layers[l].attn_norm));
     TRY(parts_bwd(w, act(w, at->dh), k_cact_of(dqkv), h, p, qkv_parts(m, w->ops, p, l), m->ld_qkv));
@@ -344,14 +356,14 @@ status model_eval(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *
     return sequence_losses(&w);
 }
 
-status model_look(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, model_scene *out, err *e)
+status model_look(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, err *e)
 {
-    run w = begin(m, ops, ctx, io, true, e);
+    k_ops apart = *ops;
+    apart.attn_rope_fwd = NULL; /* heads are looked at turned: as attention works with them */
+    run w = begin(m, &apart, ctx, io, true, e);
     k_cact h;
     TRY(forward(&w));
-    TRY(normed(&w, &h, cact(&w, w.at.hf), m->final_norm));
-    model_scene_take(out, m, &w.at, io->acts.p, h.p);
-    return ST_OK;
+    return normed(&w, &h, cact(&w, w.at.hf), m->final_norm);
 }
 
 /* Weights that go through a matmul: all but gains, and the table only when it is the head too. */
@@ -428,6 +440,12 @@ size_t model_scratch(const model *m, const k_ops *ops, size_t R, size_t n_seq)
     for (size_t t = 0; t < m->n_tensors; t++) {
         if (!packs(m, t)) continue;
         const k_mm x = {.R = R, .n = n_seq * m->T, .in = (size_t)m->tensors[t].cols, .out = (size_t)m->tensors[t].rows};
+        const size_t n = ops->mm_scratch(&x);
+        max = n > max ? n : max;
+    }
+    const size_t joined[] = {m->q + m->kv, 2 * m->kv, m->qkv, m->u}; /* what `join` may make of parts */
+    for (size_t i = 0; i < sizeof joined / sizeof *joined; i++) {
+        const k_mm x = {.R = R, .n = n_seq * m->T, .in = m->d, .out = joined[i]};
         const size_t n = ops->mm_scratch(&x);
         max = n > max ? n : max;
     }

@@ -67,8 +67,10 @@ typedef struct model_scene {
 } model_scene;
 status model_scene_new(model_scene **out, const model *m, size_t n_seq, err *e);
 void model_scene_free(model_scene *s);
-/* Forward only; acts as for a gradient, a backend with `real` activations in the host's memory. io.R = 1. */
-status model_look(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, model_scene *out, err *e);
+/* Forward only; acts as for a gradient, io.R = 1. What it leaves in acts is the scene: taken from the host's memory,
+ * where a device's must be copied first. */
+status model_look(const model *m, const k_ops *ops, k_ctx *ctx, const model_io *io, err *e);
+void model_scene_take(model_scene *out, const model *m, const real *acts);
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,5 @@
 /* What a forward pass leaves in the arena, as someone outside can read it. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "trainer/model_plan.h"
 
@@ -32,25 +31,43 @@ void model_scene_free(model_scene *s)
     free(s);
 }
 
-/* The stream before a branch is not kept, only its normalised rows h and 1/rms: x = h / (1/rms). */
-static void take_stream(real *out, const real *h, const real *r, size_t rows, size_t d)
+/* n activations at `at` of the arena. */
+static void take_acts(real *out, const model *m, const real *acts, size_t at, size_t n)
 {
-    for (size_t i = 0; i < rows; i++)
-        for (size_t k = 0; k < d; k++) out[i * d + k] = h[i * d + k] / r[i];
+    const act_real *from = (const act_real *)(const void *)(acts + at);
+    for (size_t i = 0; i < n; i++) out[i] = m->device ? (real)k_act_value(from, i, m->act_bytes) : from[i];
 }
 
-void model_scene_take(model_scene *out, const model *m, const layout *at, const real *acts, const real *normed)
+/* The stream before a branch is not kept, only its normalised rows h and 1/rms: x = h / (1/rms). */
+static void take_stream(real *out, const model *m, const real *acts, size_t h, size_t r, size_t rows)
+{
+    take_acts(out, m, acts, h, rows * m->d);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t k = 0; k < m->d; k++) out[i * m->d + k] /= acts[r + i];
+}
+
+/* Rows of attention's buffer are wider than what they hold. */
+static void take_heads(real *out, const model *m, const real *acts, size_t qkv, size_t rows)
+{
+    const act_real *from = (const act_real *)(const void *)(acts + qkv);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t k = 0; k < m->qkv; k++) {
+            const size_t at = i * m->ld_qkv + k;
+            out[i * m->qkv + k] = m->device ? (real)k_act_value(from, at, m->act_bytes) : from[at];
+        }
+}
+
+void model_scene_take(model_scene *out, const model *m, const real *acts)
 {
     const size_t n = out->rows, each = n * m->d;
+    const layout at = model_layout(m, n / m->T, true);
     real *stream = out->stream;
-    for (size_t l = 0; l < (size_t)m->s.n_layer; l++) {
-        const real *a = acts + l * at->layer;
-        take_stream(stream, a + at->h1, a + at->r1, n, m->d);
-        take_stream(stream + each, a + at->h2, a + at->r2, n, m->d);
-        stream += 2 * each;
-        for (size_t i = 0; i < n; i++)
-            memcpy(out->heads + (l * n + i) * m->qkv, a + at->qkv + i * m->ld_qkv, m->qkv * sizeof(real));
+    for (size_t l = 0; l < (size_t)m->s.n_layer; l++, stream += 2 * each) {
+        const size_t first = l * at.layer;
+        take_stream(stream, m, acts, first + at.h1, first + at.r1, n);
+        take_stream(stream + each, m, acts, first + at.h2, first + at.r2, n);
+        take_heads(out->heads + l * n * m->qkv, m, acts, first + at.qkv, n);
     }
-    memcpy(stream, acts + at->x, each * sizeof(real));
-    memcpy(out->normed, normed, each * sizeof(real));
+    take_acts(stream, m, acts, at.x, each);
+    take_acts(out->normed, m, acts, m->s.norm_gain ? at.hg : at.hf, each);
 }

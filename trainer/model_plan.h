@@ -25,12 +25,11 @@ struct model {
 /* Where activations lie in a replica's arena, in reals (also what takes fewer bytes: rounded up to whole lines). Per-layer buffers repeat every `layer` reals. */
 typedef struct layout {
     size_t x, h1, r1, qkv, rq, att, lse, h2, r2, u,
-        g; /* h: normalised, r: 1/rms; u: after the activation its derivative */
+        g; /* h: normalised, r: 1/rms; u: what the activation leaves for its gradient */
     size_t layer;                                      /* 0 in eval: layers share */
     size_t hf, rf, hg, logits;                         /* hg: h times gain */
     size_t dx, dh, dqkv, datt, du;                     /* backward */
     size_t total;
 } layout;
 layout model_layout(const model *m, size_t n_seq, bool train);
-void model_scene_take(model_scene *out, const model *m, const layout *at, const real *acts, const real *normed);
 #endif

@@ -8,6 +8,7 @@
 
 #include "trainer/checkpoint.h"
 #include "trainer/train_replica.h"
+#include "trainer/train_updates.h"
 
 const char *run_status_name(run_status s)
 {
@@ -89,6 +90,15 @@ static status open_data(loop *l, err *e)
     return l->n_val >= 2 ? ST_OK : err_set(e, ST_INPUT, "%s: fewer than two validation sequences", c->data);
 }
 
+static bool asked_make(asked *q, size_t n)
+{
+    q->tokens = calloc(n, sizeof *q->tokens);
+    q->lr = calloc(n, sizeof *q->lr);
+    q->step = calloc(n, sizeof *q->step);
+    q->active = calloc(n, sizeof *q->active);
+    return q->tokens && q->lr && q->step && q->active;
+}
+
 static status loop_make(loop *l, train_job *jobs, size_t n, const train_opts *o, err *e)
 {
     bank_opts bo = train_bank_opts(&jobs[0].config, n, train_threads(&jobs[0].config, o->threads));
@@ -98,44 +108,46 @@ static status loop_make(loop *l, train_job *jobs, size_t n, const train_opts *o,
     l->reps = calloc(n, sizeof *l->reps);
     l->active = calloc(n, sizeof *l->active);
     l->due = calloc(n, sizeof *l->due);
-    l->tokens[0] = calloc(n, sizeof *l->tokens[0]);
-    l->tokens[1] = calloc(n, sizeof *l->tokens[1]);
-    l->lr = calloc(n, sizeof *l->lr);
-    l->step = calloc(n, sizeof *l->step);
     l->out = calloc(n, sizeof *l->out);
-    if (!l->reps || !l->active || !l->due || !l->tokens[0] || !l->tokens[1] || !l->lr || !l->step || !l->out)
+    bool made = l->reps && l->active && l->due && l->out;
+    for (size_t k = 0; k < BANK_DEPTH; k++) made = asked_make(&l->asked[k], n) && made;
+    if (!made)
         return err_set(e, ST_NOMEM, "no memory for a bank of %zu", n);
     status s = open_data(l, e);
     if (s) return s;
     l->seq_loss = malloc(n * l->n_val * sizeof *l->seq_loss);
     if (!l->seq_loss) return err_set(e, ST_NOMEM, "no memory for %zu validation losses", n * l->n_val);
-    return bank_new(&l->bank, &bo, e);
+    s = updates_new(&l->updates, l, e);
+    return s ? s : bank_new(&l->bank, &bo, e);
 }
 
+/* The bank first: a step may be under way, of what is freed then. */
 static void loop_free(loop *l)
 {
-    for (size_t r = 0; l->reps && r < l->n; r++) {
-        free(l->reps[r].own_tokens[0]);
-        free(l->reps[r].own_tokens[1]);
-    }
     bank_free(l->bank);
+    updates_free(l->updates);
     data_close(l->data);
+    for (size_t k = 0; k < BANK_DEPTH; k++) {
+        for (size_t r = 0; l->reps && r < l->n; r++) free(l->reps[r].own_tokens[k]);
+        free(l->asked[k].tokens);
+        free(l->asked[k].lr);
+        free(l->asked[k].step);
+        free(l->asked[k].active);
+    }
     free(l->reps);
     free(l->active);
     free(l->due);
-    free(l->tokens[0]);
-    free(l->tokens[1]);
-    free(l->lr);
-    free(l->step);
     free(l->out);
     free(l->val);
     free(l->seq_loss);
 }
 
-/* Windows of the step `more` steps after the one at hand, of every active replica, into tokens[k]. Replicas that see
- * the same data share one copy: the first such one fills it. */
-static status fill_tokens(loop *l, int k, int64_t more, err *e)
+/* Windows of the next step to be submitted, of every active replica. Replicas that see the same data share one copy:
+ * the first such one fills it. */
+static status fill_tokens(loop *l, err *e)
 {
+    const int64_t ahead = (int64_t)l->under_way;
+    const int32_t **tokens = l->asked[l->turn].tokens;
     for (size_t r = 0; r < l->n; r++) {
         if (!l->active[r]) continue;
         const trainer_config *c = &l->jobs[r].config;
@@ -148,42 +160,82 @@ static status fill_tokens(loop *l, int k, int64_t more, err *e)
                 break;
         }
         if (q < r) {
-            l->tokens[k][r] = l->tokens[k][q];
+            tokens[r] = tokens[q];
             continue;
         }
-        int32_t **own = &l->reps[r].own_tokens[k];
+        int32_t **own = &l->reps[r].own_tokens[l->turn];
         if (!*own && !(*own = malloc(l->batch * (size_t)(T + 1) * sizeof **own)))
             return err_set(e, ST_NOMEM, "no memory for a batch of %zu sequences", l->batch);
-        data_train_windows(l->data, *own, (l->reps[r].state.step + more) * (int64_t)l->batch, (int64_t)l->batch, T,
+        data_train_windows(l->data, *own, (l->reps[r].state.step + ahead) * (int64_t)l->batch, (int64_t)l->batch, T,
                            c->unique_tokens, c->data_seed);
-        l->tokens[k][r] = *own;
+        tokens[r] = *own;
     }
+    l->filled = true;
     return ST_OK;
 }
 
-/* The next batch is read while a device computes this step. Whoever turns out to have ended with this step has read
- * one batch in vain. */
-static status step_all(loop *l, err *e)
+static status submit(loop *l, err *e)
 {
-    status s = l->ahead ? ST_OK : fill_tokens(l, l->turn, 0, e);
+    asked *q = &l->asked[l->turn];
+    status s = l->filled ? ST_OK : fill_tokens(l, e);
     if (s) return s;
+    memcpy(q->active, l->active, l->n * sizeof *q->active);
     for (size_t r = 0; r < l->n; r++) {
         if (!l->active[r]) continue;
-        l->step[r] = (uint64_t)l->reps[r].state.step + 1;
-        l->lr[r] = schedule_factor(&l->jobs[r].config, (int64_t)l->step[r]);
+        q->step[r] = (uint64_t)l->reps[r].state.step + l->under_way + 1;
+        q->lr[r] = schedule_factor(&l->jobs[r].config, (int64_t)q->step[r]);
     }
-    double before = io_now();
-    s = bank_step_start(l->bank, l->tokens[l->turn], l->lr, l->step, l->active, e);
-    if (s) return s;
-    s = fill_tokens(l, !l->turn, 1, e);
-    status computed = bank_step_wait(l->bank, l->out, s ? NULL : e);
-    l->step_ms = 1e3 * (io_now() - before);
-    l->turn = !l->turn;
-    l->ahead = true;
-    if (!s) s = computed;
+    if ((s = updates_before(l, e))) return s;
+    q->at = io_now();
+    if ((s = bank_submit(l->bank, q->tokens, q->lr, q->step, q->active, e))) return s;
+    l->turn = (l->turn + 1) % BANK_DEPTH;
+    l->under_way++;
+    l->filled = false;
+    return ST_OK;
+}
+
+/* Rows of the oldest step under way. One that was submitted for a run which ended with the step before it is nobody's:
+ * such a run has diverged, its weights are not read again. */
+static status collect(loop *l, err *e)
+{
+    const asked *q = &l->asked[(l->turn + BANK_DEPTH - l->under_way) % BANK_DEPTH];
+    status s = bank_collect(l->bank, l->out, e);
+    const double now = io_now(), since = q->at > l->last_step ? q->at : l->last_step;
+    l->under_way--;
+    l->step_ms = 1e3 * (now - since);
+    l->last_step = now;
     for (size_t r = 0; !s && r < l->n; r++)
-        if (l->active[r]) s = replica_after_step(l, r, e);
+        if (q->active[r] && l->active[r]) s = replica_after_step(l, r, q, e);
     return s;
+}
+
+static bool stop_asked(const loop *l)
+{
+    return (l->opts->stop && *l->opts->stop) || (l->opts->halt && atomic_load(l->opts->halt));
+}
+
+static bool ckpt_by_time(const loop *l) { return io_now() - l->last_ckpt >= CKPT_SECONDS; }
+
+/* Whether the last step submitted is the last before something looks at the weights. A bank at rest was looked at. */
+static bool must_rest(const loop *l)
+{
+    if (!l->under_way) return false;
+    if (stop_asked(l)) return true;
+    const bool by_time = ckpt_by_time(l);
+    for (size_t r = 0; r < l->n; r++)
+        if (l->active[r] && replica_rests(l, r, l->reps[r].state.step + (int64_t)l->under_way, by_time)) return true;
+    if (updates_need_rest(l)) return true;
+    return false;
+}
+
+/* One step of rows. While they are written and the next batch is read, a device computes the step after: it is never
+ * waited for before it has been given one more. Whoever turns out to have ended has read one batch in vain. */
+static status step_all(loop *l, err *e)
+{
+    status s = ST_OK;
+    while (!s && l->under_way < bank_depth(l->bank) && !must_rest(l)) s = submit(l, e);
+    if (!s && !l->filled && l->under_way < BANK_DEPTH) s = fill_tokens(l, e);
+    return s ? s : collect(l, e);
 }
 
 /* Validates the active replicas for which due() holds. */
@@ -201,7 +253,7 @@ static status validate(loop *l, bool (*due)(const loop *, size_t), err *e)
 static status checkpoint_all(loop *l, err *e)
 {
     status s = ST_OK;
-    bool by_time = io_now() - l->last_ckpt >= CKPT_SECONDS;
+    bool by_time = ckpt_by_time(l);
     for (size_t r = 0; !s && r < l->n; r++)
         if (l->active[r] && replica_ckpt_due(l, r, by_time)) s = replica_checkpoint(l, r, e);
     if (by_time) l->last_ckpt = io_now();
@@ -243,6 +295,14 @@ static bool any_active(const loop *l)
 
 /* A checkpoint comes after the rows and the validation of its step, and before `end`: whatever a kill cuts off, the
  * journal holds all up to the newest checkpoint, and the rest is made again. */
+static status look(loop *l, err *e)
+{
+    status s = validate(l, replica_val_due, e);
+    l->stop = stop_asked(l); /* asked once: a checkpoint and `stopped` go together */
+    if (!s) s = checkpoint_all(l, e);
+    return s ? s : end_finished(l, e);
+}
+
 static status loop_run(loop *l, err *e)
 {
     status s = ST_OK;
@@ -251,11 +311,9 @@ static status loop_run(loop *l, err *e)
     if (!s) s = validate(l, replica_is_done, e);
     if (!s) s = end_finished(l, e);
     while (!s && any_active(l)) {
-        if ((s = step_all(l, e)) || (s = validate(l, replica_val_due, e))) break;
-        l->stop = (l->opts->stop && *l->opts->stop) || (l->opts->halt && atomic_load(l->opts->halt));
-        /* asked once: a checkpoint and `stopped` go together */
-        if ((s = checkpoint_all(l, e)) || (s = end_finished(l, e))) break;
-        report_progress(l, false);
+        s = step_all(l, e);
+        if (!s && !l->under_way) s = look(l, e);
+        if (!s) report_progress(l, false);
     }
     if (!s) report_progress(l, true);
     return s;

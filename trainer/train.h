@@ -21,6 +21,17 @@ typedef struct train_start {  /* r = replica number in jobs[] */
 } train_start;
 
 typedef struct train_row { int64_t step, tokens; double loss, lr, grad_norm, step_ms, wall_s; } train_row;
+/* Of one tensor over one step, w its weights before it and dw their change, decay included: |dw|/|w| (Frobenius); their
+ * cosine <dw,w>/(|dw||w|); RMS of sqrt(v hat) over Adam's eps; share of elements whose eps is above 1 % of their own
+ * sqrt(v hat). Both over the elements that have had a gradient. NaN: none has, or w or dw is 0. */
+typedef struct train_update { double ratio, alignment, v_over_eps, eps_felt; } train_update;
+typedef struct train_updates {
+    int64_t step, tokens;
+    size_t n;
+    const shape_tensor *tensors; /* [n], borrowed, like the rest */
+    const train_update *of;      /* [n] */
+} train_updates;
+
 typedef struct train_val { int64_t step, tokens; double loss, loss_se; int64_t n_seq; } train_val;
 
 typedef enum run_status { RUN_DONE, RUN_FAILED, RUN_DIVERGED, RUN_STOPPED, RUN_PARTIAL } run_status;
@@ -41,6 +52,7 @@ typedef struct train_observer {
     status (*sync)(void *self, err *);  /* just before a checkpoint appears: rows given so far must be durable by then */
     status (*ckpt)(void *self, int64_t step, const char *file, err *);  /* after the checkpoint is durable */
     status (*end)(void *self, const train_end *, err *);
+    status (*updates)(void *self, const train_updates *, err *);  /* after the row of its step, if that is logged */
 } train_observer;
 
 typedef struct train_job {
@@ -55,7 +67,7 @@ typedef struct train_job {
 typedef struct train_opts {
     int threads;                        /* 0 = jobs[0].config.threads */
     bool resume;                        /* false: a ckpt_dir that already holds checkpoints is refused. true: pick up the newest valid checkpoint of each job */
-    const volatile sig_atomic_t *stop;  /* set by a signal handler: checkpoint at step end, status stopped */
+    const volatile sig_atomic_t *stop;  /* set by a signal handler: checkpoint when what is under way has ended, status stopped */
     const atomic_bool *halt;            /* the same, set by another thread; either may be NULL */
     /* called about once a second with FLOPs done since the start; may be NULL */
     void (*progress)(void *self, double flops_done, double flops_total);

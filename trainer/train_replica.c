@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/train_updates.h"
+
 /* Weight of the newest loss in the smoothed one: a horizon of 20 steps, short enough to see a blow-up before the run is
  * over, long enough that one bad batch is none. */
 static const double ema_rate = 0.05;
@@ -71,7 +73,7 @@ static void smooth(ckpt_state *st, double loss)
     if (!(st->loss_ema_min <= st->loss_ema)) st->loss_ema_min = st->loss_ema;
 }
 
-status replica_after_step(loop *l, size_t r, err *e)
+status replica_after_step(loop *l, size_t r, const asked *q, err *e)
 {
     train_job *j = &l->jobs[r];
     replica *p = &l->reps[r];
@@ -88,11 +90,13 @@ status replica_after_step(loop *l, size_t r, err *e)
     bool log = st->step % j->config.log_every == 0 || st->step == 1 || st->step == p->n_steps || p->diverged_at >= 0;
     if (log && j->observer.row) {
         train_row row = {.step = st->step, .tokens = st->step * j->config.batch_tokens, .loss = out->loss,
-                         .lr = l->lr[r] * j->config.base.lr, .grad_norm = out->grad_norm, .step_ms = l->step_ms,
+                         .lr = q->lr[r] * j->config.base.lr, .grad_norm = out->grad_norm, .step_ms = l->step_ms,
                          .wall_s = wall(l, r)};
         status s = j->observer.row(j->observer.self, &row, e);
         if (s) return s;
     }
+    status s = updates_after(l, r, e);
+    if (s) return s;
     return p->diverged_at >= 0 ? replica_end(l, r, RUN_DIVERGED, e) : ST_OK;
 }
 
@@ -122,18 +126,32 @@ status replica_after_val(loop *l, size_t r, err *e)
     return p->diverged_at >= 0 ? replica_end(l, r, RUN_DIVERGED, e) : ST_OK;
 }
 
-bool replica_is_done(const loop *l, size_t r) { return l->reps[r].state.step >= l->reps[r].n_steps; }
+static bool done_at(const loop *l, size_t r, int64_t step) { return step >= l->reps[r].n_steps; }
 
-bool replica_val_due(const loop *l, size_t r)
+static bool val_at(const loop *l, size_t r, int64_t step)
 {
     int64_t every = l->jobs[r].config.val_every;
-    return replica_is_done(l, r) || (every && l->reps[r].state.step % every == 0);
+    return done_at(l, r, step) || (every && step % every == 0);
 }
+
+static bool ckpt_at(const loop *l, size_t r, int64_t step, bool by_time)
+{
+    int64_t every = l->jobs[r].config.ckpt_every;
+    return done_at(l, r, step) || (every ? step % every == 0 : by_time);
+}
+
+bool replica_is_done(const loop *l, size_t r) { return done_at(l, r, l->reps[r].state.step); }
+
+bool replica_val_due(const loop *l, size_t r) { return val_at(l, r, l->reps[r].state.step); }
 
 bool replica_ckpt_due(const loop *l, size_t r, bool by_time)
 {
-    int64_t every = l->jobs[r].config.ckpt_every;
-    return l->stop || replica_is_done(l, r) || (every ? l->reps[r].state.step % every == 0 : by_time);
+    return l->stop || ckpt_at(l, r, l->reps[r].state.step, by_time);
+}
+
+bool replica_rests(const loop *l, size_t r, int64_t step, bool by_time)
+{
+    return val_at(l, r, step) || (*l->jobs[r].ckpt_dir && ckpt_at(l, r, step, by_time));
 }
 
 status replica_checkpoint(loop *l, size_t r, err *e)

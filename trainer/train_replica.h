@@ -13,8 +13,19 @@ typedef struct replica {
     double flops_per_token;
     double val, val_se;       /* of the last validation */
     int64_t diverged_at;      /* -1 */
-    int32_t *own_tokens[2];   /* a batch each, where no earlier replica has the same: of this step and of the next */
+    int32_t *own_tokens[BANK_DEPTH]; /* a batch each, where no earlier replica has the same: see asked */
 } replica;
+
+typedef struct updates updates; /* trainer/train_updates.c */
+
+/* What was asked of the bank for a step: its own until its outcome is collected. [n] each. */
+typedef struct asked {
+    const int32_t **tokens;
+    double *lr;
+    uint64_t *step;
+    bool *active;
+    double at; /* when */
+} asked;
 
 typedef struct loop {
     train_job *jobs;
@@ -26,21 +37,21 @@ typedef struct loop {
     size_t n_val, batch, bytes_needed;
     replica *reps;            /* the rest: [n] */
     bool *active, *due;
-    const int32_t **tokens[2]; /* [n] each: of the step in turn.. */
-    int turn;                  /* ..which is tokens[turn]; the other one is filled while the bank computes */
-    bool ahead;                /* tokens[turn] was filled already */
-    double *lr;
-    uint64_t *step;
+    asked asked[BANK_DEPTH];  /* used in turn */
+    size_t turn;              /* whose the next step is */
+    size_t under_way;         /* steps submitted and not collected: those of the turns before */
+    bool filled;              /* asked[turn].tokens are read already */
     bank_step_out *out;
     double *seq_loss;         /* [n][n_val] */
+    updates *updates;         /* NULL: nobody logs them */
     bool stop;
-    double started, step_ms, last_ckpt, last_progress;
+    double started, step_ms, last_step, last_ckpt, last_progress;
 } loop;
 
 /* Initial weights or the newest checkpoint; tells the observer; makes the replica active. */
 status replica_start(loop *l, size_t r, err *e);
-/* The step's outcome: smoothed loss, divergence, row. */
-status replica_after_step(loop *l, size_t r, err *e);
+/* The step's outcome, of what was asked: smoothed loss, divergence, row. */
+status replica_after_step(loop *l, size_t r, const asked *q, err *e);
 status replica_after_val(loop *l, size_t r, err *e);
 status replica_checkpoint(loop *l, size_t r, err *e);
 /* Fills the job's result, tells the observer, masks the replica. */
@@ -49,4 +60,6 @@ status replica_end(loop *l, size_t r, run_status why, err *e);
 bool replica_is_done(const loop *l, size_t r);
 bool replica_val_due(const loop *l, size_t r);
 bool replica_ckpt_due(const loop *l, size_t r, bool by_time);
+/* Whether the bank has to rest after this step to come of r: it is r's last, or a validation or checkpoint is due. */
+bool replica_rests(const loop *l, size_t r, int64_t step, bool by_time);
 #endif

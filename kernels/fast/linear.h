@@ -84,7 +84,7 @@ static status matmul_gelu_fwd(k_ctx *ctx, k_act y, k_act coef, k_cact x, k_weigh
                               err *e)
 {
     (void)ctx;
-    if (!w.packed.p) return err_set(e, ST_DEVICE, "matmul_gelu_fwd: weights are not packed");
+    if (!w.packed.p) return err_set(e, ST_DOMAIN, "matmul_gelu_fwd: weights are not packed");
     for (size_t r = 0; r < s->R; r++) {
         gemm_in g = fwd_of(y.p + r * y.stride, x, &w, alpha, s, r);
         g.s.out2 = coef.p + r * coef.stride;

@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +76,22 @@ Test(num, text_parses_back_and_is_short)
         double x = exp(0.37 * i - 300) * (i % 2 ? 1 : -1), back;
         cr_expect(num_parse_f64(num_text(x, buf), &back) && back == x, "%s", buf);
     }
+}
+
+/* Identities of runs rest on it. */
+Test(num, text_is_what_the_fewest_digits_print)
+{
+    char buf[32], want[32], name[32];
+    for (int i = 0; i < 4000; i++) {
+        double x = strtod((snprintf(name, sizeof name, "%.*g", 1 + i % 17, exp(0.35 * i - 700)), name), NULL);
+        for (int digits = 6; digits <= 17; digits++) {
+            snprintf(want, sizeof want, "%.*g", digits, x);
+            if (strtod(want, NULL) == x) break;
+        }
+        if (isfinite(x)) cr_expect_str_eq(num_text(x, buf), want, "%s is not %s", buf, want);
+    }
+    cr_expect_str_eq(num_text(123456700, buf), "1.234567e+08", "%s", buf); /* 7 digits, not the 9 that 15 would print */
+    cr_expect_str_eq(num_text(1234567, buf), "1234567", "%s", buf);
 }
 
 Test(num, words_of_divergence)

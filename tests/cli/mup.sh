@@ -78,6 +78,8 @@ err_has "below base_width 64"
 t "what a rule forbids, what no rule covers"
 bad 3 "activation: swiglu in the base model" mup table c.yaml --base width=64,activation=swiglu
 bad 3 "lr: 0.002 in the base model" mup table c.yaml --base width=64,lr=0.002
+bad 3 "--base: unknown key 'widht'; did you mean 'width'?" mup table c.yaml --base widht=64
+bad 3 "--base: absent.yaml: cannot open" mup table c.yaml --base absent.yaml
 bad 3 "did you mean 'head_dim'" mup table c.yaml --base width=64,haed_dim=8
 bad 3 "base model: d_model: 48 is not a multiple of head_dim" mup table c.yaml --base width=48
 bad 3 "say which: base_head_dim" mup table c.yaml base_width=48
@@ -136,9 +138,16 @@ json '.verdict != "fail"' true
 json '.axes[0].sizes | join(",")' 32,64,128
 json '[.axes[0].rows[] | select(.quantity == "dU.h")] | length' 1
 json '.axes[0].rows[] | select(.quantity == "logits") | .values | map(length) | join(",")' 4,4,4
+json '.axes[0].trace | map(.place) | join(",")' embed,attn,ffn,stream,logits
+json '.axes[0].trace[0] | [(.x | length), (.x[0] | length)] | join(" ")' "5 3"
+printf '%s\n' "$out" >made.json
+ok --json mup export check.yaml --target width=256 --to torch-json -o big --check made.json
+json '[.evidence.coord_check | .verdict, .lr, .axes[0].target_over_largest, .axes[0].slopes["dU.h"].place] | join(" ")' "$(jq -r .verdict made.json 2>/dev/null) 0.005 2 logits"
 run mup check check.yaml --widths 32,64,128 parametrisation=sp
 same "$rc" 1 "exit of sp"
 has "verdict: fail"
+has "fails: dx of "
+has "; look at learning rates of hidden matrices"
 ok mup check check.yaml --depths 2,4,8 --seeds 3 parametrisation=completep base_depth=2
 has "over depth 2, 4, 8 at width 32"
 hasnt "over width"
@@ -149,6 +158,7 @@ ok mup check check.yaml --widths 32,64,128 --grow head_dim --seeds 3
 run mup check check.yaml --widths 32,64,128 lr=1e30
 same "$rc" 1 "exit of a divergence"
 has "verdict: fail: width 32, depth 2, seed 1: not finite after step"
+has "; at a smaller lr the slopes say why"
 bad 3 "width 40" mup check check.yaml --widths 32,40,128
 bad 3 "a slope needs at least 3" mup check check.yaml --widths 32,64
 bad 3 "64 after 64" mup check check.yaml --widths 32,64,64

@@ -130,10 +130,55 @@ bad 3 "not a multiple of head_dim" mup export c.yaml --target width=100 --to tor
 sed 's/swiglu/gelu/' c.yaml >gelu.yaml
 bad 3 "activation: gelu in the base model, swiglu here, which no rule of sizes covers" mup export c.yaml --target width=128 --base gelu.yaml --to torch-json -o x
 bad 3 "parametrisation sp has no base model" mup export c.yaml parametrisation=sp --base gelu.yaml --to torch-json -o x
+bad 3 "--base: absent.yaml: cannot open" mup export c.yaml --base absent.yaml --to torch-json -o x
 bad 2 "--to is missing" mup export c.yaml -o x
 bad 2 "-o DIR is missing" mup export c.yaml --to torch-json
 check; [ ! -e x ] || fail "a refused export wrote something"
 ok mup export c.yaml base_head_dim=16 --target head_dim=32,width=128 --to torch-json -o x
+t "evidence: none is null and says how to get it"
+ok -q mup export c.yaml --target width=256 --to torch-json -o e
+same "$(jq -c '[.evidence[] | .verdict]' e/groups.json)" "[null,null]"
+same "$(jq -r '.evidence[] | .why' e/groups.json | grep -c 'no .* given; --')" 2
+t "evidence: a check and a report that stand behind the lr"
+cat >check.json <<'END'
+{"schema": "muscale.mup-check/1", "parametrisation": "mup", "verdict": "undecided", "seeds": 4, "steps": 4, "lr": 0.01, "diverged": "",
+ "axes": [{"axis": "width", "sizes": [32, 64, 128], "depth": 2, "rows": [
+  {"place": "stream", "quantity": "dx", "verdict": "pass", "expected": 0.0, "slope": -0.2, "ci95": [-0.3, -0.1]},
+  {"place": "blocks.0.ffn", "quantity": "dx", "verdict": "undecided", "expected": 0.0, "slope": 0.15, "ci95": [0.1, 0.3]},
+  {"place": "blocks.1.ffn", "quantity": "dx", "verdict": "pass", "expected": 0.0, "slope": -0.25, "ci95": [-0.3, -0.2]},
+  {"place": "logits", "quantity": "logits", "verdict": "pass", "zero": true}]}]}
+END
+cat >transfer.json <<'END'
+{"schema": "muscale.mup-transfer/1", "beyond": 0.25, "panels": [
+ {"axis": "width", "x": "init_std", "lines": [{"parametrisation": "mup", "verdict": "drifts", "groups": []}]},
+ {"axis": "width", "x": "lr", "lines": [
+  {"parametrisation": "sp", "fixed": "n_layer 2", "verdict": "drifts", "drift": -0.9, "drift_ci95": [-1.1, -0.7], "excluded_beyond": 1.1, "groups": []},
+  {"parametrisation": "mup", "fixed": "n_layer 2", "verdict": "excluded", "drift": 0.05, "drift_ci95": [-0.1, 0.2], "excluded_beyond": 0.2,
+   "groups": [{"width": 32, "log2_lr_opt": -6.5, "penalty": {"nats": 0}}, {"width": 64, "log2_lr_opt": null, "penalty": null},
+              {"width": 128, "log2_lr_opt": -6.25, "penalty": {"nats": 0.004, "ci95": [0.001, 0.01]}}]}]}]}
+END
+ok --json mup export c.yaml --target width=256 --to torch-json -o e --check check.json --transfer transfer.json
+json '.evidence.coord_check.axes[0] | [.target_over_largest, .n_pass, .n_fail, .n_undecided, .slopes.dx.place] | join(" ")' "2 3 0 1 blocks.0.ffn"
+json '.evidence.coord_check.sha256' "$(sha256sum check.json | cut -d' ' -f1)"
+err_has "warning: coordinate check check.json: the verdict is undecided"
+json '.evidence.lr_transfer | [.verdict, .lr, (.lines | length), .lines[0].drift, .lines[0].penalty_at_largest.nats] | join(" ")' "excluded 0.01 1 0.05 0.004"
+json '.evidence.lr_transfer.lines[0].log2_lr_opt | [.["32"], .["64"], .["128"]] | tostring' "[-6.5,null,-6.25]"
+json '.evidence.lr_transfer.lines[0].octaves_above_optimum | .["128"] * 1000 | round' -394
+same "$(printf %s "$err" | grep -c 'octaves from')" 0 "0.4 octaves are no news"
+ok mup export c.yaml lr=0.1 --target width=256 --to torch-json -o e --check check.json --transfer transfer.json
+err_has "was made at lr 0.01, the export has 0.1; lr 0.1 lies 3.2 octaves from an optimum of transfer.json"
+sed 's/"excluded", "drift": 0.05/"drifts", "drift": 0.4/' transfer.json >drifts.json
+ok mup export c.yaml --target width=256 --to torch-json -o e --transfer drifts.json
+err_has "drifts.json: the verdict on the learning rate is drifts"
+t "evidence: of something else is refused"
+rm -rf x
+bad 3 "--check check.json: is a check of mup, the export is of completep" mup export c.yaml parametrisation=completep base_depth=2 base_width=64 --target width=128 --to torch-json -o x --check check.json
+bad 3 "--transfer transfer.json: has no runs of completep over learning rates" mup export c.yaml parametrisation=completep base_depth=2 base_width=64 --target width=128 --to torch-json -o x --transfer transfer.json
+bad 3 "muscale.mup-transfer/1" mup export c.yaml --target width=128 --to torch-json -o x --transfer check.json
+bad 3 "absent.json" mup export c.yaml --target width=128 --to torch-json -o x --check absent.json
+echo '{"schema": "muscale.mup-check/1", "parametrisation": "mup", "axes": [7, {"rows": "?", "sizes": {}}]}' >odd.json
+ok -q mup export c.yaml --target width=128 --to torch-json -o z --check odd.json
+check; [ ! -e x ] || fail "a refused export wrote something"
 t "an input is not replaced"
 mkdir in
 cp c.yaml in/config.yaml

@@ -39,4 +39,9 @@ err_has "1 of 3 runs failed; the others are done"
 rm c/runs/$id
 ok sweep run s.yaml -o c
 has "3 done"
+
+t "logged updates reach the journals of a sweep's runs"
+{ sed 's/^grid:/  log_updates_every: 4/; /^  lr: /d' s.yaml; printf 'grid:\n  lr: [0.001, 0.003]\n'; } >u.yaml
+ok sweep run u.yaml -o u
+for d in u/runs/*/; do same "$(grep -c '"k":"updates"' "$d/journal.jsonl")" 4 "updates of steps 1, 4, 8 and 10 in $d"; done
 finish

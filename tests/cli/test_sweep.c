@@ -127,6 +127,42 @@ Test(sweep, plan, .init = sandbox, .fini = clean)
     json_decref(j);
 }
 
+Test(sweep, overrides_and_rules, .init = sandbox, .fini = clean)
+{
+    write_text("s.yaml", BASE "grid: {d_model: [16, 32]}\nexclude: [\"lr > 1e-2 and d_model > 16\", {d_model: 64}]\n");
+    expect("$M sweep plan s.yaml --no-calibrate", 0, "s.yaml: 2 runs in 2 banks");
+    expect("$M sweep plan s.yaml --no-calibrate", 0, "s.yaml:4:41: this rule of exclude leaves out no cell");
+    expect("$M sweep plan s.yaml lr=1e-3,2e-2 seed=0,1 --no-calibrate", 0, "s.yaml: 6 runs in 2 banks");
+    expect("$M sweep plan s.yaml lr=1e-3,2e-2 seed=0,1 --no-calibrate", 0, "2 of 8 cells are excluded");
+    expect("$M sweep plan s.yaml lrr=1", 3, "command line: unknown config key 'lrr'; did you mean 'lr'?");
+    expect("$M sweep plan lr=1e-3", 2, "SPEC.yaml is missing");
+    expect("$M sweep plan s.yaml d_model=20,64", 3, "command line: d_model=20: d_model: 20 is not a multiple of");
+    expect("$M sweep plan s.yaml d_model=64", 3, "exclude leaves no run of 1");
+    expect("$M sweep plan s.yaml d_model=20 'seed=range(0,150,1)'", 3, "50 more cells that cannot be built (-v ");
+    expect("$M -v sweep plan s.yaml d_model=20 'seed=range(0,150,1)' 2>&1 | grep -c 'is not a multiple'", 0, "150");
+    json_t *j = json_of("$M --json -q sweep plan s.yaml lr=1e-3,2e-2 --no-calibrate 2>/dev/null", "muscale.plan/1");
+    cr_expect_eq(whole(j, "n_cells"), 4);
+    cr_expect_eq(whole(j, "n_excluded"), 1);
+    cr_expect_eq(whole(j, "n_runs"), 3);
+    json_decref(j);
+    /* the campaign's copy of the spec says by itself what was run */
+    expect("$M -q sweep run s.yaml lr=1e-3,2e-3 -o c", 0, "c: 4 runs: 4 done");
+    expect("$M -q sweep run c/spec.yaml -o c", 0, "c: 4 runs: 4 done");
+    expect("cat c/spec.yaml", 0, "overrides: [\"lr=1e-3,2e-3\"]");
+    expect("$M -q sweep run s.yaml -o c", 3, "holds another sweep");
+    expect("$M -q sweep run s.yaml lr=1e-3 -o c", 3, "holds another sweep");
+}
+
+Test(sweep, wandb_files, .init = sandbox, .fini = clean)
+{
+    write_text("s.yaml", BASE "method: random\nproject: p\nearly_terminate: {type: hyperband, min_iter: 3}\n"
+                              "parameters: {lr: {distribution: log_uniform_values, min: 1e-4, max: 1e-2}}\n");
+    expect("$M sweep plan s.yaml --no-calibrate", 3, "run_cap=50 on the command line");
+    expect("$M sweep plan s.yaml --no-calibrate run_cap=7", 0, "s.yaml: 7 runs");
+    expect("$M sweep plan s.yaml --no-calibrate run_cap=7", 0, "s.yaml:4:1: 'project' is accepted and ignored");
+    expect("$M sweep plan s.yaml --no-calibrate run_cap=7", 0, "s.yaml:5:1: early_terminate is not carried out");
+}
+
 Test(sweep, bad_specs, .init = sandbox, .fini = clean)
 {
     expect("$M sweep plan absent.yaml", 3, "absent.yaml");
@@ -230,6 +266,8 @@ Test(sweep, experiments_are_planned, .init = sandbox, .fini = clean)
     expect("$M -q data gen -o source --source markov --vocab 64 --order 1 --tokens 8850000 --seed 1", 0, "");
     expect("$M sweep plan $S/examples/markov.yaml --no-calibrate", 0, "35 runs");
     expect("mv source corpus && $M sweep plan $S/examples/epochs.yaml --no-calibrate", 0, "74 runs");
+    expect("$M sweep plan $S/examples/study_mup.yaml --no-calibrate", 0, "564 runs");
+    expect("$M sweep plan $S/examples/study_mup_short.yaml --no-calibrate", 0, "207 runs");
     /* the runs left out share with the sweep all but their size, length and rate, and are none of its runs */
     expect("sed 's/ *#.*//; s/^ *//' $S/examples/epochs.yaml >all; sed 's/ *#.*//' $S/examples/epochs_held_out.yaml | "
            "grep -v '^d_model\\|^tokens\\|^lr\\|^unique_tokens\\|^$' >shared; wc -l <shared; grep -vxF -f all shared",

@@ -57,6 +57,21 @@ bad 3 "): lr: 0.01 -> 0.02, seed: 0 -> 1; use another" train t.yaml seed=1 lr=0.
 ok train t.yaml log_every=7 threads=2 -o r
 err_has "nothing to do"
 
+t "what a step does to each tensor, when asked for"
+ok train t.yaml log_updates_every=20 eps=1e-12 -o up
+has "  eps              at most "
+case $err in *"of sqrt(v)"*) fail "eps 1e-12 is felt" ;; esac
+same "$(grep -c '"k":"updates"' up/journal.jsonl)" 3 "records: steps 1, 20, 40"
+same "$(grep -c '"k":"updates"' r/journal.jsonl)" 0 "records nobody asked for"
+ok --json train t.yaml log_updates_every=20 eps=1e-3 -o up2
+err_has "warning: run "
+err_has "of sqrt(v) in "
+json '.eps_share > 0.01' true
+json '.eps_share_tensor | length > 0' true
+ok --json train t.yaml -o r
+json .eps_share null
+bad 3 "log_updates_every" train t.yaml log_updates_every=-1 -o x
+
 t "usage"
 bad 2 "CONFIG.yaml is missing" train -o x
 bad 2 "-o RUNDIR" train t.yaml

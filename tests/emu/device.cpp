@@ -1,6 +1,7 @@
 /* The device: its number, memory, errors. */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #include <signal.h>
@@ -19,8 +20,9 @@ static thread_local cudaError_t last_error = cudaSuccess;
 device_state::device_state()
 {
     const char *s = getenv("EMU_STREAMS");
-    if (s && *s && strcmp(s, "eager") && strcmp(s, "late")) die("EMU_STREAMS=%s: want eager or late", s);
     eager = s && !strcmp(s, "eager");
+    crossed = s && !strcmp(s, "crossed");
+    if (s && *s && !eager && !crossed && strcmp(s, "late")) die("EMU_STREAMS=%s: want eager, late or crossed", s);
 }
 device_state &dev()
 {
@@ -64,10 +66,20 @@ static bool capture_forbids()
     return false;
 }
 
+static bool there(const std::string &pattern)
+{
+    glob_t found;
+    if (pattern.empty() || glob(pattern.c_str(), GLOB_BRACE | GLOB_NOSORT, nullptr, &found)) return false;
+    globfree(&found);
+    return true;
+}
+
 cudaError_t enter(bool unsafe, cudaError_t *injected)
 {
     device_state &d = dev();
     d.calls++;
+    if (injected && d.dead == cudaSuccess && there(d.while_there))
+        d.fail_in = 1, d.fail_with = d.while_with;
     if (d.fail_in && --d.fail_in == 0) {
         if (injected && of_execution(d.fail_with)) {
             *injected = d.fail_with;
@@ -196,6 +208,12 @@ void emu_fail_at(long n, int error)
     guard g(dev().lock);
     dev().fail_in = n;
     dev().fail_with = (cudaError_t)error;
+}
+void emu_fail_while(const char *path, int error)
+{
+    guard g(dev().lock);
+    dev().while_there = path ? path : "";
+    dev().while_with = (cudaError_t)error;
 }
 long emu_calls(void) { guard g(dev().lock); return dev().calls; }
 long emu_launches(void) { guard g(dev().lock); return launches; }

@@ -1,5 +1,5 @@
 /* What a test may ask of the CUDA-on-CPU layer beside CUDA's own API. C and C++. Environment: EMU_ORDER (as emu_order's
- * text), EMU_STREAMS=eager, EMU_LOG=FOLDER (which kernels were launched; coverage.sh reads it). */
+ * text), EMU_STREAMS=eager or crossed (runtime.h), EMU_LOG=FOLDER (which kernels were launched; coverage.sh reads it). */
 #ifndef TESTS_EMU_EMU_H
 #define TESTS_EMU_EMU_H
 #include <stddef.h>
@@ -16,6 +16,8 @@ void emu_capability(int major, int minor); /* 9, 0 at the start */
  * `error`; n 0: none. A launch that is given an error of execution (an illegal address, ...) fails as a kernel does:
  * the launch is accepted, whatever waits for it gets the error, and so does every later call until cudaDeviceReset. */
 void emu_fail_at(long n, int error);
+/* While a file of that name (a pattern of glob with braces) is there, whatever is launched fails so: a run that brings its error with it. NULL: none. */
+void emu_fail_while(const char *path, int error);
 /* Whether a device that died stays dead for this process, as CUDA says of errors of execution (driver_types.h): then
  * cudaDeviceReset is refused with that error too. Off at the start: some drivers do give a process its device back. */
 void emu_dead_for_good(int on);

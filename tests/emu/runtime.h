@@ -4,7 +4,10 @@
  * Time. Work on a stream has not happened until something waits for it: closures wait in the stream's queue, and run
  * when it is synchronised, when memory is freed, or when the device is. So a host that reads a result too early reads
  * the old bytes, and one that reuses a pinned buffer too early spoils the copy. EMU_STREAMS=eager runs work when it is
- * put (for a debugger). Between works, device memory is poisoned: a host that follows a device pointer dies. */
+ * put (for a debugger). What is waited for takes along only what it waits for itself: a stream that should wait for
+ * another and does not reads what was there before. EMU_STREAMS=crossed is the other extreme: first all other streams
+ * run, so that one which overwrites what another has not read yet is found out. Between works, device memory is
+ * poisoned: a host that follows a device pointer dies. */
 #ifndef TESTS_EMU_RUNTIME_H
 #define TESTS_EMU_RUNTIME_H
 #include <stddef.h>

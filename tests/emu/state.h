@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -46,9 +47,11 @@ struct device_state {
     cudaError_t dead = cudaSuccess;             /* after a failed kernel: every call's answer until a reset */
     long fail_in = 0, calls = 0;
     bool for_good = false; /* a dead device stays dead: emu_dead_for_good */
-    cudaError_t fail_with = cudaSuccess;
+    cudaError_t fail_with = cudaSuccess, while_with = cudaSuccess;
+    std::string while_there; /* emu_fail_while's file */
     int touches = 0;
-    bool eager = false;
+    bool eager = false, crossed = false;
+    int draining = 0;
     device_state();
 };
 device_state &dev();

@@ -29,15 +29,30 @@ static void run(const operation &o)
     cudaError_t rc = o.run();
     if (rc != cudaSuccess) dev().dead = rc;
 }
-/* All work of the stream, or up to a place in it. */
-static void drain(cudaStream_t s, const record *until = nullptr)
+static void run_queue(cudaStream_t s, const record *until = nullptr)
 {
-    touch t;
     while (!s->queue.empty() && !(until && until->done)) {
         operation o = std::move(s->queue.front());
         s->queue.pop_front();
         run(o);
     }
+}
+/* All work of the stream, or up to a place in it. Other streams then do nothing but what this one waits for; or,
+ * crossed, all they have got, first. (Not from inside an operation: its own stream is not to run before it.) */
+static void drain(cudaStream_t s, const record *until = nullptr)
+{
+    touch t;
+    device_state &d = dev();
+    if (d.crossed && !d.draining)
+        for (hidden h : d.streams)
+            if (shown(h) != s) {
+                d.draining++;
+                run_queue((cudaStream_t)shown(h));
+                d.draining--;
+            }
+    d.draining++;
+    run_queue(s, until);
+    d.draining--;
 }
 void drain_all()
 {

@@ -1,5 +1,6 @@
 /* The runtime API of the layer: what is late, what is refused, what a fault does. */
 #include <cuda_runtime.h>
+#include <stdlib.h>
 #include <string.h>
 #include <thread>
 #include <vector>
@@ -58,6 +59,40 @@ Test(runtime, work_is_late)
     OK(cudaMemcpyAsync(back, b.d, 160, cudaMemcpyDeviceToHost, b.s));
     cr_expect(back[1] == 3 && back[2] == 101 && back[3] == 0 && back[5] == 5 && back[9] == 7 && back[10] == 8 &&
               back[11] == 0);
+}
+
+/* One stream adds to what it finds, another overwrites that, nothing orders them: each extreme shows one order. */
+static float unordered(const char *mode)
+{
+    setenv("EMU_STREAMS", mode, 1);
+    bench a, b;
+    OK(cudaMemcpyAsync(a.d, a.h, 160, cudaMemcpyHostToDevice, a.s));
+    OK(cudaStreamSynchronize(a.s));
+    ADD(a.s, a.d, 40, 100.0f);
+    OK(cudaMemcpyAsync(a.h, a.d, 160, cudaMemcpyDeviceToHost, a.s));
+    OK(cudaMemsetAsync(a.d, 0, 160, b.s));
+    OK(cudaStreamSynchronize(a.s));
+    return a.h[7];
+}
+Test(runtime, what_is_not_waited_for_is_late) { cr_expect_eq(unordered("late"), 107); }
+Test(runtime, what_is_not_waited_for_is_early_when_crossed) { cr_expect_eq(unordered("crossed"), 100); }
+Test(runtime, crossed_streams_keep_to_their_order)
+{
+    setenv("EMU_STREAMS", "crossed", 1);
+    bench a, b;
+    cudaEvent_t e;
+    OK(cudaEventCreateWithFlags(&e, cudaEventDisableTiming));
+    OK(cudaMemcpyAsync(a.d, a.h, 160, cudaMemcpyHostToDevice, a.s));
+    ADD(a.s, a.d, 40, 100.0f);
+    OK(cudaEventRecord(e, a.s));
+    OK(cudaStreamWaitEvent(b.s, e, 0));
+    ADD(b.s, a.d, 40, 1000.0f);
+    OK(cudaEventRecord(e, b.s));
+    OK(cudaStreamWaitEvent(a.s, e, 0));
+    OK(cudaMemcpyAsync(a.h, a.d, 160, cudaMemcpyDeviceToHost, a.s));
+    OK(cudaStreamSynchronize(a.s));
+    cr_expect_eq(a.h[7], 1107);
+    OK(cudaEventDestroy(e));
 }
 
 Test(runtime, copies_that_cuda_refuses)

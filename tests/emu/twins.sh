@@ -1,7 +1,7 @@
 #!/bin/sh
 # Negative twins: each line of twins.list breaks one kernel, and the test it names must then fail.
 #   FILE<TAB>sed expression<TAB>test program[<TAB>words]        (program: of tests/kernels/, if it names no folder)
-# FILE is a .cu, or a header of kernels/: then every .cu that includes it is built anew. Words: `quick`: also in `make check`
+# FILE is a .cu, or a header of kernels/: then every .cu that includes it is built anew; or a .c, of what drives them. Words: `quick`: also in `make check`
 # (the others in check-long); `filter=PATTERN`: Criterion's --filter, to run only the tests that look. A twin is compiled
 # and linked in front of the sound kernels. Run in the build folder; EMU_TWINS=all, or a pattern of FILE.
 set -eu
@@ -33,14 +33,17 @@ twin() { # NUMBER FILE SED PROGRAM WORDS: prints a line when the twin is not cau
     mkdir -p "$dir/$(dirname "$2")"
     sed -e "$3" "$src/$2" >"$dir/$2"
     if cmp -s "$src/$2" "$dir/$2"; then echo "$2: '$3' changes nothing"; return 0; fi
-    case $2 in *.cu) units=$2 ;; *) units=$(users "$2") ;; esac
+    case $2 in *.cu | *.c) units=$2 ;; *) units=$(users "$2") ;; esac
     [ -n "$units" ] || { echo "$2: no .cu includes it"; return 0; }
     objects=
     for u in $units; do
         from=$src/$u
         [ "$u" = "$2" ] && from=$dir/$u
-        objects="$objects $dir/$(basename "$u" .cu).o"
-        ${MAKE:-make} -s twin-object WARN_CXXFLAGS=-w TWIN_SOURCE="$from" TWIN_OBJECT="$dir/$(basename "$u" .cu).o" TWIN_DIR="$dir" >"$dir/log" 2>&1 || {
+        how=twin-object
+        case $u in *.c) how=twin-object-c ;; esac
+        object=$dir/$(basename "${u%.c*}").o
+        objects="$objects $object"
+        ${MAKE:-make} -s $how WARN_CXXFLAGS=-w WARN_CFLAGS=-w TWIN_SOURCE="$from" TWIN_OBJECT="$object" TWIN_DIR="$dir" >"$dir/log" 2>&1 || {
             echo "$2: '$3': the twin does not compile; see $dir/log"
             return 0
         }

@@ -35,7 +35,7 @@ static size_t add(lr_row *rows, size_t n, valley v)
         for (int s = 0; s < v.seeds; s++) {
             double x = -9 + i * v.step, d = x - v.opt;
             uint64_t at = n + k;
-            rows[n + k++] = (lr_row){exp2(x), v.width, v.floor + v.curvature / 2 * d * d + v.sd * rng_normal(v.seed, RNG_TEST, (uint32_t)v.width, at), v.par};
+            rows[n + k++] = (lr_row){exp2(x), v.width, v.floor + v.curvature / 2 * d * d + v.sd * rng_normal(v.seed, RNG_TEST, (uint32_t)v.width, at), v.par, 0};
         }
     return k;
 }
@@ -126,7 +126,7 @@ Test(lr_optimum, concave_and_flat_are_not_optima)
     lr_opts o = lr_opts_default();
     err e = {0};
     const double bump[] = {2.9, 2.8999, 2.95, 2.7, 2.95, 2.8999, 2.9}; /* a notch of one level inside a hill */
-    for (int i = 0; i < 7; i++) rows[i] = (lr_row){exp2(-9 + i), 64, bump[i], 0};
+    for (int i = 0; i < 7; i++) rows[i] = (lr_row){exp2(-9 + i), 64, bump[i], 0, 0};
     cr_assert_eq(lr_optimum_run(&r, rows, 7, names, 2, &o, &e), ST_OK, "%s", e.msg);
     const lr_group *g = group(&r, "mup", 64);
     cr_assert(!g->bracketed || g->sd > 0.3, "a notch must not give a sharp optimum");
@@ -215,9 +215,45 @@ Test(lr_optimum, interval_covers)
     }
 }
 
+/* A seed lifts the whole curve: that moves no optimum and widens no interval. Scatter far from the minimum does not either. */
+Test(lr_optimum, a_seeds_own_level_is_no_noise)
+{
+    lr_row rows[64];
+    lr_opts o = {.n_draws = 200, .seed = 11};
+    err e = {0};
+    int hits = 0;
+    double sd = 0, seed_sd = 0;
+    for (uint64_t k = 0; k < 200; k++) {
+        lr_optimum r;
+        double opt = -6.5 + rng_uniform(k, RNG_TEST, 98, 0);
+        size_t n = add(rows, 0, (valley){.width = 64, .opt = opt, .floor = 2.8, .curvature = 0.02, .sd = 0.004, .lo = 0, .hi = 6, .seeds = 3, .step = 1, .seed = k});
+        for (size_t i = 0; i < n; i++) {
+            rows[i].seed = i % 3 + 1;
+            rows[i].loss += 0.1 * rng_normal(k, RNG_TEST, 97, i % 3);
+            if (rows[i].lr > exp2(-3.5)) rows[i].loss += 0.5 + 0.3 * rng_normal(k, RNG_TEST, 96, i);
+        }
+        cr_assert_eq(lr_optimum_run(&r, rows, n, names, 2, &o, &e), ST_OK, "%s", e.msg);
+        const lr_group *g = group(&r, "mup", 64);
+        cr_assert(g->bracketed, "%s", g->why);
+        cr_assert_str_eq(r.noise->source, "paired seeds");
+        hits += g->ci95[0] <= opt && opt <= g->ci95[1];
+        sd += r.noise->sd / 200, seed_sd += r.noise->seed_sd / 200;
+        lr_optimum_free(&r);
+        if (k) continue;
+        rows[7].seed = 9; /* twin: where a seed is missing somewhere its level cannot be taken off */
+        cr_assert_eq(lr_optimum_run(&r, rows, n, names, 2, &o, &e), ST_OK);
+        cr_assert_str_eq(r.noise->source, "seeds");
+        cr_assert(r.noise->sd > 0.01, "%g", r.noise->sd);
+        lr_optimum_free(&r);
+    }
+    cr_assert(sd > 0.0035 && sd < 0.0045, "noise %g, put in 0.004", sd);
+    cr_assert(seed_sd > 0.06 && seed_sd < 0.12, "between seeds %g, put in 0.1", seed_sd);
+    cr_assert(hits >= 180, "%d of 200 covered", hits);
+}
+
 Test(lr_optimum, bad_rows_are_named)
 {
-    lr_row rows[] = {{1e-3, 64, 2.9, 0}, {-1, 64, 2.8, 0}};
+    lr_row rows[] = {{1e-3, 64, 2.9, 0, 0}, {-1, 64, 2.8, 0, 0}};
     lr_optimum r;
     lr_opts o = lr_opts_default();
     err e = {0};

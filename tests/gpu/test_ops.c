@@ -42,8 +42,10 @@ static void taken_apart(const char *backend, bool swiglu)
     cr_assert_eq(ops_watch(&t, &s, 2, 1, backend, OPS_TIMED, &e), ST_OK, "%s", e.msg);
     const double want = shape_flops_per_token(&s, FLOPS_EXACT) * 2 * 1 * 5;
     cr_expect_float_eq(t.flops, want, 1e-9 * want, "%s: %g FLOPs, the shape has %g", backend, t.flops, want);
-    cr_expect_eq(calls(&t, "attn_fwd"), 1);
-    cr_expect_eq(calls(&t, "attn_bwd"), 1);
+    const bool host = !strcmp(backend, "cpu"); /* where RoPE is an op of its own */
+    cr_expect_eq(calls(&t, host ? "attn_fwd" : "attn_rope_fwd"), 1);
+    cr_expect_eq(calls(&t, host ? "attn_bwd" : "attn_rope_bwd"), 1);
+    cr_expect_eq(calls(&t, "rope_fwd") + calls(&t, "rope_bwd"), host ? 2 : 0);
     cr_expect_eq(calls(&t, "rmsnorm_fwd"), 3);
     /* In fp32 q, k, v and SwiGLU's halves lie back to back and are one product each; the packed copies of this shape's
      * do not, and the host joins nothing. */
@@ -90,7 +92,7 @@ Test(ops, the_share_within_reach_is_the_documents)
     static const struct {
         const char *name;
         double called, least, share;
-    } said[] = {{"d256", 23.1, 17.5, 0.76}, {"d128", 17.3, 12.1, 0.70}, {"124M", 89.3, 60.8, 0.68}};
+    } said[] = {{"d256", 21.5, 17.5, 0.81}, {"d128", 15.7, 12.1, 0.77}, {"124M", 82.1, 60.8, 0.74}};
     for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
         const gpu_case *c = gpu_case_find(said[i].name);
         const shape s = gpu_case_shape(c);
@@ -102,7 +104,7 @@ Test(ops, the_share_within_reach_is_the_documents)
     }
 }
 
-/* Elements of activations a layer and token in units of d: 106 as called, 69 the least. Weights do not grow with the
+/* Elements of activations a layer and token in units of d: 94 as called, 69 the least. Weights do not grow with the
  * batch; the rest of what does are statistics, 4 bytes a norm or head. */
 Test(ops, a_layer_moves_what_the_document_says)
 {
@@ -116,7 +118,7 @@ Test(ops, a_layer_moves_what_the_document_says)
             moved += sign * called("cuda", &s, 1, twice ? 16 : 8, NULL) / unit;
             least += sign * count_step(&s, 1, twice ? 16 : 8, 2, 2).bytes / unit;
         }
-    cr_expect(moved > 106 && moved < 106.2, "%g d as called", moved);
+    cr_expect(moved > 94 && moved < 94.2, "%g d as called", moved);
     cr_expect(least > 69 && least < 69.2, "%g d at least", least);
 }
 

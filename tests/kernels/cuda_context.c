@@ -197,6 +197,47 @@ static void recorded_copies(gpu *g)
 }
 Test(cuda_context, recorded_copies) { gpu_each(recorded_copies, 0); }
 
+/* A copy sent ahead is there for what is put on the stream after join_ahead; a mark is passed when what stood before it
+ * is done, and tells nothing of what stands behind. */
+static void ahead(gpu *g)
+{
+    const k_device_ops *d = g->ops->device;
+    k_mark *mark = NULL;
+    void *in, *out, *at;
+    GPU_OK(g, d->host_new(g->ctx, &in, 2 * sizeof(int), &g->e));
+    GPU_OK(g, d->host_new(g->ctx, &out, 2 * sizeof(int), &g->e));
+    GPU_OK(g, d->mem_new(g->ctx, &at, 2 * sizeof(int), &g->e));
+    GPU_OK(g, d->mark_new(g->ctx, &mark, &g->e));
+    cr_assert_not_null(mark);
+    GPU_OK(g, d->mark_wait(mark, &g->e)); /* never set: nothing to wait for */
+    GPU_OK(g, d->sync(g->ctx, &g->e));
+    for (int i = 3; i < 6; i++) {
+        ((int *)in)[0] = i, ((int *)in)[1] = -i;
+        GPU_OK(g, d->upload_ahead(g->ctx, at, in, sizeof(int), &g->e));
+        GPU_OK(g, d->upload_ahead(g->ctx, (char *)at + sizeof(int), (char *)in + sizeof(int), sizeof(int), &g->e));
+        GPU_OK(g, d->join_ahead(g->ctx, &g->e));
+        GPU_OK(g, d->download(g->ctx, out, at, 2 * sizeof(int), &g->e));
+        GPU_OK(g, d->mark_set(g->ctx, mark, &g->e));
+        GPU_OK(g, d->download(g->ctx, in, at, sizeof(int), &g->e)); /* behind the mark */
+        GPU_OK(g, d->mark_wait(mark, &g->e));
+        cr_expect_eq(((int *)out)[0], i);
+        cr_expect_eq(((int *)out)[1], -i);
+        GPU_OK(g, d->sync(g->ctx, &g->e));
+    }
+    ((int *)in)[0] = 6;
+    GPU_OK(g, d->upload_ahead(g->ctx, at, in, sizeof(int), &g->e)); /* joined by nothing: sync waits for it */
+    GPU_OK(g, d->sync(g->ctx, &g->e));
+    ((int *)in)[0] = 77;
+    GPU_OK(g, d->download(g->ctx, out, at, sizeof(int), &g->e));
+    GPU_OK(g, d->sync(g->ctx, &g->e));
+    cr_expect_eq(((int *)out)[0], 6);
+    d->mark_free(mark);
+    d->mark_free(NULL);
+    d->mem_free(g->ctx, at);
+    d->host_free(g->ctx, in), d->host_free(g->ctx, out);
+}
+Test(cuda_context, copies_ahead_and_marks) { gpu_each(ahead, 0); }
+
 #define REFUSED(g, call, word)                                     \
     do {                                                           \
         (g)->e.msg[0] = 0;                                         \
@@ -209,7 +250,10 @@ static void refused(gpu *g)
     const k_device_ops *d = g->ops->device;
     step t = step_new(g), direct = step_new(g);
     k_graph *graph = NULL;
+    k_mark *mark = NULL, *none = NULL;
     void *p = NULL;
+    int32_t host = 0;
+    GPU_OK(g, d->mark_new(g->ctx, &mark, &g->e));
     REFUSED(g, d->record_end(g->ctx, &graph, &g->e), "no graph");
     d->record_drop(g->ctx); /* nothing to drop */
     GPU_OK(g, d->record_begin(g->ctx, &g->e));
@@ -217,7 +261,12 @@ static void refused(gpu *g)
     REFUSED(g, d->host_new(g->ctx, &p, 64, &g->e), "recorded");
     REFUSED(g, d->sync(g->ctx, &g->e), "recorded");
     REFUSED(g, d->record_begin(g->ctx, &g->e), "already");
-    cr_expect_null(p);
+    REFUSED(g, d->upload_ahead(g->ctx, t.y.p, &host, sizeof host, &g->e), "recorded");
+    REFUSED(g, d->join_ahead(g->ctx, &g->e), "recorded");
+    REFUSED(g, d->mark_set(g->ctx, mark, &g->e), "recorded");
+    REFUSED(g, d->mark_new(g->ctx, &none, &g->e), "recorded");
+    cr_expect(p == NULL && none == NULL);
+    d->mark_free(mark);
     GPU_OK(g, step_run(g, &t)); /* none of that has spoilt the recording */
     GPU_OK(g, d->record_end(g->ctx, &graph, &g->e));
     GPU_OK(g, d->replay(g->ctx, graph, &g->e));

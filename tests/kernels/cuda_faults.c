@@ -14,6 +14,7 @@ typedef struct life {
     const k_ops *ops;
     k_ctx *ctx;
     k_graph *graph;
+    k_mark *mark;
     void *dev[5], *host;
     err e;
 } life;
@@ -27,6 +28,7 @@ static status work(life *l)
     status st = l->ops->ctx_new(&l->ctx, 4096, e);
     for (size_t i = 0; i < 4 && !st; i++) st = d->mem_new(l->ctx, &l->dev[i], BYTES, e);
     if (!st) st = d->host_new(l->ctx, &l->host, BYTES, e);
+    if (!st) st = d->mark_new(l->ctx, &l->mark, e);
     if (st) return st;
     for (size_t i = 0; i < BYTES / sizeof(float); i++) ((float *)l->host)[i] = 0.25f;
     const k_act y = {l->dev[0], STRIDE};
@@ -35,7 +37,9 @@ static status work(life *l)
     const k_arr dw = {l->dev[3], STRIDE};
     const k_mult one = {0};
     if ((st = d->upload(l->ctx, l->dev[1], l->host, BYTES, e))) return st;
-    if ((st = d->upload(l->ctx, l->dev[2], l->host, BYTES, e))) return st;
+    if ((st = d->sync(l->ctx, e))) return st; /* the memory is zeroed by now */
+    if ((st = d->upload_ahead(l->ctx, l->dev[2], l->host, BYTES, e))) return st;
+    if ((st = d->join_ahead(l->ctx, e))) return st;
     if ((st = l->ops->matmul_fwd(l->ctx, y, x, w, one, false, &s, e))) return st;
     if ((st = d->record_begin(l->ctx, e))) return st;
     st = l->ops->matmul_fwd(l->ctx, y, x, w, one, false, &s, e);
@@ -44,13 +48,15 @@ static status work(life *l)
     if ((st = d->record_end(l->ctx, &l->graph, e))) return st;
     if ((st = d->replay(l->ctx, l->graph, e))) return st;
     if ((st = d->download(l->ctx, l->host, l->dev[3], BYTES, e))) return st;
-    return d->sync(l->ctx, e);
+    if ((st = d->mark_set(l->ctx, l->mark, e))) return st;
+    return d->mark_wait(l->mark, e);
 }
 
 static void end(life *l)
 {
     const k_device_ops *d = l->ops->device;
     d->graph_free(l->graph);
+    d->mark_free(l->mark);
     for (size_t i = 0; i < 5 && l->ctx; i++) d->mem_free(l->ctx, l->dev[i]);
     if (l->ctx) d->host_free(l->ctx, l->host);
     l->ops->ctx_free(l->ctx);

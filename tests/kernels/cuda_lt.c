@@ -132,11 +132,11 @@ static void in_company(gpu *g)
 }
 Test(cuda_lt, in_company) { gpu_each(in_company, 0); }
 
-static void refused(gpu *g, int how, const char *const words[])
+static void refused(gpu *g, int how, status what, const char *const words[])
 {
     const step t = step_new(g, 2);
     emu_lt(how);
-    cr_expect_eq(step_run(g, &t), ST_DEVICE);
+    cr_expect_eq(step_run(g, &t), what);
     for (size_t i = 0; words[i]; i++) cr_expect(strstr(g->e.msg, words[i]), "no '%s' in: %s", words[i], g->e.msg);
     emu_lt(0);
     GPU_OK(g, step_run(g, &t)); /* nothing wrong was kept */
@@ -147,14 +147,14 @@ static void only_splits(gpu *g)
 {
     const char *const words[] = {g->half ? "of bf16 (24, 40) and (40, 32)" : "of fp32 (24, 40) and (40, 32)",
                                  "without a split of k", "row strides 40, 40, 32;", NULL};
-    refused(g, EMU_LT_ONLY_SPLITS, words);
+    refused(g, EMU_LT_ONLY_SPLITS, ST_DOMAIN, words);
 }
 Test(cuda_lt, only_splits) { gpu_each(only_splits, 0); }
 
 static void broken(gpu *g)
 {
     static const char *const words[] = {"cuBLASLt: a matrix product: ", "absent from the device", NULL};
-    refused(g, EMU_LT_BROKEN, words);
+    refused(g, EMU_LT_BROKEN, ST_DEVICE, words);
 }
 Test(cuda_lt, broken) { gpu_each(broken, 0); }
 

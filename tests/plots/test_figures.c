@@ -5,6 +5,7 @@
 
 #include "tests/trainer/scratch.h" /* first: its locals would shadow plots/text.h */
 
+#include "base/jline.h"
 #include "plots/figure.h"
 #include "plots/kinds.h"
 #include "plots/plots.h"
@@ -145,7 +146,7 @@ Test(figures, what_is_missing_is_named)
         {"prediction", "fit.json", "needs a prediction.json"}, {"prediction", "prediction.json", "needs a fit.json"},
         {"parity", "lr.json", "needs a fit.json"},             {"lr-curves", "fit.json", "needs runs"},
         {"loss-curves", "fit.json", "needs runs"},             {"isoflop", "lr.csv", "needs N and C"},
-        {"lr-curves", "runs.csv", "lr"},
+        {"lr-curves", "runs.csv", "lr"},                        {"coord-check", "fit.json", "needs the JSON of a check"},
     };
     scratch w = scratch_make();
     synthetic_write(w.dir, NULL);
@@ -187,6 +188,147 @@ Test(figures, damaged_results_are_survived)
                 plot_inputs_free(&in);
             }
         }
+    scratch_remove(&w);
+}
+
+/* A check whose activations are 2 width^0.5 t and whose changes are width^-0.25 (t - 1). */
+static json_t *check_json(const char *par, const char *over)
+{
+    static const char *const names[] = {"embed", "attn", "ffn", "stream", "logits"};
+    json_t *traces = json_array(), *sizes = json_array();
+    for (int p = 0; p < 5; p++) {
+        json_t *x = json_array(), *dx = json_array();
+        for (int t = 1; t <= 3; t++) {
+            json_t *a = json_array(), *b = json_array();
+            for (int w = 64; w <= 512; w *= 2) {
+                json_array_append_new(a, json_real(2 * sqrt(w) * t));
+                json_array_append_new(b, json_real(pow(w, -0.25) * (t - 1)));
+            }
+            json_array_append_new(x, a);
+            json_array_append_new(dx, b);
+        }
+        json_array_append_new(traces, json_pack("{s:s,s:o,s:o}", "place", names[p], "x", x, "dx", dx));
+    }
+    for (int w = 64; w <= 512; w *= 2) json_array_append_new(sizes, json_integer(w));
+    return json_pack("{s:s,s:s,s:s,s:i,s:i,s:f,s:s,s:[{s:s,s:o,s:i,s:o}]}", "schema", "muscale.mup-check/1", "parametrisation", par, "verdict", "pass",
+                     "seeds", 4, "steps", 2, "lr", 0.004, "diverged", "", "axes", "axis", over, "sizes", sizes,
+                     strcmp(over, "width") ? "width" : "depth", 2, "trace", traces);
+}
+
+static void put_check(const scratch *w, const char *name, json_t *o)
+{
+    char path[IO_PATH_MAX];
+    cr_assert_eq(json_dump_file(o, scratch_path(path, w, name), JSON_PRESERVE_ORDER), 0);
+    json_decref(o);
+}
+
+Test(figures, coordinate_checks)
+{
+    need_gnuplot();
+    static const char evil[] = "x'; system('touch pwned'); `touch pwned` {/=40 a} %s%n";
+    scratch w = scratch_make();
+    text caption = {0}, said = {0};
+    err e = {0};
+    put_check(&w, "mup.json", check_json("mup", "width"));
+    put_check(&w, "evil.json", check_json(evil, "width"));
+    EXPECT_OK(draw(&w, "coord-check", "mup.json evil.json", &caption, &said, &e));
+    cr_expect_eq(said.n, 0, "gnuplot says %s", text_str(&said));
+    EXPECT_HAS(text_str(&caption), "over the width at depth 2; mean over 4 seeds, lr 0.004");
+    EXPECT_HAS(text_str(&caption), "μP: the check says pass");
+    char *tsv = slurp(&w, "coord-check.tsv"), *gp = slurp(&w, "coord-check.gp");
+    cr_expect_eq(rows_of(tsv, "check 2 logits dx"), 4);
+    EXPECT_HAS(tsv, "64\tNaN\t0.3535533906\t0.7071067812\n"); /* no logarithm before the first step */
+    EXPECT_HAS(gp, "set label '+0.50'");
+    EXPECT_HAS(gp, "set label '−0.25'");
+    cr_expect_eq(scratch_shell(&w, "test ! -e pwned"), 0, "a word was run");
+    free(tsv);
+    free(gp);
+    text_free(&caption);
+    text_free(&said);
+    scratch_remove(&w);
+}
+
+Test(figures, checks_that_cannot_be_drawn_say_why)
+{
+    scratch w = scratch_make();
+    put_check(&w, "mup.json", check_json("mup", "width"));
+    put_check(&w, "deep.json", check_json("mup", "depth"));
+    json_t *o = check_json("sp", "width");
+    json_object_set_new(o, "diverged", json_string("width 512, seed 2: not finite after step 3"));
+    put_check(&w, "diverged.json", o);
+    o = check_json("sp", "width");
+    json_object_del(json_array_get(json_object_get(o, "axes"), 0), "trace");
+    put_check(&w, "old.json", o);
+    static const struct { const char *inputs, *says; } all[] = {
+        {"diverged.json", "width 512, seed 2"}, {"old.json", "make it again with `muscale --json mup check"},
+        {"mup.json deep.json", "mup.json: holds no sizes over depth"}, {"mup.json mup.json mup.json mup.json mup.json", "more than 4"}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        err e = {0};
+        cr_expect_eq(draw(&w, "coord-check", all[i].inputs, NULL, NULL, &e), ST_INPUT, "%s", all[i].inputs);
+        EXPECT_HAS(e.msg, all[i].says);
+    }
+    /* a key missing, null or of another type: a message or a figure, never a crash */
+    static const char *const cuts[] = {"parametrisation", "verdict", "seeds", "lr", "diverged", "axes", "axis", "sizes", "trace", "depth", "place", "x", "dx"};
+    for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++) {
+        err e = {0};
+        figure fig = {.width = FIGURE_COLUMN, .height = 300};
+        plot_inputs in = {0};
+        o = check_json("mup", "width");
+        json_t *sizes = json_array_get(json_object_get(o, "axes"), 0), *at = o;
+        if (json_object_get(sizes, cuts[k])) at = sizes;
+        else if (!json_object_get(o, cuts[k])) at = json_array_get(json_object_get(sizes, "trace"), 1);
+        json_object_set_new(at, cuts[k], k % 2 ? json_string("what?") : json_null());
+        put_check(&w, "cut.json", o);
+        add(&in, &w, "cut.json");
+        status s = plot_figure_find("coord-check", &e)->draw(&fig, &in, &e);
+        cr_expect(s == ST_OK || s == ST_INPUT, "without %s: %s", cuts[k], e.msg);
+        figure_free(&fig);
+        plot_inputs_free(&in);
+    }
+    scratch_remove(&w);
+}
+
+/* A journal as a run writes it: two tensors, three steps. */
+static void put_updates(const scratch *w, const char *dir, int steps)
+{
+    char path[IO_PATH_MAX], command[128], line[512];
+    snprintf(command, sizeof command, "mkdir -p %s", dir);
+    cr_assert_eq(scratch_shell(w, command), 0);
+    snprintf(command, sizeof command, "%s/journal.jsonl", dir);
+    FILE *f = fopen(scratch_path(path, w, command), "w");
+    cr_assert_not_null(f);
+    for (int t = 0; t <= steps; t++) {
+        if (!t) snprintf(line, sizeof line, "{\"event\":\"start\",\"schema\":\"muscale.journal/1\",\"run_id\":\"0123456789abcdef\"");
+        else
+            snprintf(line, sizeof line, "{\"k\":\"updates\",\"step\":%d,\"tokens\":%d,\"tensors\":[\"embed\",\"blocks.0.attn.q\"],\"ratio\":[0.01,0.02],"
+                     "\"alignment\":[null,-0.5],\"v_over_eps\":[2e5,%d],\"eps_felt\":[0,0]", 10 * t, 100 * t, 50 * t);
+        fwrite(line, 1, jline_seal(line, strlen(line)), f);
+    }
+    cr_assert_eq(fclose(f), 0);
+}
+
+Test(figures, updates)
+{
+    need_gnuplot();
+    scratch w = scratch_make();
+    text caption = {0}, said = {0};
+    err e = {0};
+    put_updates(&w, "run", 3);
+    put_updates(&w, "short", 1);
+    EXPECT_OK(draw(&w, "updates", "run short", &caption, &said, &e));
+    cr_expect_eq(said.n, 0, "gnuplot says %s", text_str(&said));
+    EXPECT_HAS(text_str(&caption), "Run 0123456789abcdef: 3 steps");
+    EXPECT_HAS(text_str(&caption), "ε was at most 2 % of √v (blocks.0.attn.q)");
+    char *tsv = slurp(&w, "updates.tsv");
+    cr_expect_eq(rows_of(tsv, "embedding"), 3);
+    EXPECT_HAS(tsv, "# attention\n# step\t|dW|/|W| in %\tcos(dW, W)\tsqrt(v)/eps\n10\t2\t-0.5\t50\n20\t2\t-0.5\t100\n");
+    free(tsv);
+    cr_expect_eq(draw(&w, "updates", "short", NULL, NULL, &e), ST_INPUT);
+    EXPECT_HAS(e.msg, "train with log_updates_every=100");
+    cr_expect_eq(draw(&w, "updates", "run run", NULL, NULL, &e), ST_INPUT);
+    EXPECT_HAS(e.msg, "2 runs logged updates, one is drawn");
+    text_free(&caption);
+    text_free(&said);
     scratch_remove(&w);
 }
 

@@ -74,6 +74,24 @@ train_end fx_end(run_status how, int64_t step)
                        .wall_s = 0.0031 * (double)step};
 }
 
+void fx_updates(train_update *of, size_t n, int64_t step, int64_t salt)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double x = (double)step + 0.125 * (double)salt + 0.01 * (double)i;
+        of[i] = (train_update){.ratio = 0.01 / x, .alignment = i ? -0.3 / x : NAN, .v_over_eps = 1e3 * x / (1 + (double)i), .eps_felt = 0.0123 / x};
+    }
+}
+
+static status drive_updates(train_observer o, const trainer_config *c, int64_t step, int64_t salt, err *e)
+{
+    shape_tensor tensors[64];
+    train_update of[64];
+    const size_t n = shape_tensors(&c->shape, tensors, 64);
+    train_updates u = {.step = step, .tokens = 256 * step, .n = n, .tensors = tensors, .of = of};
+    fx_updates(of, n, step, salt);
+    return o.updates(o.self, &u, e);
+}
+
 status fx_drive(train_observer o, const trainer_config *c, int64_t from, int64_t to, int64_t salt, run_status how, err *e)
 {
     char id[17];
@@ -85,6 +103,7 @@ status fx_drive(train_observer o, const trainer_config *c, int64_t from, int64_t
     for (int64_t i = from + 1; i <= to && !s; i++) {
         train_row row = fx_row(i, salt);
         s = o.row(o.self, &row, e);
+        if (!s && c->log_updates_every && i % c->log_updates_every == 0) s = drive_updates(o, c, i, salt, e);
     }
     train_val val = fx_val(to, salt);
     if (!s) s = o.val(o.self, &val, e);

@@ -221,6 +221,42 @@ Test(coord, sp_fails)
     fails("no rule for depth", CONFIG("parametrisation", "mup"), DEEP, NULL, "stream", MUP_COORD_DACT);
 }
 
+/* What the figure draws is what the rows judge: the trace at t = 1 and after the last step, against rows that another
+ * function measured. completep over depth: branches have a multiplier. */
+Test(coord, the_trace_ends_where_the_rows_measure)
+{
+    static const struct { const char *place; mup_coord_quantity q; size_t trace; bool change; } all[] = {
+        {"embed", MUP_COORD_ACT, COORD_TRACE_EMBED, false},        {"embed", MUP_COORD_DEMB, COORD_TRACE_EMBED, true},
+        {"blocks.last.attn", MUP_COORD_ACT, COORD_TRACE_ATTN, false}, {"blocks.last.attn", MUP_COORD_DACT, COORD_TRACE_ATTN, true},
+        {"blocks.last.ffn", MUP_COORD_ACT, COORD_TRACE_FFN, false}, {"blocks.last.ffn", MUP_COORD_DACT, COORD_TRACE_FFN, true},
+        {"stream", MUP_COORD_ACT, COORD_TRACE_STREAM, false},      {"stream", MUP_COORD_DACT, COORD_TRACE_STREAM, true},
+        {"logits", MUP_COORD_LOGITS, COORD_TRACE_LOGITS, false},   {"logits", MUP_COORD_DLOGITS, COORD_TRACE_LOGITS, true},
+    };
+    trainer_config c = CONFIG("parametrisation", "completep");
+    coord_result *r = NULL, *plain = check(&c, DEEP, NULL);
+    coord_opts o = coord_opts_default();
+    err e = {0};
+    o.threads = 2;
+    o.depths = depths, o.n_depths = 4;
+    o.trace = true;
+    cr_assert_eq(coord_check(&r, &c, &o, &e), ST_OK, "%s", e.msg);
+    cr_expect_null(plain->axes[0].trace[0].x, "nobody asked");
+    const size_t per = r->axes[0].n_sizes * r->seeds;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const coord_trace *t = &r->axes[0].trace[all[i].trace];
+        const double *traced = all[i].change ? t->dx + (size_t)r->steps * per : t->x;
+        const coord_row *x = row(r, all[i].place, all[i].q), *same = row(plain, all[i].place, all[i].q);
+        for (size_t k = 0; k < per; k++) {
+            cr_expect(fabs(traced[k] / x->y[k] - 1) < 1e-5, "%s %s: %g, %g", all[i].place, mup_coord_name(all[i].q), traced[k], x->y[k]);
+            cr_expect_eq(x->y[k], same->y[k], "the trace changes the check");
+            cr_expect_eq(t->dx[k], 0, "nothing has changed before the first step");
+            cr_expect(!all[i].change || fabs(t->dx[per + k] / x->y[k] - 1) > 1e-3, "the first step is not the last");
+        }
+    }
+    coord_result_free(r);
+    coord_result_free(plain);
+}
+
 Test(coord, bad_sizes)
 {
     coord_result *r = NULL;

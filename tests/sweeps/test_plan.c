@@ -159,13 +159,75 @@ Test(plan, all_bad_cells_are_listed)
     cr_expect(strstr(p.bad[3], "spec.yaml:5:27: w: d_model=36, lr=2e-3"), "%s", p.bad[3]);
     sweep_plan_free(&p);
     sweep_spec_free(&s);
-    /* more than can be shown: counted all the same */
+    /* however many there are */
     cr_assert_eq(
         fixture_spec(&s, &f, FIXTURE_BASE "sweeps:\n- base: {d_model: 20}\n  grid:\n    seed: range(0, 50, 1)\n", &e),
         ST_OK);
     cr_expect_eq(sweep_plan_make(&p, &s, &o, &e), ST_INPUT);
     cr_expect_eq(p.n_bad, 50);
-    cr_expect(strstr(p.bad[SWEEP_BAD_SHOWN - 1], "spec.yaml:3:19:"), "%s", p.bad[SWEEP_BAD_SHOWN - 1]);
+    cr_expect(strstr(p.bad[49], "spec.yaml:3:19:"), "%s", p.bad[49]);
+    sweep_plan_free(&p);
+    sweep_spec_free(&s);
+    fixture_remove(&f);
+}
+
+Test(plan, excluded_cells_are_counted_by_rule)
+{
+    fixture f;
+    sweep_spec s;
+    sweep_plan p;
+    err e = {0};
+    sweep_plan_opts o = opts(1, 16);
+    fixture_make(&f, 4000, 16);
+    make(&s, &p, &f, FIXTURE_BASE "grid: {d_model: [16, 20, 32], lr: [1e-3, 1e-3, 2e-3]}\n"
+         "exclude: [d_model % head_dim != 0, {lr: 2e-3, d_model: 32}, {lr: 9}, {d_model: 20}]\n", 1, 16);
+    cr_expect_eq(p.n_cells, 9);
+    cr_expect_eq(p.n_runs, 3);
+    cr_expect_eq(p.n_merged, 2);
+    cr_expect_eq(p.n_excluded, 4);
+    cr_expect_eq(p.rule_cells[0], 3, "the first rule that holds");
+    cr_expect_eq(p.rule_cells[1], 1);
+    cr_expect_eq(p.rule_cells[2], 0);
+    cr_expect_eq(p.rule_cells[3], 0);
+    sweep_plan_free(&p);
+    sweep_spec_free(&s);
+    cr_assert_eq(fixture_spec(&s, &f, FIXTURE_BASE "seeds: [0, 1]\nexclude: d_model > 1\n", &e), ST_OK);
+    cr_expect_eq(sweep_plan_make(&p, &s, &o, &e), ST_INPUT);
+    cr_expect(strstr(e.msg, "exclude leaves no run of 2"), "%s", e.msg);
+    sweep_plan_free(&p);
+    sweep_spec_free(&s);
+    fixture_remove(&f);
+}
+
+/* Whatever the formula is, the run is the one that a person would have written. */
+Test(plan, a_derived_value_and_a_written_one_are_one_run)
+{
+    fixture f;
+    sweep_spec s;
+    sweep_plan p;
+    fixture_make(&f, 4000, 16);
+    make(&s, &p, &f, FIXTURE_BASE "sweeps:\n- derived: {tokens: 80*d_model, d_ff: 4*d_model, lr: 2^-9}\n"
+         "- {name: b, base: {tokens: 1280, lr: 0.001953125}}\n", 1, 16);
+    cr_expect_eq(p.n_cells, 2);
+    cr_expect_eq(p.n_runs, 1);
+    cr_expect_eq(p.n_merged, 1);
+    sweep_plan_free(&p);
+    sweep_spec_free(&s);
+    fixture_remove(&f);
+}
+
+/* The embedding counts, and its size is the data's. */
+Test(plan, derived_values_know_the_data)
+{
+    fixture f;
+    sweep_spec s;
+    sweep_plan p;
+    fixture_make(&f, 4000, 16);
+    make(&s, &p, &f, "base: {data: '@', data_dtype: u8, d_model: 16, n_layer: 1, head_dim: 8, seq_len: 16,"
+         " batch_tokens: 64, val_tokens: 128, base_width: 16}\nderived: {tokens: n_params_total}\n", 1, 16);
+    cr_expect_eq(p.n_runs, 1);
+    cr_expect_eq(p.runs[0].config.shape.vocab, 16);
+    cr_expect_eq(p.runs[0].config.tokens, (12 * 16 * 16 + 2 * 16 * 16) / 64 * 64);
     sweep_plan_free(&p);
     sweep_spec_free(&s);
     fixture_remove(&f);

@@ -23,7 +23,7 @@ typedef struct campaign {
     int stop_after; /* progress calls until `stop` is raised; 0 = never */
     bool watch;     /* read the status at every progress call */
     size_t watched;
-    size_t fail_fast, streams;
+    size_t fail_fast, streams, most_running;
 } campaign;
 
 static void begin(campaign *c, const char *text, int workers, size_t max_bank)
@@ -59,6 +59,7 @@ static void hear_progress(void *self, const sweep_progress *now)
 {
     campaign *c = self;
     cr_expect_eq(now->done + now->diverged + now->failed + now->running + now->others + now->waiting, now->total);
+    if (now->running > c->most_running) c->most_running = now->running;
     if (c->stop_after && --c->stop_after == 0) c->stop = SIGTERM;
     if (c->watch) {
         sweep_status s;
@@ -242,6 +243,32 @@ Test(run, fail_fast_stops_the_other_streams_too)
     same_bits(&alone, &c);
     finish(&alone);
     finish(&c);
+}
+
+/* Two banks, two streams, and a device's memory for so much; the host plays the device, whose backend this build may
+ * not have. How many runs trained at once. */
+static size_t most_running(double fits)
+{
+    campaign c;
+    sweep_progress r;
+    err e = {0};
+    begin(&c, FIXTURE_BASE "grid: {d_model: [16, 32], tokens: [12800]}\n", 1, 1);
+    c.streams = 2;
+    cr_assert_eq(c.p.n_banks, 2);
+    for (size_t k = 0; k < c.p.n_classes; k++) c.p.classes[k].on_device = true;
+    c.p.device.multiprocessors = 132;
+    c.p.device.budget = (size_t)(fits * (double)(c.p.banks[0].bytes + c.p.banks[1].bytes));
+    cr_assert_eq(go(&c, 1, &r, &e), ST_OK, "%s", e.msg);
+    cr_expect_eq(r.done, 2);
+    finish(&c);
+    return c.most_running;
+}
+
+Test(run, a_bank_waits_for_memory_that_is_another_s)
+{
+    cr_expect_eq(most_running(1), 2);
+    cr_expect_eq(most_running(0.99), 1);
+    cr_expect_eq(most_running(0.1), 1, "what never fits is tried alone");
 }
 
 Test(run, another_seed_changes_bits)

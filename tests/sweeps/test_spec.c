@@ -132,26 +132,8 @@ Test(spec, blocks_share_and_replace)
     cr_expect_str_eq(c.parametrisation, "sp");
     sweep_spec_free(&s);
     refused("zip: [{d_model: [64, 128], n_layer: [2, 4]}]\nsweeps:\n- base: {n_layer: 3}\n",
-            "spec.yaml:3:10:", "zip group on line 1");
+            "spec.yaml:3:10:", "shared group on line 1");
     refused("base: {lr: 1e-3}\nsweeps:\n- {name: a}\n- {name: a}\n", "spec.yaml:4:10:", "two sweeps");
-}
-
-Test(spec, the_wandb_form)
-{
-    static const double lr[] = {1e-3, 2e-3};
-    const char *text = "program: train.py\nmethod: grid\nmetric: {name: val/loss, goal: minimize}\n"
-                       "parameters:\n  lr: {values: [1e-3, 2e-3]}\n  d_model: {value: 64}\n";
-    expect_lr(text, 0, lr, 2);
-    sweep_spec s;
-    err e = {0};
-    cr_assert_eq(sweep_spec_parse(&s, text, strlen(text), "spec.yaml", &e), ST_OK);
-    cr_expect_eq(s.n_notes, 2, "program and metric are ignored, and said to be");
-    cr_expect(strstr(s.notes[0], "spec.yaml:1:1: 'program'"), "%s", s.notes[0]);
-    sweep_spec_free(&s);
-    refused("method: bayes\nparameters: {lr: {value: 1e-3}}\n", "spec.yaml:1:9:", "'bayes' is not offered");
-    refused("parameters: {lr: {min: 1e-4, max: 1e-2}}\n", "spec.yaml:1:18:", "exactly one of value and values");
-    refused("parameters: {lr: {value: 1e-4, values: [1e-2]}}\n", "spec.yaml:1:18:", "exactly one of value and values");
-    refused("parameters: {lr: [1e-3]}\n", "spec.yaml:1:18:", "exactly one of value and values");
 }
 
 Test(spec, what_is_wrong_has_a_place)
@@ -201,7 +183,7 @@ Test(spec, the_file_is_kept_as_it_is)
     cr_expect_eq(s.text_size, strlen(text));
     cr_expect_str_eq(s.text, text);
     sweep_spec_free(&s);
-    cr_expect_eq(sweep_spec_load(&s, "/nowhere/spec.yaml", &e), ST_INPUT);
+    cr_expect_eq(sweep_spec_load(&s, "/nowhere/spec.yaml", NULL, 0, &e), ST_INPUT);
     cr_expect(strstr(e.msg, "/nowhere/spec.yaml"));
     sweep_spec_free(&s);
 }

@@ -135,7 +135,7 @@ static const char *const other_value[][2] = {
     {"decay_rule", "constant"}, {"embed_lr_rule", "sqrt"}, {"attention_scale", "sqrt"}, {"zero_init", "readout"},
     {"branch_init", "gpt2"}, {"attn_mult", "2"}, {"residual_mult", "0.5"}, {"residual_attn_ratio", "2"},
     {"val_tokens", "2048"}, {"val_every", "10"}, {"blowup_nats", "1"}, {"flops_rule", "6N"},
-    {"log_every", "1"}, {"ckpt_every", "5"}, {"threads", "3"}, {"backend", "cuda"},
+    {"log_every", "1"}, {"log_updates_every", "7"}, {"ckpt_every", "5"}, {"threads", "3"}, {"backend", "cuda"},
 };
 
 Test(config, every_key_that_changes_results_changes_the_id_and_no_other)
@@ -240,7 +240,7 @@ Test(config, the_canonical_text_is_sorted_and_pinned)
         cr_expect_lt(strcmp(last, key), 0, "%s before %s", last, key);
         strcpy(last, key);
     }
-    cr_expect_eq(lines, n - 5 - 13 + 1, "all but five launch-only keys and thirteen late ones, and the data's hash");
+    cr_expect_eq(lines, n - 6 - 13 + 1, "all but six launch-only keys and thirteen late ones, and the data's hash");
     expect_has(text, "lr=0.002\n");
     expect_has(text, "n_kv_head=4\n");
     expect_has(text, "decay_shape=1-sqrt\n");

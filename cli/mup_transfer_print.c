@@ -1,0 +1,166 @@
+/* The report of `muscale mup transfer`, for people and as JSON. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/mup_transfer.h"
+#include "config.h"
+
+/* ---- text ------------------------------------------------------------------------------------------------------- */
+
+static void print_penalty(const transfer_penalty *p)
+{
+    if (isinf(p->nats)) printf("  diverges");
+    else if (isnan(p->nats)) printf("  -");
+    else if (isnan(p->ci95[0])) printf("  %+.4f%s%s", p->nats, *p->why ? "  " : "", p->why);
+    else if (isinf(p->ci95[1])) printf("  %+.4f [%+.4f, diverges]", p->nats, p->ci95[0]);
+    else printf("  %+.4f [%+.4f, %+.4f]", p->nats, p->ci95[0], p->ci95[1]);
+}
+
+static void print_groups(const transfer_line *line, const transfer_result *r)
+{
+    const lr_group *first = r->opt.groups;
+    char head[48], carried[48] = "penalty";
+    snprintf(head, sizeof head, "best %s", line->x);
+    if (first->bracketed) snprintf(carried, sizeof carried, "penalty of %.3g, nats", exp2(first->log2_lr_opt));
+    printf("  %9s %5s %14s  %-22s %8s  %s\n", line->size, "runs", head, "95 %", "loss", carried);
+    for (size_t g = 0; g < r->opt.n_groups; g++) {
+        const lr_group *x = &r->opt.groups[g];
+        printf("  %9.10g %5zu", x->width, x->n);
+        if (!x->bracketed) {
+            printf(" %14s  not bracketed: %s\n", "-", x->why);
+            continue;
+        }
+        char ci[48];
+        snprintf(ci, sizeof ci, "[%.4g, %.4g]", exp2(x->ci95[0]), exp2(x->ci95[1]));
+        printf(" %14.4g  %-22s %8.4f", exp2(x->log2_lr_opt), ci, x->loss_opt);
+        print_penalty(&r->penalty[g]);
+        putchar('\n');
+    }
+}
+
+static void print_verdict(const transfer_report *rep, const transfer_line *line, const transfer_result *r)
+{
+    const lr_trend *t = r->opt.trends;
+    const lr_noise *z = r->opt.noise;
+    if (t->has_ci)
+        printf("  drift %+.3f [%+.3f, %+.3f] octaves per doubling of the %s", t->p, t->ci_p[0], t->ci_p[1], line->size);
+    else if (t->has_value) printf("  drift %+.3f octaves per doubling of the %s, no interval", t->p, line->size);
+    else printf("  no drift");
+    if (*t->why) printf(" (%s)", t->why);
+    if (z->seed_sd > 0) printf("; seeds differ by %.4f nats (sd)", z->seed_sd);
+    if (z->sd > 0 && strcmp(z->source, "seeds")) printf("; noise %.4f nats (%s)", z->sd, z->source);
+    putchar('\n');
+    if (r->verdict == TRANSFER_EXCLUDED)
+        printf("  verdict: drift beyond %g octave/doubling excluded\n", rep->opts.beyond);
+    else if (r->verdict == TRANSFER_DRIFTS) printf("  verdict: drifts\n");
+    else if (t->has_ci)
+        printf("  verdict: undecided: only drift beyond %.3g octave/doubling is excluded\n", r->excluded_beyond);
+    else printf("  verdict: undecided\n");
+}
+
+static void print_rule(const transfer_line *line, const transfer_rule *x, const lr_group *held)
+{
+    char law[48], ci[48] = "-", error[48] = "";
+    int used = snprintf(law, sizeof law, "%s", x->text);
+    if (!isnan(x->p)) used += snprintf(law + used, sizeof law - (size_t)used, ", p %+.3f", x->p);
+    if (!isnan(x->q)) snprintf(law + used, sizeof law - (size_t)used, ", q %+.3f", x->q);
+    printf("  %-12s %-26s", line->parametrisation, law);
+    if (isnan(x->log2_x)) {
+        printf(" %s\n", x->why);
+        return;
+    }
+    snprintf(ci, sizeof ci, "%.4g [%.4g, %.4g]", exp2(x->log2_x), exp2(x->ci95[0]), exp2(x->ci95[1]));
+    printf(" %-28s", ci);
+    if (!x->errors) {
+        printf(" %s\n", x->why);
+        return;
+    }
+    snprintf(error, sizeof error, "%+.2f [%+.2f, %+.2f]", x->error, x->error_ci95[0], x->error_ci95[1]);
+    printf(" %-10.4g %-22s", exp2(held->log2_lr_opt), error);
+    print_penalty(&x->penalty);
+    putchar('\n');
+}
+
+static void print_contest(const transfer_report *rep, size_t panel)
+{
+    const transfer_contest *k = &rep->contest[panel];
+    if (!k->held) {
+        printf("  nearer: not known; both a rule of sizes and a law need bracketed optima\n");
+        return;
+    }
+    const char *par[2] = {rep->lines[k->line[0]].parametrisation, rep->lines[k->line[1]].parametrisation};
+    const char *text = rep->results[k->line[1]].rules[k->form[1]].text;
+    const int share = (int)lround(100 * (k->share > 0.5 ? k->share : 1 - k->share));
+    if (k->share >= 0.95)
+        printf("  nearer: constant under %s, before %s of %s (%d %% of the resamples)\n", par[0], text, par[1], share);
+    else if (k->share <= 0.05)
+        printf("  nearer: %s of %s, before constant under %s (%d %% of the resamples)\n", text, par[1], par[0], share);
+    else
+        printf("  nearer: undecided between constant under %s and %s of %s (%.0f %% of the resamples for the first)\n",
+               par[0], text, par[1], 100 * k->share);
+}
+
+static void print_panel(const transfer_report *rep, size_t panel)
+{
+    const char *size = NULL;
+    for (size_t i = 0; i < rep->found.n; i++) {
+        const sweep_line *l = &rep->found.lines[i];
+        if (l->panel != panel) continue;
+        if (!size) printf("%s over %s\n", l->x, size = sweep_axis_names[l->axis]);
+        printf("\n  %s (%s)\n", l->parametrisation, l->fixed);
+        print_groups(&rep->lines[i], &rep->results[i]);
+        print_verdict(rep, &rep->lines[i], &rep->results[i]);
+    }
+    printf("\n  the largest %s, predicted from the smaller ones\n", size);
+    printf("  %-12s %-26s %-28s %-10s %-22s  %s\n", "", "rule", "predicted", "measured", "error, octaves",
+           "penalty, nats");
+    for (size_t i = 0; i < rep->found.n; i++) {
+        const lr_optimum *opt = &rep->results[i].opt;
+        for (int k = 0; k < TRANSFER_FORMS && rep->found.lines[i].panel == panel; k++)
+            print_rule(&rep->lines[i], &rep->results[i].rules[k], &opt->groups[opt->n_groups - 1]);
+    }
+    print_contest(rep, panel);
+}
+
+void transfer_print(const transfer_report *rep)
+{
+    for (size_t k = 0; k < rep->found.n_panels; k++) {
+        if (k) putchar('\n');
+        print_panel(rep, k);
+    }
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------------------------- */
+
+static json_t *panel_json(const transfer_report *rep, size_t panel)
+{
+    json_t *lines = json_array();
+    const sweep_line *any = NULL;
+    for (size_t i = 0; i < rep->found.n; i++) {
+        const sweep_line *l = &rep->found.lines[i];
+        if (l->panel != panel) continue;
+        any = l;
+        json_t *o =
+            json_pack("{s:s, s:s, s:s}", "parametrisation", l->parametrisation, "fixed", l->fixed, "note", l->note);
+        json_t *more = transfer_json(&rep->results[i]);
+        json_object_update(o, more);
+        json_decref(more);
+        json_array_append_new(lines, o);
+    }
+    return json_pack("{s:s, s:s, s:o, s:o}", "axis", any ? sweep_axis_names[any->axis] : "", "x", any ? any->x : "",
+                     "lines", lines, "nearer", transfer_contest_json(&rep->contest[panel], rep->results, rep->lines));
+}
+
+json_t *transfer_report_json(const transfer_report *rep, const cli *c)
+{
+    json_t *panels = json_array(), *argv = json_array();
+    for (size_t k = 0; k < rep->found.n_panels; k++) json_array_append_new(panels, panel_json(rep, k));
+    for (int i = 0; i < c->argc0; i++) json_array_append_new(argv, json_string(c->argv0[i]));
+    return json_pack("{s:s, s:s, s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:{s:o, s:s}}", "schema",
+                     "muscale.mup-transfer/1", "spec", rep->spec, "campaign", rep->campaign, "beyond", rep->opts.beyond,
+                     "n_runs", (json_int_t)rep->n_runs, "n_unfinished", (json_int_t)rep->n_unfinished, "n_diverged",
+                     (json_int_t)rep->n_diverged, "bootstrap", (json_int_t)rep->opts.n_draws, "seed",
+                     (json_int_t)rep->opts.seed, "panels", panels, "provenance", "argv", argv, "version",
+                     PACKAGE_VERSION);
+}

@@ -1,0 +1,208 @@
+/* The familiar panels of a coordinate check: RMS of activations and of their change since t = 1 over the width (or
+ * depth), a curve per step, parametrisations below each other on the same axes. Flat is right; what decides is the
+ * check's own verdict, which the caption repeats. */
+#include <math.h>
+#include <string.h>
+
+#include "plots/kinds.h"
+
+enum { MAX_CHECKS = 4, N_PLACES = 5, MAX_SIZES = 64, MAX_STEPS = 64 };
+#define PANEL_H 104.0
+#define GAP 9.0
+#define HEAD 26.0
+#define BESIDE 66.0
+
+typedef struct check {
+    const json_t *doc, *axis; /* the axis that is drawn */
+    const char *par;
+    size_t n_sizes, n_steps;  /* n_steps: curves, t = 1 included */
+    double size[MAX_SIZES];
+} check;
+
+typedef struct checks { size_t n; check c[MAX_CHECKS]; const char *over; range y[2]; } checks;
+
+static const struct { const char *name, *title; } places[N_PLACES] = {
+    {"embed", "embedding"}, {"attn", "attention"}, {"ffn", "MLP"}, {"stream", "residual stream"}, {"logits", "logits"}};
+static const char *const members[2] = {"x", "dx"};
+
+static const json_t *axis_of(const json_t *doc, const char *over)
+{
+    const json_t *axes = js_get(doc, "axes");
+    for (size_t i = 0; i < json_array_size(axes); i++)
+        if (!strcmp(js_str_or(json_array_get(axes, i), "axis", ""), over)) return json_array_get(axes, i);
+    return NULL;
+}
+
+static const json_t *grid_of(const check *c, size_t place, size_t member)
+{
+    const json_t *traces = js_get(c->axis, "trace");
+    for (size_t i = 0; i < json_array_size(traces); i++)
+        if (!strcmp(js_str_or(json_array_get(traces, i), "place", ""), places[place].name))
+            return js_get(json_array_get(traces, i), members[member]);
+    return NULL;
+}
+
+/* NaN where there is no number, or one without a logarithm. */
+static double value_at(const check *c, size_t place, size_t member, size_t t, size_t size)
+{
+    const double y = json_number_value(json_array_get(json_array_get(grid_of(c, place, member), t), size));
+    return y > 0 && isfinite(y) ? y : NAN;
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------- */
+
+static status read_check(check *c, const plot_input *in, const char *over, err *e)
+{
+    c->doc = in->doc;
+    c->par = js_str_or(in->doc, "parametrisation", "unstated");
+    const char *diverged = js_str_or(in->doc, "diverged", "");
+    if (*diverged) return err_set(e, ST_INPUT, "%s: a run of this check diverged (%s): there are no curves; lower lr", in->path, diverged);
+    if (!(c->axis = axis_of(in->doc, over)))
+        return err_set(e, ST_INPUT, "%s: holds no sizes over %s, which another check does; draw them apart", in->path, over);
+    c->n_sizes = js_len(c->axis, "sizes");
+    c->n_steps = json_array_size(grid_of(c, 0, 0));
+    if (c->n_sizes < 2 || c->n_sizes > MAX_SIZES || c->n_steps < 2 || c->n_steps > MAX_STEPS)
+        return err_set(e, ST_INPUT, "%s: holds no curves of activations that can be drawn (%zu sizes, %zu steps); make it again with "
+                       "`muscale --json mup check CONFIG`", in->path, c->n_sizes, c->n_steps);
+    for (size_t i = 0; i < c->n_sizes; i++) {
+        c->size[i] = js_at(c->axis, "sizes", i);
+        if (!(c->size[i] > 0)) return err_set(e, ST_INPUT, "%s: a size of its sizes is not a number above 0", in->path);
+    }
+    return ST_OK;
+}
+
+static status read_checks(checks *all, const plot_inputs *in, err *e)
+{
+    const plot_input *mine[MAX_CHECKS];
+    size_t n = 0;
+    bool wide = true;
+    for (size_t k = 0; k < in->n; k++) {
+        if (in->item[k].what != PLOT_MUP_CHECK) continue;
+        if (n == MAX_CHECKS) return err_set(e, ST_INPUT, "more than %d checks do not fit on a page", MAX_CHECKS);
+        mine[n++] = &in->item[k];
+        wide &= axis_of(in->item[k].doc, "width") != NULL;
+    }
+    if (!n) return err_set(e, ST_INPUT, "needs the JSON of a check: `muscale --json mup check CONFIG > check.json`");
+    all->over = wide ? "width" : "depth";
+    all->y[0] = all->y[1] = range_empty();
+    for (size_t k = 0; k < n; k++) {
+        status s = read_check(&all->c[k], mine[k], all->over, e);
+        if (s) return s;
+        for (size_t m = 0; m < 2; m++)
+            for (size_t p = 0; p < N_PLACES; p++)
+                for (size_t t = 0; t < all->c[k].n_steps; t++)
+                    for (size_t i = 0; i < all->c[k].n_sizes; i++) range_add(&all->y[m], value_at(&all->c[k], p, m, t, i));
+    }
+    all->n = n;
+    if (range_is_empty(all->y[0]) || range_is_empty(all->y[1]))
+        return err_set(e, ST_INPUT, "the checks hold no activations above 0");
+    return ST_OK;
+}
+
+/* --- drawing ------------------------------------------------------------------------------------------------- */
+
+/* Least squares of log y on log size; NaN when a size has no value. */
+static double slope(const check *c, size_t place, size_t member, size_t t)
+{
+    double sx = 0, sy = 0, sxx = 0, sxy = 0;
+    const double n = (double)c->n_sizes;
+    for (size_t i = 0; i < c->n_sizes; i++) {
+        const double x = log(c->size[i]), y = log(value_at(c, place, member, t, i));
+        sx += x, sy += y, sxx += x * x, sxy += x * y;
+    }
+    return (n * sxy - sx * sy) / (n * sxx - sx * sx);
+}
+
+/* By number: the name of a parametrisation comes from a file. */
+static void block_name(char out[64], size_t k, size_t place, size_t member)
+{
+    snprintf(out, 64, "check %zu %s %s", k + 1, places[place].name, members[member]);
+}
+
+static void data_blocks(figure *f, const checks *all)
+{
+    char name[64];
+    for (size_t k = 0; k < all->n; k++)
+        for (size_t p = 0; p < N_PLACES; p++)
+            for (size_t m = 0; m < 2; m++) {
+                const check *c = &all->c[k];
+                text head = {0};
+                double row[MAX_STEPS + 1];
+                text_put(&head, all->over);
+                for (size_t t = 0; t < c->n_steps; t++) text_add(&head, "\tt = %zu", t + 1);
+                block_name(name, k, p, m);
+                figure_block(f, name, text_str(&head));
+                for (size_t i = 0; i < c->n_sizes; i++) {
+                    row[0] = c->size[i];
+                    for (size_t t = 0; t < c->n_steps; t++) row[t + 1] = value_at(c, p, m, t, i);
+                    figure_row(f, row, c->n_steps + 1);
+                }
+                text_free(&head);
+            }
+}
+
+/* A power of ten with a factor is as wide as the label beside it leaves room for. */
+static axis_words words_of(range r) { return r.lo >= 1e-4 && r.hi < 1e5 ? WORDS_PLAIN : WORDS_POWER; }
+
+static unsigned ink_of(const check *c, size_t t) { return colour_sequence((double)t / (double)(c->n_steps - 1)); }
+
+static void draw_panel(figure *f, const checks *all, size_t k, size_t place, size_t member, rect box, axis x, axis y, bool key)
+{
+    const check *c = &all->c[k];
+    panel p = {.box = box, .x = x, .y = y, .key = key ? CORNER_BESIDE : CORNER_NONE, .key_title = "step"};
+    const double s = slope(c, place, member, c->n_steps - 1);
+    char name[64], label[32];
+    block_name(name, k, place, member);
+    if (!k && !member) panel_line(&p, "set label '%s' at graph 0.5,1.09 center", places[place].title);
+    if (isfinite(s)) panel_line(&p, "set label '%s%.2f' at graph 0.05,0.91 left font ',9' textcolor rgb '#444444'", s < 0 ? "−" : "+", fabs(s));
+    for (size_t t = member; t < c->n_steps; t++) { /* at t = 1 nothing has changed */
+        panel_plot(&p, NULL, "data index '%s' using 1:%zu with linespoints lw 1.3 pt 7 ps 0.35 lc rgb '#%06X'", name, t + 2, ink_of(c, t));
+    }
+    for (size_t t = 0; key && t < c->n_steps; t++) {
+        snprintf(label, sizeof label, "%zu", t);
+        panel_plot(&p, label, "keyentry with linespoints lw 1.3 pt 7 ps 0.35 lc rgb '#%06X'", ink_of(c, t));
+    }
+    panel_close(f, &p);
+}
+
+static void captions(figure *f, const checks *all)
+{
+    const check *c = &all->c[0];
+    const bool wide = !strcmp(all->over, "width");
+    figure_caption(f, "RMS of activations, and of their change since before the first step, over the %s at %s %g; mean over %g seeds, lr %g.",
+                   all->over, wide ? "depth" : "width", js_num(c->axis, wide ? "depth" : "width"), js_num(c->doc, "seeds"), js_num(c->doc, "lr"));
+    figure_caption(f, "Attention and MLP: branches of the last block. Colour: steps taken. Numbers: log-log slope after the last step.");
+    if (wide) figure_caption(f, "Right is flat; logits before the first step fall as width^−1/2 where they are right.");
+    for (size_t k = 0; k < all->n; k++)
+        figure_caption(f, "%s: the check says %s.", words_parametrisation(all->c[k].par), js_str_or(all->c[k].doc, "verdict", "nothing"));
+}
+
+status draw_coord_check(figure *f, plot_inputs *in, err *e)
+{
+    checks all = {0};
+    status s = read_checks(&all, in, e);
+    if (s) return s;
+    const size_t rows = 2 * all.n;
+    range sizes = range_empty();
+    for (size_t k = 0; k < all.n; k++)
+        for (size_t i = 0; i < all.c[k].n_sizes; i++) range_add(&sizes, all.c[k].size[i]);
+    data_blocks(f, &all);
+    f->width = FIGURE_PAGE;
+    f->height = FIGURE_BOTTOM + (double)rows * (PANEL_H + GAP) + HEAD - GAP;
+    const double w = (f->width - FIGURE_LEFT - BESIDE - GAP * (N_PLACES - 1)) / N_PLACES;
+    for (size_t row = 0; row < rows; row++)
+        for (size_t p = 0; p < N_PLACES; p++) {
+            const size_t k = row / 2, m = row % 2;
+            char label[64];
+            snprintf(label, sizeof label, "%s: %s", words_parametrisation(all.c[k].par), m ? "RMS Δx" : "RMS x");
+            axis x = axis_over(AXIS_LOG2, WORDS_PLAIN, sizes, 0.08, row + 1 == rows ? all.over : NULL);
+            axis y = axis_over(AXIS_LOG10, words_of(all.y[m]), all.y[m], 0.1, p ? NULL : label);
+            x.bare = row + 1 < rows;
+            y.bare = p > 0;
+            draw_panel(f, &all, k, p, m,
+                       (rect){FIGURE_LEFT + (double)p * (w + GAP), FIGURE_BOTTOM + (double)(rows - 1 - row) * (PANEL_H + GAP), w, PANEL_H},
+                       x, y, !row && p + 1 == N_PLACES);
+        }
+    captions(f, &all);
+    return ST_OK;
+}
