@@ -56,7 +56,7 @@ static status read_line(transfer_line *out, const sweep_line *l, const table *t,
     *out = (transfer_line){.parametrisation = l->parametrisation,
                            .x = l->x,
                            .size = sweep_axis_names[l->axis],
-                           .ruled = strcmp(l->parametrisation, "sp") != 0,
+                           .ruled = sweep_rule_covers(l->parametrisation, l->axis),
                            .rows = rows,
                            .bundle = l->bundle};
     for (size_t i = 0; i < l->n_points; i++) {

@@ -308,3 +308,11 @@ void sweep_lines_free(sweep_lines *l)
     free(l->lines);
     memset(l, 0, sizeof *l);
 }
+
+bool sweep_rule_covers(const char *parametrisation, sweep_axis axis)
+{
+    const mup_rule *r = mup_rule_find(parametrisation);
+    if (!r) return false;
+    if (axis == SWEEP_WIDTH) return mup_rule_needs_base(r) || mup_rule_absolute(r);
+    return axis == SWEEP_DEPTH ? mup_rule_needs_depth(r) || mup_rule_absolute(r) : mup_rule_needs_horizon(r);
+}

@@ -45,4 +45,7 @@ typedef struct sweep_lines {
  * head_dim that is not said). The message names the runs, the setting and the remedy. Free in any case. */
 status sweep_lines_find(sweep_lines *out, const sweep_plan *p, err *e);
 void sweep_lines_free(sweep_lines *l);
+
+/* Has this rule factors for this size? `mup` has none for depth, and of tokens only complete-dp knows. */
+bool sweep_rule_covers(const char *parametrisation, sweep_axis axis);
 #endif

@@ -137,3 +137,16 @@ Test(lines, models_that_are_no_family_are_refused)
     release(&w);
     fixture_remove(&w.f);
 }
+
+/* What counts as muTransfer: the rule's own table decides, size by size. */
+Test(lines, which_rules_cover_a_size)
+{
+    static const struct { const char *par; bool covers[SWEEP_AXES]; } all[] = {
+        {"sp", {false, false, false}},      {"mup", {true, false, false}},      {"mup-table3", {true, false, false}},
+        {"completep", {true, true, false}}, {"depth-mup", {true, true, false}}, {"u-mup", {true, true, false}},
+        {"complete-dp", {true, true, true}}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        for (int a = 0; a < SWEEP_AXES; a++)
+            cr_expect_eq(sweep_rule_covers(all[i].par, (sweep_axis)a), all[i].covers[a], "%s over %s", all[i].par,
+                         sweep_axis_names[a]);
+}
