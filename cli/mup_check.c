@@ -109,10 +109,10 @@ static int print_json(const trainer_config *c, const coord_result *x)
                                         (json_int_t)(wide ? x->depth_of_widths : x->width_of_depths), "rows", rows, "trace",
                                         traces_json(a, x)));
     }
-    return cli_json_out(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:s, s:o}", "schema", "muscale.mup-check/1",
+    return cli_json_out(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:f, s:s, s:o}", "schema", "muscale.mup-check/1",
                                   "parametrisation", c->parametrisation, "backend", x->backend, "verdict",
                                   mup_coord_word(x->verdict), "seeds", (json_int_t)x->seeds, "steps",
-                                  (json_int_t)x->steps, "lr", c->base.lr, "diverged", x->diverged, "axes", axes));
+                                  (json_int_t)x->steps, "lr", c->base.lr, "weight_decay", 0.0, "diverged", x->diverged, "axes", axes));
 }
 
 /* --- text: of equal places in all blocks the worst ---------------------------------------------------------------- */
@@ -206,7 +206,7 @@ static int print_text(const cli *c, const trainer_config *config, const coord_re
 {
     size_t n[4] = {0};
     const bool host = !strcmp(x->backend, "cpu");
-    printf("coordinate check of %s: %zu seeds, %" PRId64 " steps at lr %g%s%s\n", config->parametrisation, x->seeds,
+    printf("coordinate check of %s: %zu seeds, %" PRId64 " steps at lr %g, without weight decay%s%s\n", config->parametrisation, x->seeds,
            x->steps, config->base.lr, host ? "" : " on ", host ? "" : x->backend);
     for (size_t k = 0; k < x->n_axes; k++) {
         for (size_t i = 0; i < x->axes[k].n_rows; i++) n[x->axes[k].rows[i].verdict]++;

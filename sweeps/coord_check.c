@@ -57,6 +57,7 @@ static status sized(trainer_config *out, const trainer_config *c, const coord_op
 {
     *out = *c;
     memset(out->data, 0, sizeof out->data);
+    out->base.weight_decay = 0; /* independent decay moves weights whatever the lr: it would be taken for the lr's change */
     out->shape.d_model = width;
     out->shape.n_layer = depth;
     if (c->shape.d_ff) out->shape.d_ff = (c->shape.d_ff * width + c->shape.d_model / 2) / c->shape.d_model;
@@ -292,13 +293,15 @@ static bool idle_eps(const coord_row *r, const coord_axis *a, size_t seeds)
 
 /* Where a correct rule has no lower bound, or none at all: the first block changes by its own step, which a rule may
  * make smaller with depth, while later ones change by what came before too. The gradient of a gain has a part of its
- * own, var(logits)/width, that falls faster until width has made it small. */
+ * own, var(logits)/width, that falls faster until width has made it small; in the last norm's it decides how far Adam's
+ * steps agree at narrow widths, and so its change. */
 static void exempt(mup_coord_bounds *b, const coord_axis *a, const coord_row *r)
 {
     if (a->axis == MUP_OVER_DEPTH && !strncmp(r->place, "blocks.first", strlen("blocks.first")))
         b->fail_lo = b->pass_lo = -INFINITY;
     const size_t n = strlen(r->place), tail = strlen("norm");
-    if (r->quantity == MUP_COORD_GRAD && n > tail && !strcmp(r->place + n - tail, "norm"))
+    const bool last = r->quantity == MUP_COORD_DW_RMS && !strcmp(r->place, "final.norm");
+    if (last || (r->quantity == MUP_COORD_GRAD && n > tail && !strcmp(r->place + n - tail, "norm")))
         b->fail_lo = b->pass_lo = -INFINITY, b->fail_hi = b->pass_hi = INFINITY;
 }
 

@@ -102,7 +102,18 @@ Test(coord, options_pass_over_width)
     passes("gains", CONFIG("parametrisation", "mup", "norm_gain", "true", "qk_norm", "true", "activation", "swiglu"),
            WIDE);
     passes("eps", CONFIG("parametrisation", "mup", "eps", "1e-4"), WIDE);
+    passes("decay", CONFIG("parametrisation", "mup", "lr", "1e-5", "weight_decay", "0.1"), WIDE);
     passes("heads grow", CONFIG("parametrisation", "mup"), WIDE_HEADS);
+}
+
+/* The last norm's gain has no slope that could be judged at narrow widths; those in blocks have one. */
+Test(coord, the_last_gain_is_shown_not_judged)
+{
+    trainer_config c = CONFIG("parametrisation", "mup", "norm_gain", "true", "lr", "0.016", "seed", "11");
+    coord_result *r = check(&c, WIDE, NULL);
+    cr_expect_eq(row(r, "final.norm", MUP_COORD_DW_RMS)->verdict, MUP_COORD_SHOWN);
+    cr_expect_eq(row(r, "blocks.1.ffn.norm", MUP_COORD_DW_RMS)->verdict, MUP_COORD_PASS);
+    coord_result_free(r);
 }
 
 Test(coord, rules_pass_over_depth)
