@@ -53,8 +53,8 @@ static bool local(double q[3], const curve *c, double x)
 }
 
 /* What x costs beyond the optimum at `opt`, by the parabola at x; 0 at the optimum itself. +INFINITY where the nearest
- * level diverged, NaN outside the grid. `lowest`: the loss at the optimum where that is known, by the parabola that found
- * it; NaN: by the one at the optimum. Never below 0: what is left there is the two parabolas' difference. */
+ * level diverged, NaN outside the grid. `lowest`: the loss at the optimum by the parabola that found it;
+ * NaN: by the one at the optimum. Never below 0: what is left there is the two parabolas' difference. */
 static double cost_at(const curve *c, double x, double opt, double lowest)
 {
     double q[3], at[3];

@@ -57,7 +57,7 @@ static status sized(trainer_config *out, const trainer_config *c, const coord_op
 {
     *out = *c;
     memset(out->data, 0, sizeof out->data);
-    out->base.weight_decay = 0; /* independent decay moves weights whatever the lr: it would be taken for the lr's change */
+    out->base.weight_decay = 0; /* independent decay moves weights whatever the lr is, which would be blamed on it */
     out->shape.d_model = width;
     out->shape.n_layer = depth;
     if (c->shape.d_ff) out->shape.d_ff = (c->shape.d_ff * width + c->shape.d_model / 2) / c->shape.d_model;
