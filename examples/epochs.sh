@@ -13,12 +13,7 @@ pool=131073
 held_out=$top/examples/epochs_held_out.yaml
 
 step "text, shuffled so that its first $((pool - 1)) bytes are a fair sample"
-if [ ! -f corpus/meta.json ]; then
-    text_from_package
-    perl "$top/examples/shuffle_text.pl" <text.txt >shuffled.txt
-    "$m" -q data pack -o corpus --val-fraction 0.05 shuffled.txt
-fi
-"$m" data info corpus
+shuffled_corpus
 
 step "runs: the pool for 1 to 64 epochs, and fresh data"
 "$m" sweep run "$top/examples/epochs.yaml" -o campaign -j "$threads"

@@ -14,12 +14,7 @@ cd "$out" # the specs say `data: corpus`
 study=study_mup${SHORT:+_short}
 
 step "text, shuffled so that its validation part is a fair sample"
-if [ ! -f corpus/meta.json ]; then
-    text_from_package
-    perl "$top/examples/shuffle_text.pl" <text.txt >shuffled.txt
-    "$m" -q data pack -o corpus --val-fraction 0.05 shuffled.txt
-fi
-"$m" data info corpus
+shuffled_corpus
 
 step "runs, optima, drift"
 rm -f "$study.json"

@@ -32,6 +32,15 @@ text_from_package() {
     size=$(wc -c <"$out/text.txt")
     [ "$size" -ge 10000000 ] || die "$out/text.txt has only $size bytes; at least 10 MB of prose are expected"
 }
+# shuffled_corpus: that text in ./corpus, paragraphs shuffled, so that any part of it is a fair sample; made once.
+shuffled_corpus() {
+    if [ ! -f corpus/meta.json ]; then
+        text_from_package
+        perl "$top/examples/shuffle_text.pl" <text.txt >shuffled.txt
+        "$m" -q data pack -o corpus --val-fraction 0.05 shuffled.txt
+    fi
+    "$m" data info corpus
+}
 package_lists() { if [ "$(id -u)" = 0 ]; then apt-get -qq update; else sudo -n apt-get -qq update; fi; }
 
 # verdict COMMAND...: runs it; exit 5 is a verdict (`refuse`), hence a result: shown, and what follows is then forced by $refused.
