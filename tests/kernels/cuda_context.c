@@ -1,7 +1,7 @@
 /* A device's context: memory, copies, recorded steps, several contexts, too little memory. */
 #include <stdio.h>
 
-#include "tests/kernels/gpu.h"
+#include "tests/kernels/step.h"
 
 static bool said(const gpu *g, const char *word) { return strstr(g->e.msg, word) != NULL; }
 
@@ -98,33 +98,6 @@ Test(cuda_context, copies) { gpu_each(copies, 0); }
 
 /* --- recorded steps --------------------------------------------------------------------------------- */
 
-typedef struct step {
-    k_mm s;
-    gbuf x, y, w, packed, dw;
-} step;
-
-static step step_new(gpu *g)
-{
-    step t = {.s = {.R = 2, .n = 24, .in = 40, .out = 32, .ldx = 40, .ldy = 32}};
-    buf x = buf_new(2, 24 * 40, 1, 1), y = buf_new(2, 24 * 32, 1, 2), w = buf_new(2, 32 * 40, 1, 3),
-        dw = buf_new(2, 32 * 40, 1, 4);
-    t.x = gpu_act(g, &x), t.y = gpu_act(g, &y), t.packed = gpu_act(g, &w), t.w = gpu_real(g, &w),
-    t.dw = gpu_real(g, &dw);
-    buf_free(&x), buf_free(&y), buf_free(&w), buf_free(&dw);
-    return t;
-}
-
-/* y = x W^T, then dW += y^T x: the second time is not as the first. */
-static status step_run(gpu *g, const step *t)
-{
-    const k_in packed = {(const real *)(const void *)t->packed.p, t->packed.stride * t->packed.size / sizeof(real)};
-    const k_in none = {0};
-    const k_weight w = {gin(&t->w), g->half ? packed : none};
-    const k_mult one = {0};
-    status s = g->ops->matmul_fwd(g->ctx, gact(&t->y), gcact(&t->x), w, one, false, &t->s, &g->e);
-    return s ? s : g->ops->matmul_wgrad(g->ctx, garr(&t->dw), gcact(&t->y), gcact(&t->x), one, true, &t->s, &g->e);
-}
-
 static void too_much(gpu *g)
 {
     const k_device_ops *d = g->ops->device;
@@ -133,7 +106,7 @@ static void too_much(gpu *g)
     cr_expect_eq(d->mem_new(g->ctx, &p, (size_t)1 << 50, &g->e), ST_NOMEM);
     cr_expect_eq(p, (void *)&here, "written in spite of the failure");
     cr_expect(said(g, "1125899.907 GB") && said(g, "free"), "%s", g->e.msg);
-    step t = step_new(g);
+    step t = step_new(g, 2);
     cr_expect_eq(d->mem_new(g->ctx, &p, (size_t)1 << 50, &g->e), ST_NOMEM);
     GPU_OK(g, step_run(g, &t)); /* the next launch does not take that failure for its own */
     GPU_OK(g, d->mem_new(g->ctx, &p, 4096, &g->e));
@@ -153,7 +126,7 @@ static void same(gpu *g, const step *a, const step *b, const char *when)
 static void recorded(gpu *g)
 {
     const k_device_ops *d = g->ops->device;
-    step direct = step_new(g), replayed = step_new(g);
+    step direct = step_new(g, 2), replayed = step_new(g, 2);
     k_graph *graph = NULL;
     GPU_OK(g, d->record_begin(g->ctx, &g->e));
     GPU_OK(g, step_run(g, &replayed));
@@ -248,7 +221,7 @@ Test(cuda_context, copies_ahead_and_marks) { gpu_each(ahead, 0); }
 static void refused(gpu *g)
 {
     const k_device_ops *d = g->ops->device;
-    step t = step_new(g), direct = step_new(g);
+    step t = step_new(g, 2), direct = step_new(g, 2);
     k_graph *graph = NULL;
     k_mark *mark = NULL, *none = NULL;
     void *p = NULL;
@@ -290,7 +263,7 @@ static void freed(gpu *g)
     cr_assert_eq(gpu_open(h, g->ops->name, 4096), ST_OK, "%s", h->e.msg);
     GPU_OK(h, h->ops->device->record_begin(h->ctx, &h->e));
     h->ops->ctx_free(h->ctx);
-    step t = step_new(g);
+    step t = step_new(g, 2);
     GPU_OK(g, step_run(g, &t));
     GPU_OK(g, g->ops->device->sync(g->ctx, &g->e));
 }
@@ -301,7 +274,7 @@ static void two(gpu *g)
 {
     gpu *h = keep(calloc(1, sizeof *h));
     cr_assert_eq(gpu_open(h, g->ops->name, 0), ST_OK, "%s", h->e.msg);
-    step a = step_new(g), b = step_new(h);
+    step a = step_new(g, 2), b = step_new(h, 2);
     GPU_OK(g, g->ops->device->sync(g->ctx, &g->e));
     GPU_OK(h, h->ops->device->sync(h->ctx, &h->e));
     GPU_OK(g, step_run(g, &a));
