@@ -317,8 +317,8 @@ static status judge(coord_axis *a, size_t seeds, err *e)
             continue;
         }
         for (size_t k = 0; k < a->n_sizes; k++) pair[2 * k] = pair[2 * k + 1] = r->expect[k];
-        status s = mup_coord_fit(&twice, a->sizes, pair, a->n_sizes, 2, 0, e);
-        if (!s) s = mup_coord_fit(&x, a->sizes, r->y, a->n_sizes, seeds, i + 1, e);
+        status s = mup_coord_fit(&twice, a->sizes, pair, a->n_sizes, 2, e);
+        if (!s) s = mup_coord_fit(&x, a->sizes, r->y, a->n_sizes, seeds, e);
         if (s) return err_prefix(e, "%s %s", r->place, mup_coord_name(r->quantity));
         r->fit = x;
         r->bounds = mup_coord_bounds_of(r->quantity, a->axis, twice.slope);
