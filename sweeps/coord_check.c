@@ -397,6 +397,8 @@ status coord_check(coord_result **out, const trainer_config *config, const coord
     if (s || !r) return s ? s : err_set(e, ST_NOMEM, "no memory for a coordinate check");
     c.shape.vocab = resolved.shape.vocab;
     snprintf(r->backend, sizeof r->backend, "%s", o->backend);
+    r->config = resolved;
+    r->grow_head_dim = o->grow_head_dim;
     r->seeds = o->seeds;
     r->steps = o->steps;
     r->depth_of_widths = resolved.shape.n_layer;
