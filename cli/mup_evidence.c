@@ -97,8 +97,10 @@ static status read_check(json_t **out, char doubt[MUP_DOUBT_MAX], const char *pa
     snprintf(where, sizeof where, "--check %.100s", path);
     const json_t *config = json_object_get(doc, "config"), *all = json_object_get(doc, "axes");
     if (!s && !config)
-        s = err_set(e, ST_INPUT, "%s: does not say of which model it is (made by a muscale that did not record it); make it again with "
-                    "`muscale --json mup check CONFIG`", where);
+        s = err_set(e, ST_INPUT,
+                    "%s: does not say of which model it is (made by a muscale that did not record it); make it again "
+                    "with `muscale --json mup check CONFIG`",
+                    where);
     if (!s) s = mup_evidence_same_model(config, !strcmp(text_of(doc, "grow"), "head_dim"), target, where, e);
     for (size_t i = 0; i < json_array_size(all) && !s; i++) json_array_append_new(axes, check_axis(json_array_get(all, i), target));
     if (!s && strcmp(verdict, "pass") != 0) {
@@ -110,9 +112,9 @@ static status read_check(json_t **out, char doubt[MUP_DOUBT_MAX], const char *pa
         add_doubt(doubt, line);
     }
     if (!s)
-        *out = json_pack("{s:o, s:n, s:s, s:s, s:o, s:o, s:o, s:o, s:O}", "verdict", copy(doc, "verdict"), "why", "file", path, "sha256",
-                         sha, "version", copy(json_object_get(doc, "provenance"), "version"), "seeds", copy(doc, "seeds"), "steps",
-                         copy(doc, "steps"), "lr", copy(doc, "lr"), "axes", axes);
+        *out = json_pack("{s:o, s:n, s:s, s:s, s:o, s:o, s:o, s:o, s:O}", "verdict", copy(doc, "verdict"), "why",
+                         "file", path, "sha256", sha, "version", copy(json_object_get(doc, "provenance"), "version"),
+                         "seeds", copy(doc, "seeds"), "steps", copy(doc, "steps"), "lr", copy(doc, "lr"), "axes", axes);
     json_decref(axes);
     json_decref(doc);
     return s;

@@ -14,8 +14,9 @@ enum { MUP_DOUBT_MAX = 512 };
 status mup_evidence(json_t **out, char doubt[MUP_DOUBT_MAX], const mup_evidence_files *files, const trainer_config *target,
                     err *e);
 
-/* Is what was measured on `config` (a JSON object of keys) of the model that is exported: rule, options, base, architecture,
- * tuned values? Sizes may differ; head_dim only where it grew with the width. ST_INPUT, naming what differs; `where` starts
- * the message. */
-status mup_evidence_same_model(const json_t *config, bool head_dim_grew, const trainer_config *target, const char *where, err *e);
+/* Is what was measured on `config` (a JSON object of keys) of the model that is exported: rule, options, base,
+ * architecture, tuned values? Sizes may differ; head_dim only where it grew with the width. ST_INPUT, naming what
+ * differs; `where` starts the message. */
+status mup_evidence_same_model(const json_t *config, bool head_dim_grew, const trainer_config *target,
+                               const char *where, err *e);
 #endif

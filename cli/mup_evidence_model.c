@@ -1,5 +1,5 @@
-/* Is evidence about the model that is exported? What was measured is of a rule, its base and its options; the sizes it was
- * measured at are not those of the target, and need not be. */
+/* Is evidence about the model that is exported? What was measured is of a rule, its base and its options; the sizes it
+ * was measured at are not those of the target, and need not be. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,16 +8,17 @@
 #include "cli/config_json.h"
 #include "cli/mup_evidence.h"
 
-/* What may differ: sizes, which the rule is for (head_dim only where the check let it grow); the base, which is compared as
- * it is in force; how long, on what and in which order a model is trained, and decay, which a check leaves out. lr may: it
- * is warned about. All else must be equal. */
+/* What may differ: sizes, which the rule is for (head_dim only where the check let it grow); the base, which is
+ * compared as it is in force; how long, on what and in which order a model is trained, and decay, which a check leaves
+ * out. lr may: it is warned about. All else must be equal. */
 static bool free_key(const char *key)
 {
     static const char *const keys[] = {
-        "d_model", "n_layer", "head_dim", "n_kv_head", "d_ff", "seq_len", "batch_tokens", "tokens", "base_width", "base_depth",
-        "base_head_dim", "base_d_ff", "base_batch_tokens", "base_tokens", "data_dtype", "unique_tokens", "data_seed", "seed", "grad_accum",
-        "shards", "warmup_tokens", "schedule", "min_lr_ratio", "decay_fraction", "decay_shape", "val_tokens", "val_every", "blowup_nats",
-        "flops_rule", "lr", "weight_decay"};
+        "d_model", "n_layer", "head_dim", "n_kv_head", "d_ff", "seq_len", "batch_tokens", "tokens",
+        "base_width", "base_depth", "base_head_dim", "base_d_ff", "base_batch_tokens", "base_tokens",
+        "data_dtype", "unique_tokens", "data_seed", "seed", "grad_accum", "shards",
+        "warmup_tokens", "schedule", "min_lr_ratio", "decay_fraction", "decay_shape",
+        "val_tokens", "val_every", "blowup_nats", "flops_rule", "lr", "weight_decay"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (!strcmp(keys[i], key)) return true;
     return false;
@@ -30,7 +31,8 @@ static void differ(differences *d, const char *key, const char *there, const cha
     const size_t used = strlen(d->text);
     d->n++;
     if (used < 100) /* one line: the first few */
-        snprintf(d->text + used, sizeof d->text - used, "%s%s %.24s there, %.24s here", used ? "; " : "", key, there, here);
+        snprintf(d->text + used, sizeof d->text - used, "%s%s %.24s there, %.24s here", used ? "; " : "", key, there,
+                 here);
 }
 
 /* The base as the rule sees it: a head_dim and a d_ff left open are those of the proportions. */
@@ -48,7 +50,8 @@ static void compare_bases(differences *d, const trainer_config *there, const tra
     enum { ROUNDED = 32 }; /* a default d_ff is a multiple of it */
     const mup_rule *rule = mup_rule_find(here->parametrisation);
     const mup_size a = base_of(there, head_dim_grew), b = base_of(here, false);
-    const bool base = mup_rule_needs_base(rule), depth = mup_rule_needs_depth(rule), horizon = mup_rule_needs_horizon(rule);
+    const bool base = mup_rule_needs_base(rule), depth = mup_rule_needs_depth(rule),
+               horizon = mup_rule_needs_horizon(rule);
     const struct { const char *key; bool matters; double there, here, within; } rows[] = {
         {"base_width", base, a.width, b.width, 0},       {"base_head_dim", base, a.head_dim, b.head_dim, 0},
         {"base_d_ff", base, a.d_ff, b.d_ff, ROUNDED},    {"base_depth", depth, a.depth, b.depth, 0},
@@ -61,7 +64,8 @@ static void compare_bases(differences *d, const trainer_config *there, const tra
     }
 }
 
-status mup_evidence_same_model(const json_t *config, bool head_dim_grew, const trainer_config *target, const char *where, err *e)
+status mup_evidence_same_model(const json_t *config, bool head_dim_grew, const trainer_config *target,
+                               const char *where, err *e)
 {
     trainer_config made;
     differences d = {0};
@@ -78,7 +82,7 @@ status mup_evidence_same_model(const json_t *config, bool head_dim_grew, const t
         config_value(target, &k[i], to);
         if (strcmp(from, to) != 0) differ(&d, k[i].name, from, to);
     }
-    if (mup_rule_find(target->parametrisation) == mup_rule_find(made.parametrisation)) compare_bases(&d, &made, target, head_dim_grew);
+    if (!strcmp(target->parametrisation, made.parametrisation)) compare_bases(&d, &made, target, head_dim_grew);
     if (!d.n) return ST_OK;
     return err_set(e, ST_INPUT, "%s: of another model: %s%s; check the config that is exported", where, d.text,
                    d.n > 1 && strlen(d.text) >= 100 ? ", ..." : "");

@@ -62,16 +62,17 @@ static double r_squared(const double *size, const double *mean, size_t n, double
     return all > 0 ? 1 - rest / all : 1;
 }
 
-/* 95 % of the mean over seeds: Student's t on n - 1 degrees of freedom. A seed's slope is a weighted sum of the logarithms
- * of all its sizes (it has one batch at every size, whose luck is no slope), so the slopes are independent and close to
- * normal, which is what t asks for (Student 1908, Biometrika 6(1), 1-25). A percentile bootstrap of so few is no
- * substitute: of 3 values, even widened by sqrt(n/(n-1)), it holds the mean in 81 cases of 100, of 4 in 84
+/* 95 % of the mean over seeds: Student's t on n - 1 degrees of freedom. A seed's slope is a weighted sum of the
+ * logarithms of all its sizes (it has one batch at every size, whose luck is no slope), so the slopes are independent
+ * and close to normal, which is what t asks for (Student 1908, Biometrika 6(1), 1-25). A percentile bootstrap of so few
+ * is no substitute: of 3 values, even widened by sqrt(n/(n-1)), it holds the mean in 81 cases of 100, of 4 in 84
  * (tests/mup/test_coord.c draws them). */
 static void interval(mup_coord_slope *out, const double *own, size_t seeds)
 {
     double squares = 0;
     for (size_t j = 0; j < seeds; j++) squares += pow(own[j] - out->slope, 2);
-    const double df = (double)seeds - 1, se = sqrt(squares / df / (double)seeds), half = gsl_cdf_tdist_Pinv(.975, df) * se;
+    const double df = (double)seeds - 1, se = sqrt(squares / df / (double)seeds);
+    const double half = gsl_cdf_tdist_Pinv(.975, df) * se;
     out->lo = out->slope - half;
     out->hi = out->slope + half;
 }

@@ -1,6 +1,6 @@
 /* The familiar panels of a coordinate check: RMS of activations and of their change since t = 1 over the width (or
- * depth), a curve per step, parametrisations below each other on the same axes. Slopes, intervals and verdicts are those of
- * the check's own rows: nothing is fitted here, so that picture and verdict cannot differ. */
+ * depth), a curve per step, parametrisations below each other on the same axes. Slopes, intervals and verdicts are
+ * those of the check's own rows: nothing is fitted here, so that picture and verdict cannot differ. */
 #include <math.h>
 #include <string.h>
 
@@ -71,7 +71,8 @@ static const json_t *row_of(const check *c, size_t place, size_t member)
 static bool judged(const json_t *row)
 {
     double ci[2];
-    return js_str(row, "verdict") && (json_is_true(js_get(row, "zero")) || (isfinite(js_num(row, "slope")) && js_pair(ci, row, "ci95")));
+    if (!js_str(row, "verdict")) return false;
+    return json_is_true(js_get(row, "zero")) || (isfinite(js_num(row, "slope")) && js_pair(ci, row, "ci95"));
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------- */
@@ -92,8 +93,10 @@ static status read_check(check *c, const plot_input *in, const char *over, err *
     for (size_t p = 0; p < N_PLACES; p++)
         for (size_t m = 0; m < 2; m++)
             if (!judged(row_of(c, p, m)))
-                return err_set(e, ST_INPUT, "%s: holds no slope with interval and verdict for %s of %s; make it again with "
-                               "`muscale --json mup check CONFIG`", in->path, members[m], places[p].title);
+                return err_set(e, ST_INPUT,
+                               "%s: holds no slope with interval and verdict for %s of %s; make it again with "
+                               "`muscale --json mup check CONFIG`",
+                               in->path, members[m], places[p].title);
     for (size_t i = 0; i < c->n_sizes; i++) {
         c->size[i] = js_at(c->axis, "sizes", i);
         if (!(c->size[i] > 0)) return err_set(e, ST_INPUT, "%s: a size of its sizes is not a number above 0", in->path);
@@ -133,10 +136,16 @@ static status read_checks(checks *all, const plot_inputs *in, err *e)
 
 static const char *sign_of(double x) { return x < 0 ? "−" : "+"; }
 
+static void label(panel *p, double y, unsigned ink, const char *words)
+{
+    panel_line(p, "set label '%s' at graph 0.04,%g left font ',8' textcolor rgb '#%06X'", words, y, ink);
+}
+
 /* What the check found and says, in the colour of the verdict. */
 static void label_verdict(panel *p, const check *c, size_t place, size_t member)
 {
-    static const struct { const char *verdict; unsigned ink; } inks[] = {{"fail", INK_RED}, {"undecided", INK_ORANGE}, {"pass", INK_GREY}};
+    static const struct { const char *verdict; unsigned ink; } inks[] = {
+        {"fail", INK_RED}, {"undecided", INK_ORANGE}, {"pass", INK_GREY}};
     const json_t *row = row_of(c, place, member);
     const char *verdict = "not judged";
     unsigned ink = INK_GREY;
@@ -145,15 +154,13 @@ static void label_verdict(panel *p, const check *c, size_t place, size_t member)
         if (!strcmp(js_str_or(row, "verdict", ""), inks[i].verdict)) verdict = inks[i].verdict, ink = inks[i].ink;
     const double slope = js_num(row, "slope");
     const size_t step = member ? c->n_steps - 1 : 0;
-    if (json_is_true(js_get(row, "zero"))) {
-        panel_line(p, "set label 'step %zu: 0, %s' at graph 0.04,0.92 left font ',8' textcolor rgb '#%06X'", step, verdict, ink);
-        return;
-    }
-    panel_line(p, "set label 'step %zu: %s%.2f, %s' at graph 0.04,0.92 left font ',8' textcolor rgb '#%06X'", step, sign_of(slope), fabs(slope),
-               verdict, ink);
-    if (js_pair(ci, row, "ci95"))
-        panel_line(p, "set label '[%s%.2f, %s%.2f]' at graph 0.04,0.81 left font ',8' textcolor rgb '#%06X'", sign_of(ci[0]), fabs(ci[0]),
-                   sign_of(ci[1]), fabs(ci[1]), ink);
+    char words[96];
+    if (json_is_true(js_get(row, "zero"))) snprintf(words, sizeof words, "step %zu: 0, %s", step, verdict);
+    else snprintf(words, sizeof words, "step %zu: %s%.2f, %s", step, sign_of(slope), fabs(slope), verdict);
+    label(p, 0.92, ink, words);
+    if (!js_pair(ci, row, "ci95")) return;
+    snprintf(words, sizeof words, "[%s%.2f, %s%.2f]", sign_of(ci[0]), fabs(ci[0]), sign_of(ci[1]), fabs(ci[1]));
+    label(p, 0.81, ink, words);
 }
 
 /* By number: the name of a parametrisation comes from a file. */
@@ -213,8 +220,9 @@ static void captions(figure *f, const checks *all)
     const bool wide = !strcmp(all->over, "width");
     figure_caption(f, "RMS of activations, and of their change since before the first step, over the %s at %s %g; mean over %g seeds, lr %g.",
                    all->over, wide ? "depth" : "width", js_num(c->axis, wide ? "depth" : "width"), js_num(c->doc, "seeds"), js_num(c->doc, "lr"));
-    figure_caption(f, "Attention and MLP: branches of the last block. Colour: steps taken. Numbers: the check's log-log slopes, 95 %% intervals "
-                   "and verdicts, of x before the first step, of its change after the last.");
+    figure_caption(f, "Attention and MLP: branches of the last block. Colour: steps taken. Numbers: the check's "
+                      "log-log slopes, 95 %% intervals and verdicts, of x before the first step, of its change after "
+                      "the last.");
     if (wide) figure_caption(f, "Right is flat; logits before the first step fall as width^−1/2 where they are right.");
     for (size_t k = 0; k < all->n; k++)
         figure_caption(f, "%s: the check says %s.", words_parametrisation(all->c[k].par), js_str_or(all->c[k].doc, "verdict", "nothing"));
@@ -239,8 +247,8 @@ status draw_coord_check(figure *f, plot_inputs *in, err *e)
             char label[64];
             snprintf(label, sizeof label, "%s: %s", words_parametrisation(all.c[k].par), m ? "Δx" : "x");
             axis x = axis_over(AXIS_LOG2, WORDS_PLAIN, sizes, 0.08, row + 1 == rows ? all.over : NULL);
-            const range above = {all.y[m].lo, all.y[m].hi * pow(all.y[m].hi / all.y[m].lo, 0.3)}; /* room for the verdict */
-            axis y = axis_over(AXIS_LOG10, words_of(all.y[m]), above, 0.1, p ? NULL : label);
+            const range seen = all.y[m], above = {seen.lo, seen.hi * pow(seen.hi / seen.lo, 0.3)}; /* room for words */
+            axis y = axis_over(AXIS_LOG10, words_of(seen), above, 0.1, p ? NULL : label);
             x.bare = row + 1 < rows;
             y.bare = p > 0;
             draw_panel(f, &all, k, p, m,

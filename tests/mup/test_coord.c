@@ -65,8 +65,8 @@ static double coverage(size_t seeds)
     return (double)held / DRAWS;
 }
 
-/* 95 % by Student's t whatever the number of seeds; a percentile bootstrap of 3, 4, 8 of them, widened by sqrt(n/(n-1)), in 81, 84,
- * 90 %. The bounds are four standard errors of 4,000 draws. */
+/* 95 % by Student's t whatever the number of seeds; a percentile bootstrap of 3, 4, 8 of them, widened by
+ * sqrt(n/(n-1)), in 81, 84, 90 %. The bounds are four standard errors of 4,000 draws. */
 Test(coord_slope, intervals_hold_the_truth_as_often_as_they_say)
 {
     static const size_t seeds[] = {2, 3, 4, 8, 16};

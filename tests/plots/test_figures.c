@@ -197,15 +197,18 @@ static json_t *check_rows(bool wide)
     static const struct { const char *wide, *deep, *quantity, *verdict; double slope; } all[] = {
         {"embed", "embed", "x", "pass", 0.01},         {"embed", "embed", "dx", "pass", -0.02},
         {"blocks.0.attn", "blocks.first.attn", "x", "fail", 9}, {"blocks.0.attn", "blocks.first.attn", "dx", "fail", 9},
-        {"blocks.1.attn", "blocks.last.attn", "x", "undecided", 0.17}, {"blocks.1.attn", "blocks.last.attn", "dx", "fail", 0.83},
+        {"blocks.1.attn", "blocks.last.attn", "x", "undecided", 0.17},
+        {"blocks.1.attn", "blocks.last.attn", "dx", "fail", 0.83},
         {"blocks.1.ffn", "blocks.last.ffn", "x", "pass", 0.04}, {"blocks.1.ffn", "blocks.last.ffn", "dx", "pass", 0.05},
         {"stream", "stream", "x", "pass", 0.06},       {"stream", "stream", "dx", "pass", 0.07},
         {"logits", "logits", "dlogits", "pass", -0.31},
     };
-    json_t *rows = json_pack("[{s:s,s:s,s:s,s:b}]", "place", "logits", "quantity", "logits", "verdict", "pass", "zero", 1);
+    json_t *rows = json_pack("[{s:s,s:s,s:s,s:b}]", "place", "logits", "quantity", "logits", "verdict", "pass", "zero",
+                             1);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:f,s:[f,f]}", "place", wide ? all[i].wide : all[i].deep, "quantity", all[i].quantity,
-                                              "verdict", all[i].verdict, "slope", all[i].slope, "ci95", all[i].slope - 0.03, all[i].slope + 0.05));
+        json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:f,s:[f,f]}", "place", wide ? all[i].wide : all[i].deep,
+                                              "quantity", all[i].quantity, "verdict", all[i].verdict, "slope",
+                                              all[i].slope, "ci95", all[i].slope - 0.03, all[i].slope + 0.05));
     return rows;
 }
 

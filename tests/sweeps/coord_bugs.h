@@ -1,5 +1,6 @@
-/* The bugs that a coordinate check was built to find, each planted between the rule and the bank, with the row it is known
- * by; and how a test asks for a check. Used at small widths (test_coord.c) and at those of the command (test_coord_bugs_long.c). */
+/* The bugs that a coordinate check was built to find, each planted between the rule and the bank, with the row it is
+ * known by; and how a test asks for a check. Used at small widths (test_coord.c) and at those of the command
+ * (test_coord_bugs_long.c). */
 #ifndef TESTS_SWEEPS_COORD_BUGS_H
 #define TESTS_SWEEPS_COORD_BUGS_H
 #include <criterion/criterion.h>
@@ -145,11 +146,13 @@ static inline size_t coord_news(const coord_result *r, const char *const *tensor
         const coord_row *x = &r->axes[0].rows[i];
         bool known = x->verdict == MUP_COORD_PASS || x->verdict == MUP_COORD_SHOWN;
         for (size_t k = 0; tensors && tensors[k]; k++)
-            known |= x->verdict == MUP_COORD_UNDECIDED && x->quantity == MUP_COORD_GRAD && !strcmp(x->place, tensors[k]);
+            known |= x->verdict == MUP_COORD_UNDECIDED && x->quantity == MUP_COORD_GRAD &&
+                     !strcmp(x->place, tensors[k]);
         if (known) continue;
         n++;
-        fprintf(stderr, "    %-22s %-8s expected %+.2f, slope %+.2f [%+.2f, %+.2f]: %s\n", x->place, mup_coord_name(x->quantity),
-                x->bounds.expected, x->fit.slope, x->fit.lo, x->fit.hi, mup_coord_word(x->verdict));
+        fprintf(stderr, "    %-22s %-8s expected %+.2f, slope %+.2f [%+.2f, %+.2f]: %s\n", x->place,
+                mup_coord_name(x->quantity), x->bounds.expected, x->fit.slope, x->fit.lo, x->fit.hi,
+                mup_coord_word(x->verdict));
     }
     return n;
 }
@@ -171,8 +174,8 @@ static inline coord_result *coord_fails(const struct coord_bug *b, trainer_confi
     coord_result *r = coord_run(&c, b->over, z, b->plant);
     const coord_row *x = coord_row_of(r, b->place, b->quantity);
     cr_expect_eq(r->verdict, MUP_COORD_FAIL, "%s: %s", b->what, mup_coord_word(r->verdict));
-    cr_expect_eq(x->verdict, MUP_COORD_FAIL, "%s: %s %s has slope %g [%g, %g]: %s", b->what, b->place, mup_coord_name(b->quantity),
-                 x->fit.slope, x->fit.lo, x->fit.hi, mup_coord_word(x->verdict));
+    cr_expect_eq(x->verdict, MUP_COORD_FAIL, "%s: %s %s has slope %g [%g, %g]: %s", b->what, b->place,
+                 mup_coord_name(b->quantity), x->fit.slope, x->fit.lo, x->fit.hi, mup_coord_word(x->verdict));
     return r;
 }
 #endif

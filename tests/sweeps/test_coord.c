@@ -1,6 +1,6 @@
 /* The coordinate check passes what is right and fails what is wrong: every rule, and every bug that it was built to
- * find. Small widths, the narrowest at which no tensor of a rule is left undecided; those of the command, and the table of
- * doc/mup.md, 9: test_coord_bugs_long.c. */
+ * find. Small widths, the narrowest at which no tensor of a rule is left undecided; those of the command, and the table
+ * of doc/mup.md, 9: test_coord_bugs_long.c. */
 #include "tests/sweeps/coord_bugs.h"
 
 static trainer_config config_of(const char *const *pairs)
@@ -18,8 +18,8 @@ static trainer_config config_of(const char *const *pairs)
 }
 #define CONFIG(...) config_of((const char *const[]){__VA_ARGS__, NULL})
 
-/* `right`: where every rule passes. A correct one bends at narrow widths: |dW| of q and k falls faster than width^-1/4 from
- * 16 to 32, and over depth a branch of width 16 grows. A bug is caught at less. */
+/* `right`: where every rule passes. A correct one bends at narrow widths: |dW| of q and k falls faster than width^-1/4
+ * from 16 to 32, and over depth a branch of width 16 grows. A bug is caught at less. */
 static const int64_t narrow[] = {16, 24, 48, 96}, widths[] = {16, 48, 96, 192}, depths[] = {2, 4, 8, 16};
 static const coord_sizes right = {widths, depths}, small = {narrow, depths};
 
@@ -42,8 +42,8 @@ Test(coord, rules_pass_over_width)
 Test(coord, options_pass_over_width)
 {
     passes("zero", CONFIG("parametrisation", "mup", "zero_init", "both"), WIDE);
-    passes("gains", CONFIG("parametrisation", "mup", "norm_gain", "true", "qk_norm", "true", "activation", "swiglu", "base_d_ff", "64"),
-           WIDE);
+    passes("gains", CONFIG("parametrisation", "mup", "norm_gain", "true", "qk_norm", "true", "activation", "swiglu",
+                           "base_d_ff", "64"), WIDE);
     passes("eps", CONFIG("parametrisation", "mup", "eps", "1e-4"), WIDE);
     passes("heads grow", CONFIG("parametrisation", "mup"), WIDE_HEADS);
 }
@@ -61,7 +61,8 @@ Test(coord, the_last_gain_is_shown_not_judged)
 /* Independent decay moves weights whatever the lr is: it must not be blamed on the lr. */
 Test(coord, decay_is_not_in_it)
 {
-    const trainer_config none = CONFIG("parametrisation", "mup", "weight_decay", "0"), much = CONFIG("parametrisation", "mup", "weight_decay", "0.1");
+    const trainer_config none = CONFIG("parametrisation", "mup", "weight_decay", "0");
+    const trainer_config much = CONFIG("parametrisation", "mup", "weight_decay", "0.1");
     coord_result *a = coord_run(&none, WIDE, &small, NULL), *b = coord_run(&much, WIDE, &small, NULL);
     for (size_t i = 0; i < a->axes[0].n_rows; i++)
         cr_assert_eq(a->axes[0].rows[i].y[0], b->axes[0].rows[i].y[0], "%s %s", a->axes[0].rows[i].place,
@@ -107,7 +108,8 @@ Test(coord, the_trace_ends_where_the_rows_measure)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         const coord_trace *t = &r->axes[0].trace[all[i].trace];
         const double *traced = all[i].change ? t->dx + (size_t)r->steps * per : t->x;
-        const coord_row *x = coord_row_of(r, all[i].place, all[i].q), *same = coord_row_of(plain, all[i].place, all[i].q);
+        const coord_row *x = coord_row_of(r, all[i].place, all[i].q);
+        const coord_row *same = coord_row_of(plain, all[i].place, all[i].q);
         for (size_t k = 0; k < per; k++) {
             cr_expect(fabs(traced[k] / x->y[k] - 1) < 1e-5, "%s %s: %g, %g", all[i].place, mup_coord_name(all[i].q), traced[k], x->y[k]);
             cr_expect_eq(x->y[k], same->y[k], "the trace changes the check");

@@ -1,5 +1,6 @@
-/* The coordinate check at the sizes that `mup check` takes by default, 64 to 512, on the config of doc/mup.md, 9: every rule
- * passes and every bug is caught. With MUSCALE_SHOW=1 -j1 it prints the table of that section, "What it catches". */
+/* The coordinate check at the sizes that `mup check` takes by default, 64 to 512, on the config of doc/mup.md, 9: every
+ * rule passes and every bug is caught. With MUSCALE_SHOW=1 and -j1 it prints the table of that section, "What it
+ * catches". */
 #include "tests/sweeps/coord_bugs.h"
 
 static const int64_t widths[] = {64, 128, 256, 512}, depths[] = {2, 4, 8, 16};
@@ -8,9 +9,9 @@ static const coord_sizes at = {widths, depths};
 static trainer_config config_of(const char *const *pairs)
 {
     static const char *const lines[][2] = {
-        {"vocab", "256"}, {"d_model", "64"}, {"n_layer", "2"}, {"head_dim", "32"}, {"seq_len", "64"}, {"base_width", "64"}, {"base_depth", "2"},
-        {"lr", "0.004"}, {"tokens", "65536"}, {"batch_tokens", "1024"}, {"val_tokens", "1024"}, {"base_tokens", "65536"},
-        {"base_batch_tokens", "1024"},
+        {"vocab", "256"}, {"d_model", "64"}, {"n_layer", "2"}, {"head_dim", "32"}, {"seq_len", "64"},
+        {"base_width", "64"}, {"base_depth", "2"}, {"lr", "0.004"}, {"tokens", "65536"}, {"batch_tokens", "1024"},
+        {"val_tokens", "1024"}, {"base_tokens", "65536"}, {"base_batch_tokens", "1024"},
     };
     trainer_config c;
     config_default(&c);
@@ -46,16 +47,18 @@ Test(coord_bugs_long, rules_pass_over_depth)
 Test(coord_bugs_long, options_pass_over_width)
 {
     PASSES("zero", WIDE, "parametrisation", "mup", "zero_init", "both");
-    PASSES("gains", WIDE, "parametrisation", "mup", "norm_gain", "true", "qk_norm", "true", "activation", "swiglu", "base_d_ff", "192");
+    PASSES("gains", WIDE, "parametrisation", "mup", "norm_gain", "true", "qk_norm", "true", "activation", "swiglu",
+           "base_d_ff", "192");
     PASSES("eps", WIDE, "parametrisation", "mup", "eps", "1e-4");
     PASSES("heads grow", WIDE_HEADS, "parametrisation", "mup");
 }
 
-/* Of every correct rule the only rows that are not decided by 4 seeds, in some draws: with a tied head the gradients of q
- * and k fall as width^-1.15 here. */
+/* Of every correct rule the only rows that are not decided by 4 seeds, in some draws: with a tied head the gradients of
+ * q and k fall as width^-1.15 here. */
 Test(coord_bugs_long, of_a_tied_head_the_gradients_of_q_and_k_may_be_undecided)
 {
-    static const char *const known[] = {"blocks.0.attn.q", "blocks.0.attn.k", "blocks.1.attn.q", "blocks.1.attn.k", NULL};
+    static const char *const known[] = {"blocks.0.attn.q", "blocks.0.attn.k", "blocks.1.attn.q", "blocks.1.attn.k",
+                                        NULL};
     const trainer_config c = CONFIG("parametrisation", "mup", "tied_head", "true");
     coord_result *r = coord_run(&c, WIDE, &at, NULL);
     cr_expect_eq(coord_news(r, known), 0);
@@ -71,16 +74,20 @@ static void show(const struct coord_bug *b, const coord_result *r)
         failed += r->axes[0].rows[i].verdict == MUP_COORD_FAIL;
         judged += r->axes[0].rows[i].verdict != MUP_COORD_SHOWN;
     }
-    const bool bar = b->quantity == MUP_COORD_DW_NORM, whole = !strcmp(b->place, "logits");
-    printf("| %s | %s%s%s%s%s %+.2f, %g | %zu of %zu | %+.2f | %+.2f |\n", b->what, bar ? "<code>&#124;dW&#124;</code>" : "`",
-           bar ? "" : mup_coord_name(b->quantity), bar ? "" : "`", whole ? "" : " of ", whole ? "" : b->place, x->fit.slope, x->bounds.expected,
-           failed, judged, coord_row_of(r, "logits", MUP_COORD_DLOGITS)->fit.slope, coord_row_of(r, "stream", MUP_COORD_DACT)->fit.slope);
+    const bool whole = !strcmp(b->place, "logits");
+    if (b->quantity == MUP_COORD_DW_NORM) printf("| %s | <code>&#124;dW&#124;</code>", b->what); /* a bar ends a cell */
+    else printf("| %s | `%s`", b->what, mup_coord_name(b->quantity));
+    printf("%s%s %+.2f, %g | %zu of %zu | %+.2f | %+.2f |\n", whole ? "" : " of ", whole ? "" : b->place, x->fit.slope,
+           x->bounds.expected, failed, judged, coord_row_of(r, "logits", MUP_COORD_DLOGITS)->fit.slope,
+           coord_row_of(r, "stream", MUP_COORD_DACT)->fit.slope);
 }
 
 Test(coord_bugs_long, every_bug_is_caught)
 {
     const bool shown = getenv("MUSCALE_SHOW") != NULL;
-    if (shown) puts("| bug | the row it is known by: slope, expected | rows that fail | `dlogits` | stream `dx` |\n| --- | --- | --- | --- | --- |");
+    if (shown)
+        puts("| bug | the row it is known by: slope, expected | rows that fail | `dlogits` | stream `dx` |\n"
+             "| --- | --- | --- | --- | --- |");
     for (size_t i = 0; i < COORD_BUGS; i++) {
         coord_result *r = coord_fails(&coord_bugs[i], CONFIG(NULL), &at);
         if (shown) show(&coord_bugs[i], r);

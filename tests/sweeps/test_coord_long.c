@@ -1,6 +1,6 @@
-/* No false alarm of the coordinate check over 20 times 4 seeds, for every rule, and few rows that it cannot decide. With
- * MUSCALE_SHOW=1 it prints the extreme slopes of each quantity, from which the bounds of mup/coord.c were set: the table of
- * doc/mup.md, section 9. */
+/* No false alarm of the coordinate check over 20 times 4 seeds, for every rule, and few rows that it cannot decide.
+ * With MUSCALE_SHOW=1 it prints the extreme slopes of each quantity, from which the bounds of mup/coord.c were set: the
+ * table of doc/mup.md, section 9. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -65,10 +65,11 @@ static void no_alarm(const char *rule, const char *lr, bool deep)
     }
     cr_expect_leq(x.undecided, x.rows / 100, "%s at lr %s: %zu of %zu rows undecided", rule, lr, x.undecided, x.rows);
     if (!getenv("MUSCALE_SHOW")) return;
-    printf("%s at lr %s over %s: undecided %zu of %zu rows, %zu of %d checks\n", rule, lr, deep ? "depth" : "width", x.undecided, x.rows,
-           x.checks, TIMES);
+    printf("%s at lr %s over %s: undecided %zu of %zu rows, %zu of %d checks\n", rule, lr, deep ? "depth" : "width",
+           x.undecided, x.rows, x.checks, TIMES);
     for (int q = 0; q < MUP_COORD_N; q++)
-        printf("  %s%-8s %+.2f to %+.2f\n", q == MUP_COORD_DEMB ? "embed " : "", mup_coord_name((mup_coord_quantity)q), x.lo[q], x.hi[q]);
+        printf("  %s%-8s %+.2f to %+.2f\n", q == MUP_COORD_DEMB ? "embed " : "",
+               mup_coord_name((mup_coord_quantity)q), x.lo[q], x.hi[q]);
 }
 
 Test(coord_long, mup) { no_alarm("mup", "0.005", false); }
