@@ -19,7 +19,8 @@ typedef struct campaign {
     size_t streams;
     sweep_progress result;
     volatile sig_atomic_t stop;
-    int stop_after; /* progress calls until `stop` is raised; 0 = never */
+    bool stops;       /* raise `stop` when a bank begins after so many runs are done */
+    size_t stop_done;
 } campaign;
 
 /* A kill and a rename know no disk: fsync may be cheap. */
@@ -52,7 +53,7 @@ static inline void hear_progress(void *self, const sweep_progress *now)
 {
     campaign *c = self;
     cr_expect_eq(now->done + now->diverged + now->failed + now->running + now->others + now->waiting, now->total);
-    if (c->stop_after && --c->stop_after == 0) c->stop = SIGTERM;
+    if (c->stops && now->running && now->done >= c->stop_done) c->stop = SIGTERM;
 }
 
 static inline void hear(void *self, sweep_say kind, const char *line)
@@ -74,6 +75,17 @@ static inline status go(campaign *c, err *e)
     sweep_launch_opts o = {.campaign = c->dir, .threads = 2, .streams = c->streams, .stop = &c->stop, .argv = argv,
                            .argc = 1, .listener = {c, hear_progress, hear}};
     return st ? st : sweep_launch_local(&c->result, &c->p, &c->s, &o, e);
+}
+
+/* Stops at the first bank that begins after so many runs are done. */
+static inline void go_until(campaign *c, size_t done)
+{
+    err e = {0};
+    c->stops = true;
+    c->stop_done = done;
+    cr_assert_eq(go(c, &e), ST_INTERRUPTED, "%s", e.msg);
+    cr_assert_eq(c->result.done, done);
+    c->stops = false;
 }
 
 static inline void run_path(const campaign *c, const char *id, const char *name, char out[IO_PATH_MAX])
