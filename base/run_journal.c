@@ -19,6 +19,8 @@ typedef struct reader {
     size_t cap_train, cap_val, n_records;
     int restarts;
     bool started, ended;
+    bool branching;      /* a branch record, and no resume since */
+    json_t *branch;      /* the newest branch record, while it stands */
     char segments[1024]; /* "0 cpu x86-64-v3; 120 cpu x86-64-v4": which device from which step */
 } reader;
 
@@ -139,17 +141,53 @@ static status take_end(reader *d, json_t *o, err *e)
     return s;
 }
 
+/* What an earlier end said is superseded. */
+static status begin_again(reader *d, err *e)
+{
+    attrs *root = &d->r->group[RUN_ROOT];
+    attrs_free(&d->r->group[RUN_SUMMARY]);
+    d->ended = false;
+    return attrs_get(root, "why") ? attrs_set_text(root, "why", "", e) : ST_OK;
+}
+
+static void forget_branch(reader *d)
+{
+    json_decref(d->branch);
+    d->branch = NULL;
+}
+
+/* The rows that follow are the trunk's, from the first step on. */
+static status take_branch(reader *d, json_t *o, err *e)
+{
+    drop_after(d->r, 0);
+    forget_branch(d);
+    d->branch = json_incref(o);
+    d->branching = true;
+    return begin_again(d, e);
+}
+
+/* What of the run is its trunk's: counted once, where it was computed. */
+static status branch_summary(reader *d, err *e)
+{
+    static const char *const names[][2] = {{"from_run", "branched_from"}, {"step", "branch_step"},
+                                           {"flops", "shared_flops"}, {"wall_s", "shared_wall_s"}};
+    status s = ST_OK;
+    for (size_t i = 0; d->branch && i < sizeof names / sizeof *names && !s; i++)
+        s = take_value(&d->r->group[RUN_SUMMARY], names[i][1], json_object_get(d->branch, names[i][0]), e);
+    return s;
+}
+
 static status take_resume(reader *d, json_t *o, err *e)
 {
     long long from = json_integer_value(json_object_get(o, "from_step"));
+    const long long branch = json_integer_value(json_object_get(d->branch, "step"));
     drop_after(d->r, (double)from);
-    attrs_free(&d->r->group[RUN_SUMMARY]); /* what an earlier end said is superseded */
-    d->ended = false;
-    d->restarts++;
+    /* A branch begins by going on from its trunk's state: nothing was interrupted. */
+    if (!d->branching || from != branch) d->restarts++;
+    d->branching = false;
+    if (d->branch && from < branch) forget_branch(d);
     add_segment(d, o, from);
-    status s = ST_OK;
-    if (attrs_get(&d->r->group[RUN_ROOT], "why")) s = attrs_set_text(&d->r->group[RUN_ROOT], "why", "", e);
-    return s;
+    return begin_again(d, e);
 }
 
 static status take_record(reader *d, json_t *o, err *e)
@@ -162,6 +200,7 @@ static status take_record(reader *d, json_t *o, err *e)
     if (!event) return ST_OK;
     if (!strcmp(event, "start")) return take_start(d, o, e);
     if (!strcmp(event, "resume")) return take_resume(d, o, e);
+    if (!strcmp(event, "branch")) return take_branch(d, o, e);
     if (!strcmp(event, "end")) return take_end(d, o, e);
     return ST_OK;
 }
@@ -198,6 +237,7 @@ static status finish(reader *d, const char *text, err *e)
     status s = d->ended ? ST_OK : attrs_set_text(root, "status", "partial", e);
     /* a failed run's end knows only why */
     if (!s && !attrs_get(&r->group[RUN_SUMMARY], "tokens")) s = running_summary(r, e);
+    if (!s) s = branch_summary(d, e);
     if (!s) s = run_updates_summary(&r->group[RUN_SUMMARY], &r->updates, e);
     if (!s) s = attrs_set_text(root, "schema", "muscale.run/1", e);
     if (!s) s = attrs_set_i64(root, "journal_rows", (int64_t)d->n_records, e);
@@ -249,6 +289,7 @@ status run_read_journal(run_record *out, const char *path, err *e)
         s = err_set(e, ST_INPUT, "%s:1: not a muscale journal, or damaged in its first line; restore it, or move the directory away and train again", path);
     if (!s) s = finish(&d, text, e);
     free(text);
+    forget_branch(&d);
     if (s) {
         run_free(&r);
         return s;

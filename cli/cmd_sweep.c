@@ -61,6 +61,7 @@ static status plan_settings(sweep_plan_opts *o, const sweep_settings *x, err *e)
     o->streams = x->streams == SWEEP_NOT_GIVEN ? 0 : (size_t)x->streams;
     o->memory_limit = (size_t)(x->memory_gib * 0x1p30);
     o->backend = x->device;
+    o->no_trunks = x->no_trunks;
     return ST_OK;
 }
 
@@ -162,6 +163,9 @@ static size_t options(cli_opt out[MAX_OPTS], sweep_settings *x, unsigned mask)
         {PLAN | RUN,
          {"streams", 0, OPT_I64, &x->streams, "K",
           "plan, run: banks at a time on a device (default: until it is full)"}},
+        {PLAN | RUN,
+         {"no-trunks", 0, OPT_FLAG, &x->no_trunks, NULL,
+          "plan, run: runs that differ in their budget only train their stable steps each for itself"}},
         {PLAN,
          {"flops-rate", 0, OPT_F64, &x->flops_rate, "F", "plan: FLOP/s to reckon time with, instead of measuring"}},
         {PLAN,

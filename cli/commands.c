@@ -22,8 +22,8 @@ const cli_command cli_commands[] = {
      "  muscale sweep run sweep.yaml -o campaign --device cuda\n"
      "  muscale sweep status campaign -v\n"
      "  muscale sweep collect campaign\n",
-     "sweep plan SPEC.yaml [key=v1,v2 ...] [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--flops-rate F | --no-calibrate]\n"
-     "sweep run SPEC.yaml [key=v1,v2 ...] -o CAMPAIGN [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--fail-fast[=k]] [--amend]\n"
+     "sweep plan SPEC.yaml [key=v1,v2 ...] [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--no-trunks] [--flops-rate F | --no-calibrate]\n"
+     "sweep run SPEC.yaml [key=v1,v2 ...] -o CAMPAIGN [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--no-trunks] [--fail-fast[=k]] [--amend]\n"
      "sweep status CAMPAIGN [-v]\n"
      "sweep collect CAMPAIGN"},
     {"fit", cmd_fit, "fit a scaling law, with intervals and a verdict",

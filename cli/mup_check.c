@@ -7,7 +7,9 @@
 
 #include "base/num.h"
 #include "cli/config_args.h"
+#include "cli/config_json.h"
 #include "cli/mup.h"
+#include "config.h"
 #include "kernels/kernels.h"
 #include "sweeps/coord_check.h"
 
@@ -93,26 +95,31 @@ static json_t *traces_json(const coord_axis *a, const coord_result *x)
     return all;
 }
 
-static int print_json(const trainer_config *c, const coord_result *x)
+static json_t *axis_json(const coord_axis *a, const coord_result *x)
 {
-    json_t *axes = json_array();
-    for (size_t k = 0; k < x->n_axes; k++) {
-        const coord_axis *a = &x->axes[k];
-        json_t *rows = json_array(), *sizes = json_array();
-        for (size_t i = 0; i < a->n_sizes; i++) json_array_append_new(sizes, json_integer((json_int_t)a->sizes[i]));
-        for (size_t i = 0; i < a->n_rows && !*x->diverged; i++)
-            json_array_append_new(rows, row_json(a, &a->rows[i], x->seeds));
-        const bool wide = a->axis == MUP_OVER_WIDTH;
-        json_array_append_new(axes,
-                              json_pack("{s:s, s:o, s:I, s:o, s:o}", "axis", wide ? "width" : "depth", "sizes", sizes,
-                                        wide ? "depth" : "width",
-                                        (json_int_t)(wide ? x->depth_of_widths : x->width_of_depths), "rows", rows, "trace",
-                                        traces_json(a, x)));
-    }
-    return cli_json_out(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:f, s:s, s:o}", "schema", "muscale.mup-check/1",
-                                  "parametrisation", c->parametrisation, "backend", x->backend, "verdict",
-                                  mup_coord_word(x->verdict), "seeds", (json_int_t)x->seeds, "steps",
-                                  (json_int_t)x->steps, "lr", c->base.lr, "weight_decay", 0.0, "diverged", x->diverged, "axes", axes));
+    json_t *rows = json_array(), *sizes = json_array();
+    const bool wide = a->axis == MUP_OVER_WIDTH;
+    for (size_t i = 0; i < a->n_sizes; i++) json_array_append_new(sizes, json_integer((json_int_t)a->sizes[i]));
+    for (size_t i = 0; i < a->n_rows && !*x->diverged; i++)
+        json_array_append_new(rows, row_json(a, &a->rows[i], x->seeds));
+    return json_pack("{s:s, s:o, s:I, s:o, s:o}", "axis", wide ? "width" : "depth", "sizes", sizes,
+                     wide ? "depth" : "width", (json_int_t)(wide ? x->depth_of_widths : x->width_of_depths), "rows",
+                     rows, "trace", traces_json(a, x));
+}
+
+/* The record says of which model it is: `mup export --check` takes it as evidence for that one only. */
+static int print_json(const cli *c, const coord_result *x)
+{
+    json_t *axes = json_array(), *argv = json_array();
+    for (size_t k = 0; k < x->n_axes; k++) json_array_append_new(axes, axis_json(&x->axes[k], x));
+    for (int i = 0; i < c->argc0; i++) json_array_append_new(argv, json_string(c->argv0[i]));
+    return cli_json_out(json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:f, s:I, s:s, s:s, s:o, s:o, s:{s:o, s:s}}", "schema",
+        "muscale.mup-check/1", "parametrisation", x->config.parametrisation, "backend", x->backend, "verdict",
+        mup_coord_word(x->verdict), "seeds", (json_int_t)x->seeds, "steps", (json_int_t)x->steps, "lr",
+        x->config.base.lr, "weight_decay", 0.0, "seq_len", (json_int_t)x->seq_len,
+        "grow", x->grow_head_dim ? "head_dim" : "heads", "diverged", x->diverged, "axes", axes, "config",
+        cli_config_json(&x->config), "provenance", "argv", argv, "version", PACKAGE_VERSION));
 }
 
 /* --- text: of equal places in all blocks the worst ---------------------------------------------------------------- */
@@ -303,7 +310,7 @@ int mup_check_cmd(cli *c, int argc, char **argv)
             if ((s = coord_check(&x, &config, &o, &e))) err_prefix(&e, "%s", rest.items[0]);
         }
         if (!s) say(c, &config, &o);
-        rc = s ? cli_usage(c, "mup", &e) : c->json ? print_json(&config, x) : print_text(c, &config, x);
+        rc = s ? cli_usage(c, "mup", &e) : c->json ? print_json(c, x) : print_text(c, &config, x);
         if (!rc && x && x->verdict == MUP_COORD_FAIL) rc = 1;
     }
     coord_result_free(x);

@@ -87,14 +87,21 @@ static json_t *check_axis(const json_t *axis, const trainer_config *target)
 
 static status read_check(json_t **out, char doubt[MUP_DOUBT_MAX], const char *path, const trainer_config *target, err *e)
 {
-    char sha[IO_SHA256_HEX], line[256];
+    char sha[IO_SHA256_HEX], line[256], where[128];
     json_t *doc = NULL, *axes = json_array();
     status s = jdoc_read(&doc, sha, path, "muscale.mup-check/1", LIMIT, "make it with `muscale --json mup check CONFIG`", e);
     const char *rule = text_of(doc, "parametrisation"), *verdict = text_of(doc, "verdict");
     if (!s && strcmp(rule, target->parametrisation) != 0)
         s = err_set(e, ST_INPUT, "--check %s: is a check of %.40s, the export is of %s; check the config that is exported", path, rule,
                     target->parametrisation);
-    const json_t *all = json_object_get(doc, "axes");
+    snprintf(where, sizeof where, "--check %.100s", path);
+    const json_t *config = json_object_get(doc, "config"), *all = json_object_get(doc, "axes");
+    if (!s && !config)
+        s = err_set(e, ST_INPUT,
+                    "%s: does not say of which model it is (made by a muscale that did not record it); make it again "
+                    "with `muscale --json mup check CONFIG`",
+                    where);
+    if (!s) s = mup_evidence_same_model(config, !strcmp(text_of(doc, "grow"), "head_dim"), target, where, e);
     for (size_t i = 0; i < json_array_size(all) && !s; i++) json_array_append_new(axes, check_axis(json_array_get(all, i), target));
     if (!s && strcmp(verdict, "pass") != 0) {
         snprintf(line, sizeof line, "coordinate check %.120s: the verdict is %.20s", path, *verdict ? verdict : "nothing");
@@ -105,8 +112,9 @@ static status read_check(json_t **out, char doubt[MUP_DOUBT_MAX], const char *pa
         add_doubt(doubt, line);
     }
     if (!s)
-        *out = json_pack("{s:o, s:n, s:s, s:s, s:o, s:o, s:o, s:O}", "verdict", copy(doc, "verdict"), "why", "file", path, "sha256",
-                         sha, "seeds", copy(doc, "seeds"), "steps", copy(doc, "steps"), "lr", copy(doc, "lr"), "axes", axes);
+        *out = json_pack("{s:o, s:n, s:s, s:s, s:o, s:o, s:o, s:o, s:O}", "verdict", copy(doc, "verdict"), "why",
+                         "file", path, "sha256", sha, "version", copy(json_object_get(doc, "provenance"), "version"),
+                         "seeds", copy(doc, "seeds"), "steps", copy(doc, "steps"), "lr", copy(doc, "lr"), "axes", axes);
     json_decref(axes);
     json_decref(doc);
     return s;

@@ -23,7 +23,8 @@ static void print_groups(const transfer_line *line, const transfer_result *r)
     char head[48], carried[48] = "penalty";
     snprintf(head, sizeof head, "best %s", line->x);
     if (first->bracketed) snprintf(carried, sizeof carried, "penalty of %.3g, nats", exp2(first->log2_lr_opt));
-    printf("  %9s %5s %14s  %-22s %8s  %s\n", line->size, "runs", head, "95 %", "loss", carried);
+    printf("  %9s %5s %14s  %-22s %6s %6s %8s  %s\n", line->size, "runs", head, "95 %", "noise", "grid", "loss",
+           carried);
     for (size_t g = 0; g < r->opt.n_groups; g++) {
         const lr_group *x = &r->opt.groups[g];
         printf("  %9.10g %5zu", x->width, x->n);
@@ -33,7 +34,7 @@ static void print_groups(const transfer_line *line, const transfer_result *r)
         }
         char ci[48];
         snprintf(ci, sizeof ci, "[%.4g, %.4g]", exp2(x->ci95[0]), exp2(x->ci95[1]));
-        printf(" %14.4g  %-22s %8.4f", exp2(x->log2_lr_opt), ci, x->loss_opt);
+        printf(" %14.4g  %-22s %6.3f %6.3f %8.4f", exp2(x->log2_lr_opt), ci, x->sd_noise, x->sd_grid, x->loss_opt);
         print_penalty(&r->penalty[g]);
         putchar('\n');
     }
@@ -44,13 +45,16 @@ static void print_verdict(const transfer_report *rep, const transfer_line *line,
     const lr_trend *t = r->opt.trends;
     const lr_noise *z = r->opt.noise;
     if (t->has_ci)
-        printf("  drift %+.3f [%+.3f, %+.3f] octaves per doubling of the %s", t->p, t->ci_p[0], t->ci_p[1], line->size);
+        printf("  drift %+.3f [%+.3f, %+.3f] octaves per doubling of the %s", t->p, t->ci_p[0], t->ci_p[1],
+               line->size);
     else if (t->has_value) printf("  drift %+.3f octaves per doubling of the %s, no interval", t->p, line->size);
     else printf("  no drift");
     if (*t->why) printf(" (%s)", t->why);
-    if (z->seed_sd > 0) printf("; seeds differ by %.4f nats (sd)", z->seed_sd);
-    if (z->sd > 0 && strcmp(z->source, "seeds")) printf("; noise %.4f nats (%s)", z->sd, z->source);
+    if (t->has_ci) printf(" (sd: noise %.3f, grid %.3f; scatter x%.2f)", t->sd_noise, t->sd_grid, t->birge);
     putchar('\n');
+    if (z->seed_sd > 0) printf("  seeds differ by %.4f nats (sd)%s", z->seed_sd, z->sd > 0 ? "; " : "\n");
+    else if (z->sd > 0) printf("  ");
+    if (z->sd > 0) printf("noise of a %s %.4f nats (%s)\n", strstr(z->source, "seeds") ? "run" : "level", z->sd, z->source);
     if (r->verdict == TRANSFER_EXCLUDED)
         printf("  verdict: drift beyond %g octave/doubling excluded\n", rep->opts.beyond);
     else if (r->verdict == TRANSFER_DRIFTS) printf("  verdict: drifts\n");
@@ -71,7 +75,7 @@ static void print_rule(const transfer_line *line, const transfer_rule *x, const 
         return;
     }
     snprintf(ci, sizeof ci, "%.4g [%.4g, %.4g]", exp2(x->log2_x), exp2(x->ci95[0]), exp2(x->ci95[1]));
-    printf(" %-28s", ci);
+    printf(" %-31s", ci);
     if (!x->errors) {
         printf(" %s\n", x->why);
         return;
@@ -82,23 +86,35 @@ static void print_rule(const transfer_line *line, const transfer_rule *x, const 
     putchar('\n');
 }
 
+/* Who wins by one measure: in `share` of the resamples the constant. */
+static void print_winner(const char *word, double share, const char *constant, const char *law)
+{
+    const int percent = (int)lround(100 * (share > 0.5 ? share : 1 - share));
+    if (share >= 0.95) printf("  %s: %s (%d %% of the resamples)\n", word, constant, percent);
+    else if (share <= 0.05) printf("  %s: %s (%d %% of the resamples)\n", word, law, percent);
+    else printf("  %s: undecided (%.0f %% of the resamples for %s)\n", word, 100 * share, constant);
+}
+
 static void print_contest(const transfer_report *rep, size_t panel)
 {
     const transfer_contest *k = &rep->contest[panel];
+    char name[2][80];
     if (!k->held) {
         printf("  nearer: not known; both a rule of sizes and a law need bracketed optima\n");
         return;
     }
-    const char *par[2] = {rep->lines[k->line[0]].parametrisation, rep->lines[k->line[1]].parametrisation};
-    const char *text = rep->results[k->line[1]].rules[k->form[1]].text;
-    const int share = (int)lround(100 * (k->share > 0.5 ? k->share : 1 - k->share));
-    if (k->share >= 0.95)
-        printf("  nearer: constant under %s, before %s of %s (%d %% of the resamples)\n", par[0], text, par[1], share);
-    else if (k->share <= 0.05)
-        printf("  nearer: %s of %s, before constant under %s (%d %% of the resamples)\n", text, par[1], par[0], share);
-    else
-        printf("  nearer: undecided between constant under %s and %s of %s (%.0f %% of the resamples for the first)\n",
-               par[0], text, par[1], 100 * k->share);
+    for (int i = 0; i < 2; i++) {
+        const transfer_rule *x = &rep->results[k->line[i]].rules[k->form[i]];
+        snprintf(name[i], sizeof name[i], "%s %s %s", x->text, i ? "of" : "under",
+                 rep->lines[k->line[i]].parametrisation);
+        printf("  %s (", name[i]);
+        if (isnan(x->left_out)) printf("no smaller size can be left out");
+        else printf("smaller sizes, left out: %.2f octaves off", x->left_out);
+        printf("): %+.2f octaves, %.4f nats%s", x->error, k->nats[i], i ? "\n" : ";");
+        if (!i) printf(" against\n");
+    }
+    print_winner("nearer", k->share, name[0], name[1]);
+    print_winner("cheaper", k->share_nats, name[0], name[1]);
 }
 
 static void print_panel(const transfer_report *rep, size_t panel)
@@ -113,7 +129,7 @@ static void print_panel(const transfer_report *rep, size_t panel)
         print_verdict(rep, &rep->lines[i], &rep->results[i]);
     }
     printf("\n  the largest %s, predicted from the smaller ones\n", size);
-    printf("  %-12s %-26s %-28s %-10s %-22s  %s\n", "", "rule", "predicted", "measured", "error, octaves",
+    printf("  %-12s %-26s %-31s %-10s %-22s  %s\n", "", "rule", "predicted", "measured", "error, octaves",
            "penalty, nats");
     for (size_t i = 0; i < rep->found.n; i++) {
         const lr_optimum *opt = &rep->results[i].opt;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/num.h"
+#include "cli/config_json.h"
 #include "cli/predict.h"
 #include "config.h"
 
@@ -97,24 +97,6 @@ static json_t *optimum_json(const prediction *p, json_t *why)
     return o;
 }
 
-static json_t *config_json(const trainer_config *c)
-{
-    size_t n;
-    char text[IO_PATH_MAX];
-    const config_key *k = config_keys(&n);
-    json_t *o = json_object();
-    for (size_t i = 0; i < n && o; i++) {
-        const char *v = config_value(c, &k[i], text);
-        double x;
-        int64_t w;
-        json_t *value = k[i].type == CFG_BOOL ? json_boolean(!strcmp(v, "true"))
-                      : (k[i].type == CFG_I64 || k[i].type == CFG_U64) && num_parse_i64(v, &w) ? json_integer(w)
-                      : k[i].type == CFG_F64 && num_parse_f64(v, &x) ? json_real(x) : json_string(v);
-        json_object_set_new(o, k[i].name, value);
-    }
-    return o;
-}
-
 static json_t *target_json(const prediction *p)
 {
     if (!p->has_target) return json_null();
@@ -125,7 +107,7 @@ static json_t *target_json(const prediction *p)
         "N", number(p->target_n), "D", number(p->target_d), "C", number(p->target_c), "loss", number(p->loss ? r->at.loss : NAN),
         "ci95", "loss", interval(p->loss ? r->ci_loss : none), "pi95", "loss", interval(p->loss ? r->pi_loss : none),
         "lr", number(p->target.base.lr), "batch_tokens", json_integer(p->target.batch_tokens), "lr_from", p->tensors_lr_predicted ? "law" : "config",
-        "config", config_json(&p->target), "canonical", canonical ? canonical : "");
+        "config", cli_config_json(&p->target), "canonical", canonical ? canonical : "");
     free(canonical);
     return t;
 }

@@ -11,7 +11,7 @@ typedef struct sweep_settings {
     const char *out, *device;
     int64_t workers, max_bank, streams, fail_fast;
     double flops_rate, memory_gib;
-    bool no_calibrate, amend;
+    bool no_calibrate, no_trunks, amend;
     cli_list rest;
 } sweep_settings;
 sweep_settings sweep_settings_default(void);

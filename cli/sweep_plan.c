@@ -16,13 +16,15 @@ static void print_bank(const sweep_plan *p, const sweep_spec *s, size_t k)
     double tokens = 0;
     bool mixed = false;
     for (size_t i = 0; i < b->n; i++) {
-        tokens += (double)p->runs[p->order[b->first + i]].config.tokens;
-        mixed = mixed || p->runs[p->order[b->first + i]].block != r->block;
+        const sweep_run *x = &p->runs[p->order[b->first + i]];
+        tokens += (double)((x->steps - x->branch_step) * x->config.batch_tokens);
+        mixed = mixed || x->block != r->block;
     }
     if (b->seconds > 0) sweep_duration(b->seconds, time);
-    printf("%5zu %5zu %8lld %8lld %10.3g %10.3g %9.1f %9s  %s\n", k + 1, b->n, (long long)r->config.shape.d_model,
+    const char *name = mixed ? "(several)" : s->blocks[r->block].name;
+    printf("%5zu %5zu %8lld %8lld %10.3g %10.3g %9.1f %9s  %s%s%s\n", k + 1, b->n, (long long)r->config.shape.d_model,
            (long long)r->config.shape.n_layer, tokens, b->flops, mib(b->bytes), time,
-           mixed ? "(several)" : s->blocks[r->block].name);
+           name, *name && b->branches ? ", " : "", b->branches ? "branches" : "");
 }
 
 static void print_device(const sweep_plan *p)
@@ -32,6 +34,17 @@ static void print_device(const sweep_plan *p)
     if (!d->assumed) printf("%.1f of %.1f MiB are free, ", mib(d->free_bytes), mib(d->total_bytes));
     printf("banks may take %.1f MiB; %zu bank%s at a time%s\n", mib(d->budget), p->streams, p->streams > 1 ? "s" : "",
            p->streams_chosen ? "" : " as given");
+}
+
+/* What is saved, and who could save more. */
+static void print_trunks(const sweep_plan *p)
+{
+    if (p->n_families)
+        printf("trunks: %zu run%s branch%s off %zu other%s: %.3g of %.3g FLOPs are trained, %.4f of separate runs\n",
+               p->n_branches, p->n_branches > 1 ? "s" : "", p->n_branches > 1 ? "" : "es", p->n_families,
+               p->n_families > 1 ? "s" : "", p->flops_trained, p->flops, p->flops_trained / p->flops);
+    for (size_t i = 0; i < p->n_apart; i++)
+        printf("no trunk for %zu run%s: %s\n", p->apart[i].n, p->apart[i].n > 1 ? "s" : "", p->apart[i].why);
 }
 
 static void print_plan(const cli *c, const sweep_plan *p, const sweep_spec *s, bool tried)
@@ -46,9 +59,10 @@ static void print_plan(const cli *c, const sweep_plan *p, const sweep_spec *s, b
     for (size_t k = 0; k < shown; k++) print_bank(p, s, k);
     if (shown < p->n_banks) printf("  ... %zu more banks (-v shows all)\n", p->n_banks - shown);
     printf("\ntotal: %.3g FLOPs, %.3g tokens; at most %.1f MiB at once\n", p->flops, p->tokens, mib(p->bytes_at_once));
+    print_trunks(p);
     if (p->seconds > 0)
         printf("time: about %s (%.2f hours)%s at %.3g FLOP/s %s\n", sweep_duration(p->seconds, time), p->seconds / 3600,
-               p->streams > 1 ? ", one bank after another," : "", p->flops / p->seconds,
+               p->streams > 1 ? ", one bank after another," : "", p->flops_trained / p->seconds,
                p->measured ? "measured here" : "as given");
     else if (p->device.assumed) puts("time: not estimated (no device here; give --flops-rate)");
     else if (tried) puts("time: not estimated (a shape could not be tried here; give --flops-rate)");

@@ -1,4 +1,4 @@
-/* Levels, window, parabola, resamples, trend. */
+/* Levels, minima, resamples, driver. */
 #include "fit/lr_parts.h"
 
 #include <math.h>
@@ -7,16 +7,7 @@
 
 #include "base/rng.h"
 
-enum {
-    WINDOW_SIDE = 2,    /* levels on each side of the lowest: five points, the protocol's number */
-    WINDOW_MIN = 3,     /* a parabola needs three */
-    CHI2_MAX_DOF = 60   /* beyond that the noise is known well enough */
-};
-/* Neighbours two steps out weigh less: the curve is a parabola only near its minimum, the side of large lr turns into a
- * cliff. */
-#define TRICUBE_STEPS 3.0
-/* A second neighbour this much above the lowest loss (relative) is on the cliff, not near the minimum. */
-#define CLIFF 0.05
+enum { CHI2_MAX_DOF = 60 }; /* beyond that the noise is known well enough */
 /* More resamples than this without an interior minimum: the valley is flat within the noise. */
 #define FLAT_SHARE (1.0 / 3.0)
 
@@ -25,14 +16,13 @@ lr_opts lr_opts_default(void)
     return (lr_opts){.n_draws = 1000, .seed = 1, .x = "lr", .size = "width"};
 }
 
-typedef struct window { size_t lo, hi, best; double left, right; } window; /* levels lo..hi inclusive; open bracket (left, right) */
-
 typedef struct work { /* per group, between the passes */
     lr_level *levels;
     size_t n_levels;
-    window win;
+    lr_window win;
     bool has_window;
     double residual_ss, residual_dof;
+    double moved, moved_var; /* of the minimum, when the window grows; NaN: it has none then */
     lr_squares seeds;
 } work;
 
@@ -72,67 +62,6 @@ double lr_draw_sd(const lr_noise *noise, uint64_t seed, uint32_t resample, uint6
     return noise->sd * sqrt((double)(int)noise->dof / fmax(chi2, 1e-3));
 }
 
-/* --- parabola ------------------------------------------------------------------------------------------------ */
-
-bool lr_parabola(double q[3], const lr_level *l, const double *y, const double *weight, size_t lo, size_t hi, double x0)
-{
-    double m[3][4] = {{0}};
-    for (size_t i = lo; i <= hi; i++) {
-        double d = l[i].x - x0, row[3] = {1, d, d * d};
-        for (int r = 0; r < 3; r++) {
-            for (int k = 0; k < 3; k++) m[r][k] += weight[i] * row[r] * row[k];
-            m[r][3] += weight[i] * row[r] * y[i];
-        }
-    }
-    for (int p = 0; p < 3; p++) { /* Gauss with row exchange; 3 unknowns of order one */
-        int top = p;
-        for (int r = p + 1; r < 3; r++)
-            if (fabs(m[r][p]) > fabs(m[top][p])) top = r;
-        if (fabs(m[top][p]) < 1e-12) return false;
-        for (int k = 0; k < 4; k++) {
-            double t = m[p][k];
-            m[p][k] = m[top][k];
-            m[top][k] = t;
-        }
-        for (int r = 0; r < 3; r++) {
-            double f = r == p ? 0 : m[r][p] / m[p][p];
-            for (int k = p; k < 4; k++) m[r][k] -= f * m[p][k];
-        }
-    }
-    for (int p = 0; p < 3; p++) q[p] = m[p][3] / m[p][p];
-    return true;
-}
-
-/* Vertex of the parabola through y; false when it opens downwards or its vertex leaves the bracket. */
-static bool vertex(double *x, double q[3], const work *k, const double *y, const double *weight)
-{
-    const double x0 = k->levels[k->win.best].x; /* the lowest level: centred */
-    if (!lr_parabola(q, k->levels, y, weight, k->win.lo, k->win.hi, x0) || !(q[2] > 0)) return false;
-    *x = x0 - q[1] / (2 * q[2]);
-    return *x > k->win.left && *x < k->win.right;
-}
-
-static double grid_step(const work *k)
-{
-    double gaps[2 * WINDOW_SIDE + 2];
-    size_t n = 0;
-    for (size_t i = k->win.lo; i < k->win.hi; i++) gaps[n++] = k->levels[i + 1].x - k->levels[i].x;
-    qsort(gaps, n, sizeof *gaps, by_number);
-    return gaps[n / 2];
-}
-
-double lr_near(const lr_level *l, double x, double step)
-{
-    double d = fabs(l->x - x) / (TRICUBE_STEPS * step), t = d < 1 ? 1 - d * d * d : 0;
-    return fmax(t * t * t, 1e-3) * (double)l->n;
-}
-
-static void weights(double *weight, const work *k, double step)
-{
-    const double x = k->levels[k->win.best].x;
-    for (size_t i = k->win.lo; i <= k->win.hi; i++) weight[i] = lr_near(&k->levels[i], x, step);
-}
-
 /* --- one group ----------------------------------------------------------------------------------------------- */
 
 status lr_levels(lr_level **out, size_t *n, const lr_group *g, err *e)
@@ -158,90 +87,68 @@ status lr_levels(lr_level **out, size_t *n, const lr_group *g, err *e)
     return ST_OK;
 }
 
-static bool finite_level(const work *k, size_t i) { return i < k->n_levels && !k->levels[i].diverged; }
-
-/* Finds the lowest level and the levels around it; false with g->why when nothing brackets it. */
-static bool find_window(work *k, lr_group *g, const lr_opts *o)
-{
-    size_t n_finite = 0;
-    window *w = &k->win;
-    for (size_t i = 0; i < k->n_levels; i++) {
-        if (k->levels[i].diverged) continue;
-        if (!n_finite || k->levels[i].loss < k->levels[w->best].loss) w->best = i;
-        n_finite++;
-    }
-    if (!n_finite) {
-        snprintf(g->why, LR_WHY, "all %zu runs diverged; lower the grid", g->n);
-        return false;
-    }
-    g->argmin_lr = exp2(k->levels[w->best].x);
-    g->argmin_loss = k->levels[w->best].loss;
-    if (n_finite < WINDOW_MIN) {
-        snprintf(g->why, LR_WHY, "only %zu values of %s with a finite loss; a bracketed parabola needs 3", n_finite, o->x);
-        return false;
-    }
-    if (w->best == 0 || w->best + 1 == k->n_levels) {
-        snprintf(g->why, LR_WHY, "lowest loss at the %s %s of the grid (%.3g); extend the grid %s",
-                 w->best ? "largest" : "smallest", o->x, g->argmin_lr, w->best ? "upwards" : "downwards");
-        g->edge = w->best ? 1 : -1;
-        return false;
-    }
-    w->lo = w->hi = w->best;
-    double cliff = k->levels[w->best].loss + CLIFF * fabs(k->levels[w->best].loss);
-    for (int side = 1; side <= WINDOW_SIDE; side++) {
-        if (w->lo > 0 && finite_level(k, w->lo - 1) && (side == 1 || k->levels[w->lo - 1].loss < cliff)) w->lo--;
-        if (finite_level(k, w->hi + 1) && (side == 1 || k->levels[w->hi + 1].loss < cliff)) w->hi++;
-    }
-    while (w->hi - w->lo + 1 < WINDOW_MIN) { /* a diverged neighbour, or a cliff: take the third point from the other side */
-        if (w->lo > 0 && finite_level(k, w->lo - 1)) w->lo--;
-        else if (finite_level(k, w->hi + 1)) w->hi++;
-        else {
-            snprintf(g->why, LR_WHY, "fewer than 3 neighbouring values of %s with a finite loss around %.3g; refine the grid there",
-                     o->x, g->argmin_lr);
-            return false;
-        }
-    }
-    w->left = k->levels[w->lo > 0 && w->lo == w->best ? w->lo - 1 : w->lo].x; /* a diverged neighbour is the bracket */
-    w->right = k->levels[w->hi == w->best ? w->hi + 1 : w->hi].x;
-    return true;
-}
-
-/* The parabola of the data themselves, and its residuals. */
+/* The minimum of the data themselves, how far it moves when the window grows, and what the fit leaves. */
 static status centre(work *k, lr_group *g, const lr_opts *o, err *e)
 {
-    double q[3], x;
+    lr_minimum m, grown;
     double *y = calloc(2 * k->n_levels, sizeof *y), *weight = y + k->n_levels;
     if (!y) return err_set(e, ST_NOMEM, "lr-optimum: no memory");
-    g->grid_step = grid_step(k);
-    weights(weight, k, g->grid_step);
+    g->grid_step = k->win.step;
     for (size_t i = 0; i < k->n_levels; i++) y[i] = k->levels[i].loss;
-    g->bracketed = vertex(&x, q, k, y, weight);
+    k->moved = NAN;
+    if (lr_minimum_find(&grown, &k->win, k->levels, y, weight, LR_GROWN)) k->moved = grown.x;
+    g->bracketed = lr_minimum_find(&m, &k->win, k->levels, y, weight, LR_REACH);
     if (!g->bracketed) {
-        snprintf(g->why, LR_WHY, "the losses around %s %.3g bend the wrong way or put the minimum outside the bracket; refine the grid there",
+        snprintf(g->why, LR_WHY,
+                 "the losses around %s %.3g bend the wrong way or put the minimum outside the bracket; "
+                 "refine the grid there",
                  o->x, g->argmin_lr);
     } else {
-        double sum = 0, sum_w = 0;
-        size_t m = k->win.hi - k->win.lo + 1;
-        g->log2_lr_opt = x;
-        g->loss_opt = q[0] - q[1] * q[1] / (4 * q[2]);
-        g->curvature = 2 * q[2];
-        for (size_t i = k->win.lo; i <= k->win.hi; i++) {
-            double d = k->levels[i].x - k->levels[k->win.best].x, r = y[i] - (q[0] + q[1] * d + q[2] * d * d);
-            sum += weight[i] * r * r;
-            sum_w += weight[i];
-        }
-        k->residual_dof = (double)(m - 3);
-        k->residual_ss = sum * (double)m / sum_w; /* weights normalised to mean 1 */
+        g->log2_lr_opt = m.x;
+        g->loss_opt = m.loss;
+        g->curvature = m.curvature;
+        k->moved -= m.x;
+        lr_residual(&k->residual_ss, &k->residual_dof, &m, &k->win, k->levels, y, weight);
     }
     free(y);
     return ST_OK;
 }
 
-/* Resamples the level means with the pooled noise and refits each vertex. A resample without an interior minimum counts at
- * its lowest level, so that a flat valley gives a wide interval; too many of them, and there is no optimum to speak of. */
+typedef struct moments {
+    double n, mean, ss;
+} moments;
+
+static void count(moments *m, double x)
+{
+    const double d = x - m->mean;
+    m->mean += d / ++m->n;
+    m->ss += d * (x - m->mean);
+}
+
+static double variance(const moments *m) { return m->n > 1 ? m->ss / (m->n - 1) : 0; }
+
+static size_t draw_levels(double *y, const work *k, size_t group, const lr_noise *noise, uint64_t seed, uint32_t b)
+{
+    const bool seeds = lr_from_seeds(noise), wide = k->win.degree == 3;
+    const size_t lo = wide ? k->win.wide_lo : k->win.lo, hi = wide ? k->win.wide_hi : k->win.hi;
+    uint64_t at = (uint64_t)group << 32;
+    const double sd = lr_draw_sd(noise, seed, b, &at);
+    size_t lowest = k->win.lo;
+    for (size_t i = lo; i <= hi; i++) {
+        const double n = seeds ? (double)k->levels[i].n : 1;
+        y[i] = k->levels[i].loss + sd / sqrt(n) * rng_normal(seed, RNG_BOOTSTRAP, b, at++);
+        if (i >= k->win.lo && i <= k->win.hi && y[i] < y[lowest]) lowest = i;
+    }
+    return lowest;
+}
+
+/* Resamples the level means with the pooled noise and seeks each minimum anew. A resample without an interior one
+ * counts at its lowest level, so that a flat valley gives a wide interval; too many of them, and there is no optimum
+ * to speak of. */
 static status resample(work *k, lr_group *g, size_t group, const lr_noise *noise, const lr_opts *o, err *e)
 {
-    double q[3], sum = 0, sum2 = 0;
+    lr_minimum m, grown;
+    moments x = {0}, moved = {0};
     size_t n_flat = 0;
     double *y = calloc(2 * k->n_levels, sizeof *y), *weight = y + k->n_levels;
     g->draws = malloc(o->n_draws * sizeof *g->draws);
@@ -249,43 +156,61 @@ static status resample(work *k, lr_group *g, size_t group, const lr_noise *noise
         free(y);
         return err_set(e, ST_NOMEM, "lr-optimum: no memory for %zu resamples", o->n_draws);
     }
-    weights(weight, k, g->grid_step);
-    bool seeds = lr_from_seeds(noise);
     for (size_t b = 0; b < o->n_draws; b++) {
-        uint64_t at = (uint64_t)group << 32;
-        double sd = lr_draw_sd(noise, o->seed, (uint32_t)b, &at);
-        size_t lowest = k->win.lo;
-        for (size_t i = k->win.lo; i <= k->win.hi; i++) {
-            double n = seeds ? (double)k->levels[i].n : 1;
-            y[i] = k->levels[i].loss + sd / sqrt(n) * rng_normal(o->seed, RNG_BOOTSTRAP, (uint32_t)b, at++);
-            if (y[i] < y[lowest]) lowest = i;
-        }
-        if (!vertex(&g->draws[b], q, k, y, weight)) {
-            g->draws[b] = k->levels[lowest].x;
+        const size_t lowest = draw_levels(y, k, group, noise, o->seed, (uint32_t)b);
+        if (!lr_minimum_find(&m, &k->win, k->levels, y, weight, LR_REACH)) {
+            m.x = k->levels[lowest].x;
             n_flat++;
-        }
-        sum += g->draws[b] - g->log2_lr_opt;
-        sum2 += (g->draws[b] - g->log2_lr_opt) * (g->draws[b] - g->log2_lr_opt);
+        } else if (k->win.degree == 3 && lr_minimum_find(&grown, &k->win, k->levels, y, weight, LR_GROWN))
+            count(&moved, grown.x - m.x);
+        g->draws[b] = m.x;
+        count(&x, m.x);
     }
     free(y);
     if ((double)n_flat > FLAT_SHARE * (double)o->n_draws) {
-        snprintf(g->why, LR_WHY, "flat within the noise: %.0f %% of the resamples have no interior minimum; more seeds, or a wider grid",
+        snprintf(g->why, LR_WHY,
+                 "flat within the noise: %.0f %% of the resamples have no interior minimum; more seeds, or a wider grid",
                  100.0 * (double)n_flat / (double)o->n_draws);
         g->bracketed = false;
         free(g->draws);
         g->draws = NULL;
         return ST_OK;
     }
-    double mean = sum / (double)o->n_draws, var = fmax(sum2 / (double)o->n_draws - mean * mean, 0);
-    double floor_sd = g->grid_step / 3;
-    double extra = sqrt(fmax(floor_sd * floor_sd - var, 0));
-    for (size_t b = 0; b < o->n_draws && extra > 0; b++)
-        g->draws[b] += extra * rng_normal(o->seed, RNG_LR_GRID, (uint32_t)b, group);
-    g->sd = sqrt(fmax(var, floor_sd * floor_sd));
+    g->sd_noise = sqrt(variance(&x));
+    k->moved_var = variance(&moved);
+    return ST_OK;
+}
+
+/* What no resample shows: how wrong the fitted form is. A wider window bends it more, so the way from one window to
+ * the next larger one bounds what is left (Lepskii 1991, Theory Probab. Appl. 35:454, chooses windows by such
+ * differences); what noise moves is taken off, and the curves of one parametrisation, of one shape but for the place,
+ * are taken together, in steps of their grids. NaN: no curve could tell. */
+static double form_error(const lr_optimum *r, const work *k, const char *name)
+{
+    double sum = 0, n = 0;
+    for (size_t g = 0; g < r->n_groups; g++) {
+        const lr_group *x = &r->groups[g];
+        if (strcmp(x->parametrisation, name) || !x->bracketed || k[g].win.degree != 3 || isnan(k[g].moved)) continue;
+        sum += (k[g].moved * k[g].moved - k[g].moved_var) / (x->grid_step * x->grid_step);
+        n++;
+    }
+    return n > 0 ? fmax(sqrt(fmax(sum / n, 0)), LR_LEAST) : NAN;
+}
+
+/* Where nothing can tell (few levels, or noise that is not known) sd is at least LR_UNTOLD of a step. */
+static status add_form(lr_group *g, const work *k, size_t group, double form, const lr_noise *noise, const lr_opts *o,
+                       err *e)
+{
+    const bool told = k->win.degree == 3 && !isnan(form) && strcmp(noise->source, "none");
+    const double least = LR_UNTOLD * g->grid_step;
+    g->sd_grid = told ? form * g->grid_step : sqrt(fmax(least * least - g->sd_noise * g->sd_noise, 0));
+    for (size_t b = 0; b < o->n_draws && g->sd_grid > 0; b++)
+        g->draws[b] += g->sd_grid * rng_normal(o->seed, RNG_LR_GRID, (uint32_t)b, group);
+    g->sd = hypot(g->sd_noise, g->sd_grid);
     return lr_interval(g->ci95, g->draws, o->n_draws, e);
 }
 
-/* --- pooled noise, trend ------------------------------------------------------------------------------------- */
+/* --- pooled noise ------------------------------------------------------------------------------------- */
 
 static void pool(lr_noise *noise, const lr_optimum *r, const work *k, const char *name)
 {
@@ -304,101 +229,11 @@ static void pool(lr_noise *noise, const lr_optimum *r, const work *k, const char
     }
     const bool pairs = paired && sum.pairs_dof >= 2, seeds = sum.seeds_dof >= 2;
     const double ss = pairs ? sum.pairs : seeds ? sum.seeds : res_ss;
-    noise->dof = pairs ? sum.pairs_dof : seeds ? sum.seeds_dof : res_dof;
+    noise->dof = pairs ? sum.pairs_dof : seeds ? sum.seeds_dof : res_dof >= 1 ? res_dof : 0;
     noise->sd = noise->dof > 0 ? sqrt(ss / noise->dof) : 0;
     noise->seed_sd = sum.seeds_dof > 0 ? sqrt(sum.seeds / sum.seeds_dof) : NAN;
-    snprintf(noise->source, LR_NAME, "%s", pairs ? "paired seeds" : seeds ? "seeds" : noise->dof > 0 ? "residuals" : "none");
-}
-
-typedef struct trend_sums { double w, wx, wy, wxx, wxy; } trend_sums;
-
-/* Weighted line through (x, y); x centred by its weighted mean. */
-static void line(double *at_mean, double *slope, double *x_mean, const double *x, const double *y, const double *sd, size_t n)
-{
-    trend_sums s = {0};
-    for (size_t i = 0; i < n; i++) {
-        double w = 1 / (sd[i] * sd[i]);
-        s.w += w;
-        s.wx += w * x[i];
-        s.wy += w * y[i];
-    }
-    *x_mean = s.wx / s.w;
-    *at_mean = s.wy / s.w;
-    for (size_t i = 0; i < n; i++) {
-        double w = 1 / (sd[i] * sd[i]), d = x[i] - *x_mean;
-        s.wxx += w * d * d;
-        s.wxy += w * d * y[i];
-    }
-    *slope = s.wxy / s.wxx;
-}
-
-static status trend_draws(lr_trend *t, lr_group *const *in, const double *x, const double *sd, double *y, size_t n_draws, err *e)
-{
-    t->log2_c_draws = malloc(n_draws * sizeof *t->log2_c_draws);
-    t->p_draws = malloc(n_draws * sizeof *t->p_draws);
-    if (!t->log2_c_draws || !t->p_draws) return err_set(e, ST_NOMEM, "lr-optimum: no memory for %zu resamples", n_draws);
-    double at0 = 0, mean = 0, slope = 0;
-    for (size_t i = 0; i < t->n_groups; i++) y[i] = in[i]->log2_lr_opt;
-    line(&at0, &slope, &mean, x, y, sd, t->n_groups);
-    for (size_t b = 0; b < n_draws; b++) {
-        double at, p;
-        for (size_t i = 0; i < t->n_groups; i++) y[i] = in[i]->draws[b];
-        line(&at, &p, &mean, x, y, sd, t->n_groups);
-        p = t->p + t->birge * (p - t->p); /* at the weighted mean width level and slope are independent: scale both */
-        at = at0 + t->birge * (at - at0);
-        t->p_draws[b] = p;
-        t->log2_c_draws[b] = at - p * mean;
-    }
-    t->has_ci = true;
-    status s = lr_interval(t->ci_p, t->p_draws, n_draws, e);
-    return s ? s : lr_interval(t->ci_log2_c, t->log2_c_draws, n_draws, e);
-}
-
-static status make_trend(lr_trend *t, lr_optimum *r, const lr_opts *o, err *e)
-{
-    status s = ST_OK;
-    size_t n_all = 0;
-    lr_group **in = calloc(r->n_groups, sizeof *in);
-    double *x = calloc(3 * r->n_groups, sizeof *x), *y = x + r->n_groups, *sd = y + r->n_groups;
-    if (!in || !x) {
-        s = err_set(e, ST_NOMEM, "lr-optimum: no memory");
-        goto done;
-    }
-    for (size_t g = 0; g < r->n_groups; g++) {
-        if (strcmp(r->groups[g].parametrisation, t->parametrisation)) continue;
-        n_all++;
-        if (!r->groups[g].bracketed) continue;
-        size_t i = t->n_groups++;
-        in[i] = &r->groups[g];
-        x[i] = log2(in[i]->width);
-        y[i] = in[i]->log2_lr_opt;
-        sd[i] = in[i]->sd;
-        if (!i || in[i]->width < t->width_lo) t->width_lo = in[i]->width;
-        if (!i || in[i]->width > t->width_hi) t->width_hi = in[i]->width;
-    }
-    t->birge = 1;
-    if (t->n_groups < 2) {
-        snprintf(t->why, LR_WHY, "%zu of %zu %ss bracketed; a trend needs 2, its interval 3", t->n_groups, n_all, o->size);
-        goto done;
-    }
-    double at, mean, chi2 = 0;
-    line(&at, &t->p, &mean, x, y, sd, t->n_groups);
-    t->log2_c = at - t->p * mean;
-    t->has_value = true;
-    for (size_t i = 0; i < t->n_groups; i++) {
-        double z = (y[i] - at - t->p * (x[i] - mean)) / sd[i];
-        chi2 += z * z;
-    }
-    if (t->n_groups < 3) {
-        snprintf(t->why, LR_WHY, "2 bracketed %ss: a line through two points has no interval; add a %s", o->size, o->size);
-        goto done;
-    }
-    t->birge = fmax(1, sqrt(chi2 / (double)(t->n_groups - 2)));
-    s = trend_draws(t, in, x, sd, y, r->n_draws, e);
-done:
-    free(in);
-    free(x);
-    return s;
+    snprintf(noise->source, LR_NAME, "%s",
+             pairs ? "paired seeds" : seeds ? "seeds" : noise->dof > 0 ? "residuals" : "none");
 }
 
 /* --- driver -------------------------------------------------------------------------------------------------- */
@@ -423,7 +258,7 @@ static status fill_group(lr_group *g, const sort_row *s, size_t n, err *e)
     g->width = s->row->width;
     g->N = g->D = NAN;
     g->log2_lr_opt = g->ci95[0] = g->ci95[1] = g->loss_opt = g->curvature = g->argmin_lr = g->argmin_loss = NAN;
-    g->grid_step = g->sd = NAN;
+    g->grid_step = g->sd = g->sd_noise = g->sd_grid = NAN;
     g->n = n;
     g->lr = malloc(n * sizeof *g->lr);
     g->loss = malloc(n * sizeof *g->loss);
@@ -457,7 +292,25 @@ static status split(lr_optimum *out, sort_row *sorted, size_t n, err *e)
 static void forget(lr_group *g) /* what an unbracketed group must not show */
 {
     if (g->bracketed) return;
-    g->log2_lr_opt = g->loss_opt = g->curvature = g->sd = g->ci95[0] = g->ci95[1] = NAN;
+    g->log2_lr_opt = g->loss_opt = g->curvature = g->ci95[0] = g->ci95[1] = NAN;
+    g->sd = g->sd_noise = g->sd_grid = NAN;
+}
+
+/* Of all sizes of one parametrisation, and their trend. */
+static status intervals(lr_optimum *out, work *k, size_t t, const lr_opts *o, err *e)
+{
+    const char *name = out->trends[t].parametrisation;
+    const lr_noise *noise = &out->noise[t];
+    status s = ST_OK;
+    pool(&out->noise[t], out, k, name);
+    for (size_t g = 0; g < out->n_groups && !s; g++)
+        if (!strcmp(out->groups[g].parametrisation, name) && out->groups[g].bracketed)
+            s = resample(&k[g], &out->groups[g], g, noise, o, e);
+    const double form = form_error(out, k, name);
+    for (size_t g = 0; g < out->n_groups && !s; g++)
+        if (!strcmp(out->groups[g].parametrisation, name) && out->groups[g].bracketed)
+            s = add_form(&out->groups[g], &k[g], g, form, noise, o, e);
+    return s ? s : lr_make_trend(&out->trends[t], out, o, e);
 }
 
 static status solve(lr_optimum *out, const lr_opts *o, err *e)
@@ -468,17 +321,13 @@ static status solve(lr_optimum *out, const lr_opts *o, err *e)
     for (size_t g = 0; g < out->n_groups && !s; g++) {
         lr_group *group = &out->groups[g];
         s = lr_levels(&k[g].levels, &k[g].n_levels, group, e);
-        if (s || !(k[g].has_window = find_window(&k[g], group, o))) continue;
+        if (s) continue;
+        k[g].has_window = lr_window_find(&k[g].win, group, k[g].levels, k[g].n_levels, o);
+        if (!k[g].has_window) continue;
         k[g].seeds = lr_seed_squares(group, k[g].levels, k[g].win.lo, k[g].win.hi);
         s = centre(&k[g], group, o, e);
     }
-    for (size_t t = 0; t < out->n_trends && !s; t++) {
-        pool(&out->noise[t], out, k, out->trends[t].parametrisation);
-        for (size_t g = 0; g < out->n_groups && !s; g++)
-            if (!strcmp(out->groups[g].parametrisation, out->trends[t].parametrisation) && out->groups[g].bracketed)
-                s = resample(&k[g], &out->groups[g], g, &out->noise[t], o, e);
-        if (!s) s = make_trend(&out->trends[t], out, o, e);
-    }
+    for (size_t t = 0; t < out->n_trends && !s; t++) s = intervals(out, k, t, o, e);
     for (size_t g = 0; g < out->n_groups; g++) {
         forget(&out->groups[g]);
         free(k[g].levels);

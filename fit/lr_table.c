@@ -181,10 +181,10 @@ json_t *lr_optimum_groups_json(const lr_optimum *r)
     json_t *all = json_array();
     for (size_t i = 0; i < r->n_groups && all; i++) {
         const lr_group *g = &r->groups[i];
-        json_array_append_new(all, json_pack("{s:s,s:o,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o}",
+        json_array_append_new(all, json_pack("{s:s,s:o,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o}",
             "parametrisation", g->parametrisation, "width", number(g->width), "n", (json_int_t)g->n,
             "n_diverged", (json_int_t)g->n_diverged, "lr", numbers(g->lr, g->n), "loss", numbers(g->loss, g->n),
-            "log2_lr_opt", number(g->log2_lr_opt), "ci95", range(g->ci95, g->bracketed), "sd", number(g->sd),
+            "log2_lr_opt", number(g->log2_lr_opt), "ci95", range(g->ci95, g->bracketed), "sd", number(g->sd), "sd_noise", number(g->sd_noise), "sd_grid", number(g->sd_grid),
             "loss_opt", number(g->loss_opt), "curvature", number(g->curvature), "argmin_lr", number(g->argmin_lr),
             "grid_step", number(g->grid_step), "bracketed", g->bracketed, "why", text(g->why)));
     }
@@ -204,11 +204,11 @@ json_t *lr_optimum_trend_json(const lr_optimum *r)
             double ci_c[2] = {exp2(t->ci_log2_c[0]), exp2(t->ci_log2_c[1])};
             ci = json_pack("{s:o,s:o}", "c", numbers(ci_c, 2), "p", numbers(t->ci_p, 2));
         }
-        json_array_append_new(all, json_pack("{s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:s,s:o}}",
+        json_array_append_new(all, json_pack("{s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:s,s:o}}",
             "parametrisation", t->parametrisation, "c", t->has_value ? number(exp2(t->log2_c)) : json_null(),
             "p", t->has_value ? number(t->p) : json_null(), "ci95", ci ? ci : json_null(), "n_groups", (json_int_t)t->n_groups,
             "width", t->n_groups ? json_pack("[f,f]", t->width_lo, t->width_hi) : json_null(), "tokens", isnan(r->tokens[1]) ? json_null() : numbers(r->tokens, 2), "why", text(t->why),
-            "birge", number(t->birge), "samples", samples,
+            "birge", number(t->birge), "sd_noise", number(t->sd_noise), "sd_grid", number(t->sd_grid), "samples", samples,
             "noise", "sd", number(z->sd), "dof", number(z->dof), "source", z->source, "seed_sd", number(z->seed_sd)));
     }
     return all;

@@ -9,7 +9,7 @@
 #include "fit/lr_parts.h"
 
 enum { REACH = 2 }; /* levels on each side of the nearest one: the window of an optimum */
-#define SURE 0.5    /* grid steps outside the grid that a local parabola may be trusted for */
+#define SURE 0.5    /* grid steps outside the grid that a local polynomial may be trusted for */
 
 transfer_opts transfer_opts_default(void)
 {
@@ -41,28 +41,39 @@ static size_t nearest(const curve *c, double x, bool finite)
     return k;
 }
 
-/* Parabola in the distance from x by the levels around it; false: it is singular. Beside a level that diverged it is
+/* Local polynomial in the distance from x by the levels around it, cubic where there are two or more on each side (as
+ * the optimum's), else a parabola through the nearest; false: it is singular. Beside a level that diverged it is
  * one-sided. */
-static bool local(double q[3], const curve *c, double x)
+static bool local(double q[LR_COEF], const curve *c, double x)
 {
-    size_t k = nearest(c, x, true), lo, hi;
+    size_t k = nearest(c, x, true), lo, hi, below = 0, above = 0;
+    const double reach = LR_REACH * c->step;
+    for (lo = k; lo > 0 && x - c->l[lo - 1].x < reach && !c->l[lo - 1].diverged;) lo--;
+    for (hi = k; hi + 1 < c->n && c->l[hi + 1].x - x < reach && !c->l[hi + 1].diverged;) hi++;
+    for (size_t i = lo; i <= hi; i++) {
+        c->weight[i] = lr_within(&c->l[i], x, reach);
+        below += c->l[i].x < x, above += c->l[i].x > x;
+    }
+    if (below >= REACH && above >= REACH && below + above > LR_COEF)
+        return lr_polynomial(q, 3, c->l, c->y, c->weight, lo, hi, x);
     for (lo = k; lo > 0 && k - lo < REACH && !c->l[lo - 1].diverged;) lo--;
     for (hi = k; hi + 1 < c->n && hi - k < REACH && !c->l[hi + 1].diverged;) hi++;
     for (size_t i = lo; i <= hi; i++) c->weight[i] = lr_near(&c->l[i], x, c->step);
-    return hi - lo >= 2 && lr_parabola(q, c->l, c->y, c->weight, lo, hi, x);
+    return hi - lo >= 2 && lr_polynomial(q, 2, c->l, c->y, c->weight, lo, hi, x);
 }
 
-/* What x costs beyond the optimum at `opt`, by the parabola at x; 0 at the optimum itself. +INFINITY where the nearest
- * level diverged, NaN outside the grid. `lowest`: the loss at the optimum by the parabola that found it;
- * NaN: by the one at the optimum. Never below 0: what is left there is the two parabolas' difference. */
+/* What x costs beyond the optimum at `opt`, by the polynomial at x; 0 at the optimum itself. +INFINITY where the
+ * nearest level diverged, NaN outside the grid. `lowest`: the loss at the optimum by the polynomial that found it; NaN:
+ * the lowest near it, by the one there (in a resample it lies beside it). Never below 0: what is left there is the two
+ * polynomials' difference. */
 static double cost_at(const curve *c, double x, double opt, double lowest)
 {
-    double q[3], at[3];
-    if (fabs(x - opt) < 1e-9) return 0; /* also where the vertex lies nearer to a level that diverged */
+    double q[LR_COEF], at[LR_COEF];
+    if (!isnan(lowest) && fabs(x - opt) < 1e-9) return 0; /* also where it lies nearer to a level that diverged */
     if (x < c->l[0].x - SURE * c->step || x > c->l[c->n - 1].x + SURE * c->step) return NAN;
     if (c->l[nearest(c, x, false)].diverged) return INFINITY;
     if (!local(q, c, x)) return NAN;
-    if (isnan(lowest)) lowest = local(at, c, opt) ? at[0] : NAN;
+    if (isnan(lowest) && local(at, c, opt)) lowest = at[0] - (at[2] > 0 ? at[1] * at[1] / (4 * at[2]) : 0);
     return fmax(q[0] - lowest, 0);
 }
 
@@ -72,7 +83,7 @@ static void no_penalty(transfer_penalty *out, const char *why)
     snprintf(out->why, sizeof out->why, "%s", why);
 }
 
-static status cost_interval(transfer_penalty *out, const curve *c, const lr_optimum *r, size_t g, const double *delta,
+static status cost_interval(transfer_penalty *out, const curve *c, const lr_optimum *r, size_t g, const double *draws,
                             err *e)
 {
     const lr_group *group = &r->groups[g];
@@ -88,8 +99,7 @@ static status cost_interval(transfer_penalty *out, const curve *c, const lr_opti
         for (size_t i = 0; i < c->n; i++)
             c->y[i] = c->l[i].loss + sd / (seeds ? sqrt((double)c->l[i].n) : 1) *
                                          rng_normal(r->seed, RNG_BOOTSTRAP, (uint32_t)b, at++);
-        /* the optimum is where the loss is lowest, wherever it was drawn: what is uncertain is the distance */
-        double x = cost_at(c, group->log2_lr_opt + delta[b], group->log2_lr_opt, NAN);
+        double x = cost_at(c, draws[b], group->log2_lr_opt, NAN);
         if (!isnan(x)) cost[n++] = fmin(x, never);
     }
     /* a resample beyond the grid costs something unknown; many of them, and so does the whole */
@@ -103,7 +113,7 @@ static status cost_interval(transfer_penalty *out, const curve *c, const lr_opti
     return s;
 }
 
-status transfer_cost(transfer_penalty *out, const lr_optimum *r, size_t g, double log2_x, const double *delta, err *e)
+status transfer_cost(transfer_penalty *out, const lr_optimum *r, size_t g, double log2_x, const double *draws, err *e)
 {
     const lr_group *group = &r->groups[g];
     curve c = {.step = group->grid_step};
@@ -117,7 +127,7 @@ status transfer_cost(transfer_penalty *out, const lr_optimum *r, size_t g, doubl
         out->nats = cost_at(&c, log2_x, group->log2_lr_opt, group->loss_opt);
         if (isinf(out->nats)) snprintf(out->why, sizeof out->why, "runs diverge there");
         else if (isnan(out->nats)) no_penalty(out, "outside the grid");
-        else if (delta) s = cost_interval(out, &c, r, g, delta, e);
+        else if (draws) s = cost_interval(out, &c, r, g, draws, e);
     }
     free(c.l);
     free(c.y);
@@ -129,10 +139,9 @@ static status penalties(transfer_result *r, const transfer_line *line, err *e)
 {
     const lr_group *first = r->opt.groups;
     char why[LR_WHY];
-    double *delta = malloc(r->opt.n_draws * sizeof *delta);
     status s = ST_OK;
     r->penalty = calloc(r->opt.n_groups, sizeof *r->penalty);
-    if (!r->penalty || !delta) s = err_set(e, ST_NOMEM, "transfer: no memory for %zu resamples", r->opt.n_draws);
+    if (!r->penalty) s = err_set(e, ST_NOMEM, "transfer: no memory for %zu sizes", r->opt.n_groups);
     for (size_t g = 0; g < r->opt.n_groups && !s; g++) {
         const lr_group *here = &r->opt.groups[g];
         snprintf(why, sizeof why, "no bracketed optimum at %s %g", line->size,
@@ -141,10 +150,8 @@ static status penalties(transfer_result *r, const transfer_line *line, err *e)
             no_penalty(&r->penalty[g], why);
             continue;
         }
-        for (size_t b = 0; b < r->opt.n_draws; b++) delta[b] = first->draws[b] - here->draws[b];
-        s = transfer_cost(&r->penalty[g], &r->opt, g, first->log2_lr_opt, g ? delta : NULL, e); /* at its own size: 0 */
+        s = transfer_cost(&r->penalty[g], &r->opt, g, first->log2_lr_opt, g ? first->draws : NULL, e); /* own size: 0 */
     }
-    free(delta);
     return s;
 }
 

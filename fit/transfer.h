@@ -7,13 +7,14 @@
  *
  *   verdict   the drift's 95 % interval lies within +-beyond octaves per doubling: larger drifts are excluded. Else it
  *             leaves out 0: drifts. Else undecided, also without an interval
- *   penalty   loss at the smallest size's optimum minus the lowest, at every size, on a local parabola through the
- *             levels around that point (the optimum's weights): far from the minimum it follows the runs. Resamples
- *             draw the distance of the two optima and the levels' noise
- *   rules     what would have been predicted for the largest size without its runs: a constant (muTransfer, Yang et al.
- *             2022, arXiv:2203.03466), x = c C^p (DeepSeek-AI 2024, arXiv:2401.02954) and x = c N^p D^q (Step law, Li
- *             et al. 2025, arXiv:2503.04715); weighted least squares in the logarithms through the optima of the
- *             smaller sizes, for C, N and D also of the other lines of the bundle. What does not vary is left out */
+ *   penalty   loss at the smallest size's optimum minus the lowest, at every size, on a local cubic (or parabola)
+ *             through the levels around that point, as the optimum's: far from the minimum it follows the runs.
+ *             Resamples draw the value carried over and the levels' noise
+ *   rules     what would have been predicted for the largest size without its runs: a constant, the smallest size's
+ *             optimum carried over (muTransfer, Yang et al. 2022, arXiv:2203.03466; its penalty is the one above), x = c C^p
+ *             (DeepSeek-AI 2024, arXiv:2401.02954) and x = c N^p D^q (Step law, Li et al. 2025, arXiv:2503.04715);
+ *             weighted least squares in the logarithms through the optima of the smaller sizes, for C, N and D also of
+ *             the other lines of the bundle. What does not vary is left out */
 #ifndef FIT_TRANSFER_H
 #define FIT_TRANSFER_H
 #include "fit/lr_optimum.h"
@@ -39,15 +40,18 @@ typedef struct transfer_penalty {
     char why[LR_WHY];
 } transfer_penalty;
 
+enum { TRANSFER_TEXT = 32 };
 typedef enum transfer_form { TRANSFER_CONSTANT, TRANSFER_C, TRANSFER_ND, TRANSFER_FORMS } transfer_form;
 
 typedef struct transfer_rule {
     transfer_form form;
-    char text[32];               /* "constant", "c C^p", "c N^p", ... */
+    char text[TRANSFER_TEXT];               /* "constant", "c C^p", "c N^p", ... */
     size_t n_cells;              /* optima it rests on */
     double p, q;                 /* exponents; NaN: none */
     double log2_x, ci95[2];      /* predicted for the largest size; NaN with `why` */
     double error, error_ci95[2]; /* predicted minus measured, octaves */
+    size_t n_left_out;           /* smaller sizes that the others predict, */
+    double left_out;             /* with this error: root of the mean square, octaves; NaN: none */
     transfer_penalty penalty;    /* of the predicted value at the largest size */
     double *errors;              /* [n_draws]; NULL: none */
     char why[LR_WHY];
@@ -73,23 +77,23 @@ transfer_opts transfer_opts_default(void);
 status transfer_analyse(transfer_result *out, const transfer_line *lines, size_t n, const transfer_opts *o, err *e);
 void transfer_free(transfer_result *out, size_t n);
 
-/* muTransfer (a constant, lines that are ruled) against laws (C, N and D, lines that are not; of all when there are
- * none), among the n lines with in[i]: the nearest of each to the optimum of the largest size, and how sure it is which
- * one is nearer. */
+/* muTransfer (the constant of lines that are ruled) against laws (C, N and D, of lines that are not; of all when there
+ * are none), among the n lines with in[i]. Of each side the rule with the least left_out stands for it (the first where
+ * none has one): the largest size has no say in that, so that its errors are those of predictions. */
 typedef struct transfer_contest {
     bool held; /* both sides have an error */
     size_t line[2];
-    transfer_form form[2]; /* [0] muTransfer, [1] law */
-    double share;          /* of the resamples in which muTransfer is the nearer one */
+    transfer_form form[2];    /* [0] muTransfer, [1] law */
+    double nats[2];           /* what the error costs at the largest size, by the curvature there */
+    double share, share_nats; /* of the resamples in which muTransfer is the nearer, the cheaper one */
 } transfer_contest;
 void transfer_compare(transfer_contest *out, const transfer_result *r, const transfer_line *lines, const bool *in,
                       size_t n);
 
 /* --- parts: transfer.c, transfer_rules.c, transfer_json.c ------------------------------------------------------ */
 
-/* Penalty of log2 x at group g, whose difference to g's optimum has the resamples delta[n_draws] (NULL: no interval).
- */
-status transfer_cost(transfer_penalty *out, const lr_optimum *r, size_t g, double log2_x, const double *delta, err *e);
+/* Penalty of log2 x, which has the resamples draws[n_draws] (NULL: no interval), at group g. */
+status transfer_cost(transfer_penalty *out, const lr_optimum *r, size_t g, double log2_x, const double *draws, err *e);
 transfer_row transfer_size_mean(const transfer_line *line, double size); /* N, D, C of its runs that did not diverge */
 status transfer_rules(transfer_result *out, const transfer_line *lines, size_t n, size_t line, err *e);
 

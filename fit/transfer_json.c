@@ -24,11 +24,12 @@ static json_t *rules_json(const transfer_result *r)
         const transfer_rule *x = &r->rules[k];
         const double value[2] = {exp2(x->ci95[0]), exp2(x->ci95[1])};
         json_array_append_new(all,
-                              json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "form", forms[k],
+                              json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "form", forms[k],
                                         "text", x->text, "n_optima", (json_int_t)x->n_cells, "p", number(x->p), "q",
                                         number(x->q), "predicted", number(exp2(x->log2_x)), "ci95", pair(value),
                                         "error_octaves", number(x->error), "error_ci95", pair(x->error_ci95), "penalty",
-                                        penalty_json(&x->penalty), "why", text(x->why)));
+                                        penalty_json(&x->penalty), "why", text(x->why), "n_left_out",
+                                        (json_int_t)x->n_left_out, "left_out_octaves", number(x->left_out)));
     }
     return all;
 }
@@ -45,8 +46,9 @@ json_t *transfer_json(const transfer_result *r)
         json_object_set_new(o, "D", number(r->opt.groups[g].D));
         json_object_set_new(o, "penalty", penalty_json(&r->penalty[g]));
     }
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "verdict", transfer_word(r->verdict), "drift",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "verdict", transfer_word(r->verdict), "drift",
                      t->has_value ? number(t->p) : json_null(), "drift_ci95", t->has_ci ? pair(t->ci_p) : json_null(),
+                     "drift_sd_noise", number(t->sd_noise), "drift_sd_grid", number(t->sd_grid),
                      "excluded_beyond", number(r->excluded_beyond), "groups", groups, "trend", trend, "rules",
                      rules_json(r));
 }
@@ -54,10 +56,13 @@ json_t *transfer_json(const transfer_result *r)
 json_t *transfer_contest_json(const transfer_contest *c, const transfer_result *r, const transfer_line *lines)
 {
     if (!c->held) return json_null();
-    const transfer_rule *rule[2];
-    for (int k = 0; k < 2; k++) rule[k] = &r[c->line[k]].rules[c->form[k]];
-    return json_pack("{s:{s:s, s:s, s:f}, s:{s:s, s:s, s:f}, s:f}", "constant", "parametrisation",
-                     lines[c->line[0]].parametrisation, "text", rule[0]->text, "error_octaves", rule[0]->error, "law",
-                     "parametrisation", lines[c->line[1]].parametrisation, "text", rule[1]->text, "error_octaves",
-                     rule[1]->error, "share_constant_nearer", c->share);
+    json_t *side[2];
+    for (int k = 0; k < 2; k++) {
+        const transfer_rule *rule = &r[c->line[k]].rules[c->form[k]];
+        side[k] = json_pack("{s:s, s:s, s:f, s:f, s:o}", "parametrisation", lines[c->line[k]].parametrisation, "text",
+                            rule->text, "error_octaves", rule->error, "excess_nats", c->nats[k], "left_out_octaves",
+                            number(rule->left_out));
+    }
+    return json_pack("{s:o, s:o, s:f, s:f}", "constant", side[0], "law", side[1], "share_constant_nearer", c->share,
+                     "share_constant_cheaper", c->share_nats);
 }

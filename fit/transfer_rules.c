@@ -47,18 +47,20 @@ static void features(double z[MOST], transfer_form form, const transfer_row *mea
     z[2] = log2(mean->D);
 }
 
-/* Bracketed optima of the smaller sizes: of the line, and for laws of the others of its bundle. */
+/* Bracketed optima of the smaller sizes but `without`: for a constant that of the smallest size, which is carried over;
+ * for laws all, also of the other lines of the bundle. */
 static void gather(design *d, transfer_form form, const transfer_result *out, const transfer_line *lines, size_t n,
-                   size_t line)
+                   size_t line, double without)
 {
     const lr_optimum *own = &out[line].opt;
     const double largest = own->groups[own->n_groups - 1].width;
+    d->n = 0;
     for (size_t i = 0; i < n; i++) {
         if (i != line && (form == TRANSFER_CONSTANT || lines[i].bundle != lines[line].bundle)) continue;
-        for (size_t g = 0; g < out[i].opt.n_groups; g++) {
+        for (size_t g = 0; g < (form == TRANSFER_CONSTANT ? 1 : out[i].opt.n_groups); g++) {
             const lr_group *group = &out[i].opt.groups[g];
             const transfer_row mean = transfer_size_mean(&lines[i], group->width);
-            if (!group->bracketed || group->width >= largest) continue;
+            if (!group->bracketed || group->width >= largest || group->width == without) continue;
             d->c[d->n].g = group;
             features(d->c[d->n++].z, form, &mean);
         }
@@ -66,7 +68,7 @@ static void gather(design *d, transfer_form form, const transfer_result *out, co
 }
 
 /* What of N and D (or C) the law has: what varies, and can be told apart. */
-static void shape(design *d, transfer_form form, transfer_rule *rule)
+static void shape(design *d, transfer_form form, char text[TRANSFER_TEXT])
 {
     bool has[MOST] = {true, form != TRANSFER_CONSTANT && varies(d->c, d->n, 1),
                       form == TRANSFER_ND && varies(d->c, d->n, 2)};
@@ -77,7 +79,7 @@ static void shape(design *d, transfer_form form, transfer_rule *rule)
     if (has[2] && !has[1])
         for (size_t i = 0; i < d->n; i++) d->c[i].z[1] = d->c[i].z[2];
     if (d->k == 1 && form == TRANSFER_ND) has[1] = has[2] = true; /* not determined: its full name */
-    snprintf(rule->text, sizeof rule->text, "%s%s%s", form == TRANSFER_CONSTANT ? "constant" : "c",
+    snprintf(text, TRANSFER_TEXT, "%s%s%s", form == TRANSFER_CONSTANT ? "constant" : "c",
              form == TRANSFER_C ? " C^p"
              : has[1]           ? " N^p"
                                 : "",
@@ -105,14 +107,45 @@ static double value(const double b[MOST], const double z[MOST], size_t k)
     return sum;
 }
 
-static status resample(transfer_rule *rule, const design *d, const double z[MOST], const lr_group *held, size_t n_draws,
-                       double *y, err *e)
+/* The form through the cells of d, and z of the size to predict; NULL, or what is missing. */
+static const char *determine(double b[MOST], double z[MOST], design *d, transfer_form form, char text[TRANSFER_TEXT],
+                             const transfer_row *target, double *y)
+{
+    shape(d, form, text);
+    if (d->n < d->k || (d->k == 1 && form != TRANSFER_CONSTANT)) return "too few";
+    features(z, form, target);
+    if (d->at_d && !d->at_n) z[1] = z[2];
+    for (size_t i = 0; i < d->n; i++) y[i] = d->c[i].g->log2_lr_opt;
+    return solve(b, d, y) && isfinite(value(b, z, d->k)) ? NULL : "they do not determine it";
+}
+
+/* How well the form does without the largest size: each of the smaller ones is left out and predicted by the others (a
+ * constant: by the smallest). What rules are chosen by, so that the largest size stays a test of the choice too. */
+static void leave_out(transfer_rule *rule, design *d, const transfer_result *out, const transfer_line *lines, size_t n,
+                      size_t line, double *y)
+{
+    const lr_optimum *own = &out[line].opt;
+    double b[MOST], z[MOST], ss = 0;
+    char text[TRANSFER_TEXT];
+    for (size_t g = 0; g + 1 < own->n_groups; g++) {
+        const lr_group *left = &own->groups[g];
+        const transfer_row target = transfer_size_mean(&lines[line], left->width);
+        if (!left->bracketed) continue;
+        gather(d, rule->form, out, lines, n, line, left->width);
+        if (determine(b, z, d, rule->form, text, &target, y)) continue;
+        const double off = value(b, z, d->k) - left->log2_lr_opt;
+        ss += off * off;
+        rule->n_left_out++;
+    }
+    if (rule->n_left_out) rule->left_out = sqrt(ss / (double)rule->n_left_out);
+}
+
+static status resample(transfer_rule *rule, double *predicted, const design *d, const double z[MOST],
+                       const lr_group *held, size_t n_draws, double *y, err *e)
 {
     double b[MOST];
-    double *predicted = malloc(n_draws * sizeof *predicted);
     rule->errors = malloc(n_draws * sizeof *rule->errors);
-    status s =
-        predicted && rule->errors ? ST_OK : err_set(e, ST_NOMEM, "transfer: no memory for %zu resamples", n_draws);
+    status s = rule->errors ? ST_OK : err_set(e, ST_NOMEM, "transfer: no memory for %zu resamples", n_draws);
     for (size_t i = 0; i < n_draws && !s; i++) {
         for (size_t j = 0; j < d->n; j++) y[j] = d->c[j].g->draws[i];
         predicted[i] = solve(b, d, y) ? value(b, z, d->k) : rule->log2_x;
@@ -120,7 +153,6 @@ static status resample(transfer_rule *rule, const design *d, const double z[MOST
     }
     if (!s) s = lr_interval(rule->ci95, predicted, n_draws, e);
     if (!s && held) s = lr_interval(rule->error_ci95, rule->errors, n_draws, e);
-    free(predicted);
     return s;
 }
 
@@ -131,32 +163,28 @@ static status fit_rule(transfer_rule *rule, design *d, const transfer_result *r,
     const lr_group *held = &r->opt.groups[last];
     const transfer_row mean = transfer_size_mean(line, held->width);
     double b[MOST], z[MOST];
-    shape(d, rule->form, rule);
-    if (d->n < d->k || (d->k == 1 && rule->form != TRANSFER_CONSTANT)) {
-        snprintf(rule->why, LR_WHY, "bracketed optima of smaller sizes: %zu, too few", d->n);
-        return ST_OK;
-    }
-    features(z, rule->form, &mean);
-    if (d->at_d && !d->at_n) z[1] = z[2];
-    for (size_t i = 0; i < d->n; i++) y[i] = d->c[i].g->log2_lr_opt;
-    if (!solve(b, d, y) || !isfinite(value(b, z, d->k))) {
-        snprintf(rule->why, LR_WHY, "the optima of the smaller sizes do not determine it");
-        return ST_OK;
-    }
+    const char *missing = determine(b, z, d, rule->form, rule->text, &mean, y);
+    if (missing && rule->form == TRANSFER_CONSTANT)
+        snprintf(rule->why, LR_WHY, "no bracketed optimum at %s %g", line->size, r->opt.groups[0].width);
+    else if (missing) snprintf(rule->why, LR_WHY, "bracketed optima of smaller sizes: %zu, %s", d->n, missing);
+    if (missing) return ST_OK;
     rule->log2_x = value(b, z, d->k);
     rule->n_cells = d->n;
     if (d->at_n) rule->p = b[d->at_n];
     if (d->at_d) rule->q = b[d->at_d];
-    status s = resample(rule, d, z, held->bracketed ? held : NULL, r->opt.n_draws, y, e);
-    if (s) return s;
-    if (!held->bracketed) {
+    double *predicted = malloc(r->opt.n_draws * sizeof *predicted);
+    status s = predicted ? ST_OK : err_set(e, ST_NOMEM, "transfer: no memory for %zu resamples", r->opt.n_draws);
+    if (!s) s = resample(rule, predicted, d, z, held->bracketed ? held : NULL, r->opt.n_draws, y, e);
+    if (!s && held->bracketed) {
+        rule->error = rule->log2_x - held->log2_lr_opt;
+        s = transfer_cost(&rule->penalty, &r->opt, last, rule->log2_x, predicted, e);
+    } else if (!s) {
         free(rule->errors);
         rule->errors = NULL;
         snprintf(rule->why, LR_WHY, "nothing to compare with: %s %g has no bracketed optimum", line->size, held->width);
-        return ST_OK;
     }
-    rule->error = rule->log2_x - held->log2_lr_opt;
-    return transfer_cost(&rule->penalty, &r->opt, last, rule->log2_x, rule->errors, e);
+    free(predicted);
+    return s;
 }
 
 status transfer_rules(transfer_result *out, const transfer_line *lines, size_t n, size_t line, err *e)
@@ -174,12 +202,13 @@ status transfer_rules(transfer_result *out, const transfer_line *lines, size_t n
                                 .p = NAN,
                                 .q = NAN,
                                 .log2_x = NAN,
+                                .left_out = NAN,
                                 .ci95 = {NAN, NAN},
                                 .error = NAN,
                                 .error_ci95 = {NAN, NAN},
                                 .penalty = {NAN, {NAN, NAN}, ""}};
-        d.n = 0;
-        gather(&d, rule->form, out, lines, n, line);
+        leave_out(rule, &d, out, lines, n, line, y);
+        gather(&d, rule->form, out, lines, n, line, NAN);
         s = fit_rule(rule, &d, r, &lines[line], y, e);
     }
     free(d.c);
@@ -189,8 +218,9 @@ status transfer_rules(transfer_result *out, const transfer_line *lines, size_t n
 
 /* --- who is nearer ---------------------------------------------------------------------------------------------- */
 
-static const transfer_rule *nearest(const transfer_result *r, const transfer_line *lines, const bool *in, size_t n,
-                                    bool constant, bool any, size_t *line)
+/* The side's rule that predicts the smaller sizes best from each other; where none can be left out, the first. */
+static const transfer_rule *choose(const transfer_result *r, const transfer_line *lines, const bool *in, size_t n,
+                                   bool constant, bool any, size_t *line)
 {
     const transfer_rule *best = NULL;
     for (size_t i = 0; i < n; i++) {
@@ -198,12 +228,19 @@ static const transfer_rule *nearest(const transfer_result *r, const transfer_lin
         for (int k = 0; k < TRANSFER_FORMS; k++) {
             const transfer_rule *rule = &r[i].rules[k];
             if ((rule->form == TRANSFER_CONSTANT) != constant || !rule->errors) continue;
-            if (best && fabs(rule->error) >= fabs(best->error)) continue;
+            if (best && !(rule->left_out < (isnan(best->left_out) ? INFINITY : best->left_out))) continue;
             best = rule;
             *line = i;
         }
     }
     return best;
+}
+
+/* What an error costs at the largest size, by the bend of its curve at the optimum: known wherever the error is, which
+ * the runs' own losses (penalty) are not. */
+static double nats(const transfer_result *r, double octaves)
+{
+    return r->opt.groups[r->opt.n_groups - 1].curvature / 2 * octaves * octaves;
 }
 
 void transfer_compare(transfer_contest *out, const transfer_result *r, const transfer_line *lines, const bool *in,
@@ -212,12 +249,18 @@ void transfer_compare(transfer_contest *out, const transfer_result *r, const tra
     bool unruled = false;
     for (size_t i = 0; i < n; i++) unruled |= in[i] && !lines[i].ruled;
     memset(out, 0, sizeof *out);
-    const transfer_rule *a = nearest(r, lines, in, n, true, false, &out->line[0]);
-    const transfer_rule *b = nearest(r, lines, in, n, false, !unruled, &out->line[1]);
+    const transfer_rule *a = choose(r, lines, in, n, true, false, &out->line[0]);
+    const transfer_rule *b = choose(r, lines, in, n, false, !unruled, &out->line[1]);
     out->held = a && b;
     if (!out->held) return;
+    const transfer_result *ra = &r[out->line[0]], *rb = &r[out->line[1]];
+    const size_t n_draws = ra->opt.n_draws;
     out->form[0] = a->form, out->form[1] = b->form;
-    const size_t n_draws = r[out->line[0]].opt.n_draws;
-    for (size_t i = 0; i < n_draws; i++) out->share += fabs(a->errors[i]) < fabs(b->errors[i]);
+    out->nats[0] = nats(ra, a->error), out->nats[1] = nats(rb, b->error);
+    for (size_t i = 0; i < n_draws; i++) {
+        out->share += fabs(a->errors[i]) < fabs(b->errors[i]);
+        out->share_nats += nats(ra, a->errors[i]) < nats(rb, b->errors[i]);
+    }
     out->share /= (double)n_draws;
+    out->share_nats /= (double)n_draws;
 }

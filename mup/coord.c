@@ -1,10 +1,9 @@
 /* Slopes over sizes, and what is made of them. */
 #include "mup/coord.h"
 
+#include <gsl/gsl_cdf.h>
 #include <math.h>
 #include <stdlib.h>
-
-#include "base/rng.h"
 
 static const char *const names[MUP_COORD_N] = {
     [MUP_COORD_ACT] = "x",           [MUP_COORD_DACT] = "dx",        [MUP_COORD_DEMB] = "dx",
@@ -63,31 +62,22 @@ static double r_squared(const double *size, const double *mean, size_t n, double
     return all > 0 ? 1 - rest / all : 1;
 }
 
-static int by_value(const void *a, const void *b)
+/* 95 % of the mean over seeds: Student's t on n - 1 degrees of freedom. A seed's slope is a weighted sum of the
+ * logarithms of all its sizes (it has one batch at every size, whose luck is no slope), so the slopes are independent
+ * and close to normal, which is what t asks for (Student 1908, Biometrika 6(1), 1-25). A percentile bootstrap of so few
+ * is no substitute: of 3 values, even widened by sqrt(n/(n-1)), it holds the mean in 81 cases of 100, of 4 in 84
+ * (tests/mup/test_coord.c draws them). */
+static void interval(mup_coord_slope *out, const double *own, size_t seeds)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    double squares = 0;
+    for (size_t j = 0; j < seeds; j++) squares += pow(own[j] - out->slope, 2);
+    const double df = (double)seeds - 1, se = sqrt(squares / df / (double)seeds);
+    const double half = gsl_cdf_tdist_Pinv(.975, df) * se;
+    out->lo = out->slope - half;
+    out->hi = out->slope + half;
 }
 
-/* Seeds are drawn with all their sizes: a seed has one batch at every size, whose luck is no slope. `own` [seeds]: the
- * slope of each; theirs is the mean. */
-static void interval(mup_coord_slope *out, const double *own, size_t seeds, uint64_t seed)
-{
-    enum { K = 1000 };
-    double slopes[K];
-    const double wide = sqrt((double)seeds / (double)(seeds - 1));
-    for (uint32_t k = 0; k < K; k++) {
-        double mean = 0;
-        for (size_t j = 0; j < seeds; j++) mean += own[rng_below(seeds, seed, RNG_BOOTSTRAP, k, j)] / (double)seeds;
-        slopes[k] = out->slope + (mean - out->slope) * wide;
-    }
-    qsort(slopes, K, sizeof *slopes, by_value);
-    out->lo = slopes[K * 25 / 1000];
-    out->hi = slopes[K - 1 - K * 25 / 1000];
-}
-
-status mup_coord_fit(mup_coord_slope *out, const double *size, const double *y, size_t n, size_t seeds, uint64_t seed,
-                     err *e)
+status mup_coord_fit(mup_coord_slope *out, const double *size, const double *y, size_t n, size_t seeds, err *e)
 {
     if (n < 3 || seeds < 2)
         return err_set(e, ST_DOMAIN, "a slope with an interval needs 3 sizes and 2 seeds; there are %zu and %zu", n,
@@ -108,7 +98,7 @@ status mup_coord_fit(mup_coord_slope *out, const double *size, const double *y, 
         }
     for (size_t j = 0; j < seeds; j++) out->slope += own[j] / (double)seeds;
     out->r2 = r_squared(size, mean, n, out->slope);
-    interval(out, own, seeds, seed);
+    interval(out, own, seeds);
     free(work);
     return ST_OK;
 }

@@ -30,12 +30,11 @@ typedef enum mup_coord_quantity {
 const char *mup_coord_name(mup_coord_quantity q);
 const char *mup_coord_cause(mup_coord_quantity q); /* where to look when it is wrong: "this tensor's learning rate" */
 
-/* y(size) ~ size^slope: least squares of log y on log size, the mean over seeds. lo, hi: 95 % by bootstrap over seeds,
- * each with all its sizes, widened by sqrt(n/(n-1)), as they are few. r2: of the means.
+/* y(size) ~ size^slope: least squares of log y on log size, the mean over seeds. lo, hi: 95 %, Student's t over
+ * the slopes of the seeds. r2: of the means.
  *   size [n]; y [n][seeds]; both > 0.   ST_DOMAIN: fewer than 3 sizes or 2 seeds, a value not finite or not > 0 */
 typedef struct mup_coord_slope { double slope, lo, hi, r2; } mup_coord_slope;
-status mup_coord_fit(mup_coord_slope *out, const double *size, const double *y, size_t n, size_t seeds, uint64_t seed,
-                     err *e);
+status mup_coord_fit(mup_coord_slope *out, const double *size, const double *y, size_t n, size_t seeds, err *e);
 
 /* Slopes a correct rule may show: pass in [pass_lo, pass_hi], fail from fail_lo down and from fail_hi up, between them
  * undecided. An infinite bound is none. `expected` is what theory says; bounds stand around it. */

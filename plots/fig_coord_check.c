@@ -1,6 +1,6 @@
 /* The familiar panels of a coordinate check: RMS of activations and of their change since t = 1 over the width (or
- * depth), a curve per step, parametrisations below each other on the same axes. Flat is right; what decides is the
- * check's own verdict, which the caption repeats. */
+ * depth), a curve per step, parametrisations below each other on the same axes. Slopes, intervals and verdicts are
+ * those of the check's own rows: nothing is fitted here, so that picture and verdict cannot differ. */
 #include <math.h>
 #include <string.h>
 
@@ -49,6 +49,32 @@ static double value_at(const check *c, size_t place, size_t member, size_t t, si
     return y > 0 && isfinite(y) ? y : NAN;
 }
 
+/* The row that judges a panel: of branches the last block's; logits have names of their own. */
+static const json_t *row_of(const check *c, size_t place, size_t member)
+{
+    static const char *const quantities[2][2] = {{"x", "dx"}, {"logits", "dlogits"}};
+    const char *quantity = quantities[!strcmp(places[place].name, "logits")][member], *name = places[place].name;
+    const double depth = js_num(c->axis, "depth"); /* over depth: absent */
+    const json_t *rows = js_get(c->axis, "rows");
+    char at[64];
+    if (strcmp(name, "attn") && strcmp(name, "ffn")) snprintf(at, sizeof at, "%s", name);
+    else if (depth >= 1) snprintf(at, sizeof at, "blocks.%.0f.%s", depth - 1, name);
+    else snprintf(at, sizeof at, "blocks.last.%s", name);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *r = json_array_get(rows, i);
+        if (!strcmp(js_str_or(r, "place", ""), at) && !strcmp(js_str_or(r, "quantity", ""), quantity)) return r;
+    }
+    return NULL;
+}
+
+/* A row that can be shown: a slope with its interval, or 0 at every size. */
+static bool judged(const json_t *row)
+{
+    double ci[2];
+    if (!js_str(row, "verdict")) return false;
+    return json_is_true(js_get(row, "zero")) || (isfinite(js_num(row, "slope")) && js_pair(ci, row, "ci95"));
+}
+
 /* --- reading ------------------------------------------------------------------------------------------------- */
 
 static status read_check(check *c, const plot_input *in, const char *over, err *e)
@@ -64,6 +90,13 @@ static status read_check(check *c, const plot_input *in, const char *over, err *
     if (c->n_sizes < 2 || c->n_sizes > MAX_SIZES || c->n_steps < 2 || c->n_steps > MAX_STEPS)
         return err_set(e, ST_INPUT, "%s: holds no curves of activations that can be drawn (%zu sizes, %zu steps); make it again with "
                        "`muscale --json mup check CONFIG`", in->path, c->n_sizes, c->n_steps);
+    for (size_t p = 0; p < N_PLACES; p++)
+        for (size_t m = 0; m < 2; m++)
+            if (!judged(row_of(c, p, m)))
+                return err_set(e, ST_INPUT,
+                               "%s: holds no slope with interval and verdict for %s of %s; make it again with "
+                               "`muscale --json mup check CONFIG`",
+                               in->path, members[m], places[p].title);
     for (size_t i = 0; i < c->n_sizes; i++) {
         c->size[i] = js_at(c->axis, "sizes", i);
         if (!(c->size[i] > 0)) return err_set(e, ST_INPUT, "%s: a size of its sizes is not a number above 0", in->path);
@@ -101,16 +134,33 @@ static status read_checks(checks *all, const plot_inputs *in, err *e)
 
 /* --- drawing ------------------------------------------------------------------------------------------------- */
 
-/* Least squares of log y on log size; NaN when a size has no value. */
-static double slope(const check *c, size_t place, size_t member, size_t t)
+static const char *sign_of(double x) { return x < 0 ? "−" : "+"; }
+
+static void label(panel *p, double y, unsigned ink, const char *words)
 {
-    double sx = 0, sy = 0, sxx = 0, sxy = 0;
-    const double n = (double)c->n_sizes;
-    for (size_t i = 0; i < c->n_sizes; i++) {
-        const double x = log(c->size[i]), y = log(value_at(c, place, member, t, i));
-        sx += x, sy += y, sxx += x * x, sxy += x * y;
-    }
-    return (n * sxy - sx * sy) / (n * sxx - sx * sx);
+    panel_line(p, "set label '%s' at graph 0.04,%g left font ',8' textcolor rgb '#%06X'", words, y, ink);
+}
+
+/* What the check found and says, in the colour of the verdict. */
+static void label_verdict(panel *p, const check *c, size_t place, size_t member)
+{
+    static const struct { const char *verdict; unsigned ink; } inks[] = {
+        {"fail", INK_RED}, {"undecided", INK_ORANGE}, {"pass", INK_GREY}};
+    const json_t *row = row_of(c, place, member);
+    const char *verdict = "not judged";
+    unsigned ink = INK_GREY;
+    double ci[2];
+    for (size_t i = 0; i < sizeof inks / sizeof *inks; i++) /* no word of the file is drawn */
+        if (!strcmp(js_str_or(row, "verdict", ""), inks[i].verdict)) verdict = inks[i].verdict, ink = inks[i].ink;
+    const double slope = js_num(row, "slope");
+    const size_t step = member ? c->n_steps - 1 : 0;
+    char words[96];
+    if (json_is_true(js_get(row, "zero"))) snprintf(words, sizeof words, "step %zu: 0, %s", step, verdict);
+    else snprintf(words, sizeof words, "step %zu: %s%.2f, %s", step, sign_of(slope), fabs(slope), verdict);
+    label(p, 0.92, ink, words);
+    if (!js_pair(ci, row, "ci95")) return;
+    snprintf(words, sizeof words, "[%s%.2f, %s%.2f]", sign_of(ci[0]), fabs(ci[0]), sign_of(ci[1]), fabs(ci[1]));
+    label(p, 0.81, ink, words);
 }
 
 /* By number: the name of a parametrisation comes from a file. */
@@ -150,11 +200,10 @@ static void draw_panel(figure *f, const checks *all, size_t k, size_t place, siz
 {
     const check *c = &all->c[k];
     panel p = {.box = box, .x = x, .y = y, .key = key ? CORNER_BESIDE : CORNER_NONE, .key_title = "step"};
-    const double s = slope(c, place, member, c->n_steps - 1);
     char name[64], label[32];
     block_name(name, k, place, member);
     if (!k && !member) panel_line(&p, "set label '%s' at graph 0.5,1.09 center", places[place].title);
-    if (isfinite(s)) panel_line(&p, "set label '%s%.2f' at graph 0.05,0.91 left font ',9' textcolor rgb '#444444'", s < 0 ? "−" : "+", fabs(s));
+    label_verdict(&p, c, place, member);
     for (size_t t = member; t < c->n_steps; t++) { /* at t = 1 nothing has changed */
         panel_plot(&p, NULL, "data index '%s' using 1:%zu with linespoints lw 1.3 pt 7 ps 0.35 lc rgb '#%06X'", name, t + 2, ink_of(c, t));
     }
@@ -171,7 +220,9 @@ static void captions(figure *f, const checks *all)
     const bool wide = !strcmp(all->over, "width");
     figure_caption(f, "RMS of activations, and of their change since before the first step, over the %s at %s %g; mean over %g seeds, lr %g.",
                    all->over, wide ? "depth" : "width", js_num(c->axis, wide ? "depth" : "width"), js_num(c->doc, "seeds"), js_num(c->doc, "lr"));
-    figure_caption(f, "Attention and MLP: branches of the last block. Colour: steps taken. Numbers: log-log slope after the last step.");
+    figure_caption(f, "Attention and MLP: branches of the last block. Colour: steps taken. Numbers: the check's "
+                      "log-log slopes, 95 %% intervals and verdicts, of x before the first step, of its change after "
+                      "the last.");
     if (wide) figure_caption(f, "Right is flat; logits before the first step fall as width^−1/2 where they are right.");
     for (size_t k = 0; k < all->n; k++)
         figure_caption(f, "%s: the check says %s.", words_parametrisation(all->c[k].par), js_str_or(all->c[k].doc, "verdict", "nothing"));
@@ -194,9 +245,10 @@ status draw_coord_check(figure *f, plot_inputs *in, err *e)
         for (size_t p = 0; p < N_PLACES; p++) {
             const size_t k = row / 2, m = row % 2;
             char label[64];
-            snprintf(label, sizeof label, "%s: %s", words_parametrisation(all.c[k].par), m ? "RMS Δx" : "RMS x");
+            snprintf(label, sizeof label, "%s: %s", words_parametrisation(all.c[k].par), m ? "Δx" : "x");
             axis x = axis_over(AXIS_LOG2, WORDS_PLAIN, sizes, 0.08, row + 1 == rows ? all.over : NULL);
-            axis y = axis_over(AXIS_LOG10, words_of(all.y[m]), all.y[m], 0.1, p ? NULL : label);
+            const range seen = all.y[m], above = {seen.lo, seen.hi * pow(seen.hi / seen.lo, 0.3)}; /* room for words */
+            axis y = axis_over(AXIS_LOG10, words_of(seen), above, 0.1, p ? NULL : label);
             x.bare = row + 1 < rows;
             y.bare = p > 0;
             draw_panel(f, &all, k, p, m,

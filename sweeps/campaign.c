@@ -29,6 +29,8 @@ static bool read_entry(campaign_entry *out, const json_t *j)
     out->steps = json_integer_value(json_object_get(j, "steps"));
     out->tokens = json_integer_value(json_object_get(j, "tokens"));
     out->flops = json_number_value(json_object_get(j, "flops"));
+    const json_t *own = json_object_get(j, "own_flops");
+    out->own_flops = own ? json_number_value(own) : out->flops;
     return out->name != NULL;
 }
 

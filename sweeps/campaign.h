@@ -13,6 +13,7 @@ typedef struct campaign_entry {
     char *name; /* "mup: d_model=64, lr=0.001" */
     int64_t steps, tokens;
     double flops;
+    double own_flops; /* planned: without what its trunk trains for it */
 } campaign_entry;
 
 typedef struct campaign_plan {

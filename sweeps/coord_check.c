@@ -317,8 +317,8 @@ static status judge(coord_axis *a, size_t seeds, err *e)
             continue;
         }
         for (size_t k = 0; k < a->n_sizes; k++) pair[2 * k] = pair[2 * k + 1] = r->expect[k];
-        status s = mup_coord_fit(&twice, a->sizes, pair, a->n_sizes, 2, 0, e);
-        if (!s) s = mup_coord_fit(&x, a->sizes, r->y, a->n_sizes, seeds, i + 1, e);
+        status s = mup_coord_fit(&twice, a->sizes, pair, a->n_sizes, 2, e);
+        if (!s) s = mup_coord_fit(&x, a->sizes, r->y, a->n_sizes, seeds, e);
         if (s) return err_prefix(e, "%s %s", r->place, mup_coord_name(r->quantity));
         r->fit = x;
         r->bounds = mup_coord_bounds_of(r->quantity, a->axis, twice.slope);
@@ -397,6 +397,8 @@ status coord_check(coord_result **out, const trainer_config *config, const coord
     if (s || !r) return s ? s : err_set(e, ST_NOMEM, "no memory for a coordinate check");
     c.shape.vocab = resolved.shape.vocab;
     snprintf(r->backend, sizeof r->backend, "%s", o->backend);
+    r->config = resolved;
+    r->grow_head_dim = o->grow_head_dim;
     r->seeds = o->seeds;
     r->steps = o->steps;
     r->depth_of_widths = resolved.shape.n_layer;

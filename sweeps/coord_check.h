@@ -51,6 +51,8 @@ typedef struct coord_result {
     size_t n_axes, seeds;
     int64_t steps, width_of_depths, depth_of_widths, n_seq, seq_len;
     char backend[16];
+    bool grow_head_dim;
+    trainer_config config;     /* what was checked, resolved at its own size */
     mup_coord_verdict verdict; /* the worst of the rows */
     char diverged[160];        /* "" or who and when: the verdict is then fail, and that axis has no slopes */
 } coord_result;

@@ -91,6 +91,8 @@ status journal_event(journal *j, json_t *record, err *e)
     return s;
 }
 
+status journal_copy(journal *j, const char *line, size_t n, err *e) { return append(j, line, n, e); }
+
 json_t *journal_real(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 
 /* --- rows: every step writes one, so they are printed without jansson ---- */

@@ -21,6 +21,9 @@ status journal_row(journal *j, const train_row *r, err *e);
 status journal_val(journal *j, const train_val *v, err *e);
 status journal_updates(journal *j, const train_updates *u, err *e);
 
+/* A line of another journal as it is, its newline and its sum included. */
+status journal_copy(journal *j, const char *line, size_t n, err *e);
+
 status journal_sync(journal *j, err *e);        /* fdatasync */
 bool journal_sync_due(const journal *j);          /* unsynced rows, and JOURNAL_SYNC_S since the last */
 enum { JOURNAL_SYNC_S = 10 };

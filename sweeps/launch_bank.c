@@ -50,6 +50,8 @@ void launch_finish_cell(launch *l, size_t run, const store_look *look)
 {
     l->cells[run].state = look->state == STORE_DIVERGED ? CELL_DIVERGED : CELL_DONE;
     l->cells[run].left = 0;
+    l->cells[run].step = look->step;
+    launch_trunks_touch(l, run);
 }
 
 double launch_flops_left(const sweep_run *r, int64_t step)
@@ -88,6 +90,7 @@ static status take(stream *w, size_t run, err *e)
     char dir[IO_PATH_MAX], note[256] = "", name[600], campaign_id[SWEEP_ID_SIZE];
     err why = {0};
     int64_t step = 0;
+    bool ended;
     seat *x = &w->seats[w->n];
     train_job *job = &w->jobs[w->n];
     memset(x, 0, sizeof *x);
@@ -104,6 +107,7 @@ static status take(stream *w, size_t run, err *e)
     if (!st) st = store_run_open(&x->store, &so, &why);
     if (st == ST_BUSY) {
         l->cells[run].state = CELL_OTHERS;
+        launch_trunks_touch(l, run);
         launch_say(l, SWEEP_NOTE, "run %s is left to its owner: %s", launch_run_name(l, run, name), why.msg);
         return ST_OK;
     }
@@ -116,8 +120,16 @@ static status take(stream *w, size_t run, err *e)
         st = store_run_close(x->store, NULL, &why);
         return st ? fail_run(l, run, &why, e) : ST_OK;
     }
+    l->cells[run].begun |= look->state != STORE_ABSENT;
     /* A run without a valid checkpoint left must not take its bank down with it. */
     if (l->cells[run].begun) st = train_resume_step(&step, dir, &r->config, note, &why);
+    memcpy(job->ckpt_dir, dir, sizeof job->ckpt_dir);
+    if (!st) st = launch_trunks_seat(l, run, x->store, job, &step, &ended, &why);
+    if (!st && ended) { /* its trunk's end is its own */
+        launch_finish_cell(l, run, look);
+        st = store_run_close(x->store, NULL, &why);
+        return st ? fail_run(l, run, &why, e) : ST_OK;
+    }
     if (st) {
         store_run_close(x->store, &why, NULL);
         return fail_run(l, run, &why, e);
@@ -126,7 +138,6 @@ static status take(stream *w, size_t run, err *e)
     x->inner = store_run_observer(x->store);
     job->config = r->config;
     job->observer = seat_observer(x);
-    memcpy(job->ckpt_dir, dir, sizeof job->ckpt_dir);
     job->wall_before = look->wall_s;
     l->cells[run].state = CELL_RUNNING;
     l->cells[run].left = launch_flops_left(r, step);
@@ -153,6 +164,7 @@ static status leave(launch *l, seat *x, cell_state state, const err *why, err *e
     status st = store_run_close(x->store, state == CELL_FAILED ? why : NULL, &close_why);
     x->store = NULL;
     c->state = state;
+    launch_trunks_touch(l, x->run);
     if (state == CELL_DONE || state == CELL_DIVERGED) c->left = 0;
     if (state == CELL_FAILED) return fail_run(l, x->run, why, e);
     return st ? fail_run(l, x->run, &close_why, e) : ST_OK;
@@ -274,6 +286,7 @@ status launch_train(stream *w, err *e)
         if (*w->jobs[i].note)
             launch_say(l, SWEEP_WARN, "run %s: %s", launch_run_name(l, w->seats[i].run, name), w->jobs[i].note);
         c->left = launch_flops_left(&l->p->runs[w->seats[i].run], w->jobs[i].result.step);
+        if (w->jobs[i].result.step > c->step) c->step = w->jobs[i].result.step;
         after += c->left;
     }
     w->bank_done = 0;

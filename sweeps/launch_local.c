@@ -20,6 +20,8 @@ static void survey(launch *l)
             continue; /* taking the run will say what is wrong */
         if (store_is_final(look.state)) launch_finish_cell(l, i, &look);
         else if (look.state != STORE_ABSENT) c->begun = true, c->left = launch_flops_left(&l->p->runs[i], look.step);
+        if (c->begun) c->step = train_newest(dir);
+        else if (c->state == CELL_WAITING) c->left = l->p->runs[i].own_flops;
     }
 }
 
@@ -38,6 +40,8 @@ static bool look_again(launch *l)
         else if (!*look.owner && !c->asked_again) {
             c->state = CELL_WAITING;
             c->begun = c->asked_again = more = true;
+            c->step = train_newest(dir);
+            launch_trunks_touch(l, i);
         }
     }
     return more;
@@ -91,9 +95,10 @@ static status next_bank(stream *w, bool *more, err *e)
                        l->o->campaign);
     status st = heal(l, e);
     if (st || l->st) return st;
+    launch_trunks_settle(l);
     launch_pick(w);
     if (!w->n_picked) {
-        *more = look_again(l);
+        *more = look_again(l) || launch_trunks_wait(l);
         return ST_OK;
     }
     if (!launch_has_room(w)) {
@@ -167,6 +172,7 @@ static void launch_free(launch *l)
         free(l->streams[i].picked);
     }
     free(l->streams);
+    launch_trunks_free(l);
     free(l->bank_size);
     free(l->marks);
     free(l->cells);
@@ -183,12 +189,13 @@ status sweep_launch_local(sweep_progress *out, const sweep_plan *p, const sweep_
     l.cells = calloc(p->n_runs + 1, sizeof *l.cells);
     l.bank_size = calloc(p->n_classes + 1, sizeof *l.bank_size);
     l.marks = calloc(p->n_classes + 1, sizeof *l.marks);
-    if (!l.cells || !l.bank_size || !l.marks || !make_streams(&l))
+    if (!l.cells || !l.bank_size || !l.marks || !make_streams(&l) || !launch_trunks_new(&l))
         l.st = err_set(e, ST_NOMEM, "%s: no memory for %zu runs", o->campaign, p->n_runs);
     if (!l.st) {
         survey(&l);
         launch_resume(&l);
         run_streams(&l);
+        launch_trunks_settle(&l); /* what nobody needs any more is deleted */
         launch_count(&l, out);
     }
     if (!l.st && out->failed)

@@ -27,6 +27,10 @@ typedef struct cell {
     bool alone;       /* it was a bank by itself when the device failed, but not the only bank: nothing beside it now */
     bool asked_again; /* was another's, who left it unfinished */
     double left;      /* FLOPs */
+    int64_t step;     /* of its newest checkpoint; while it is in a bank, where it began; at the end, where it ended */
+    ptrdiff_t source; /* the run that it goes on from, or from whose end it has its own; negative: none */
+    bool blocked;     /* its trunk is on the way to its branch */
+    bool apart;       /* its trunk's state cannot be had: it trains all of its steps */
 } cell;
 
 /* A device that fails whatever is trained is told from runs that make it fail: those are found by halving banks, so
@@ -45,6 +49,7 @@ typedef struct claim {
 } claim;
 
 typedef struct launch launch;
+typedef struct trunks trunks;
 
 /* One bank at a time. On the host there is one stream, on a device as many as the plan says. */
 typedef struct stream {
@@ -67,6 +72,7 @@ struct launch {
     cell *cells;
     size_t *bank_size; /* per class; halved when memory runs out */
     class_mark *marks; /* per class */
+    trunks *trunks;    /* NULL: no runs share one */
     size_t n_failed, n_streams, n_at_work;
     claim taken;       /* by all banks at work */
     double trained_s, at_work_since, flops_done; /* wall time with any bank at work; FLOPs of finished banks */
@@ -92,6 +98,16 @@ void launch_finish_cell(launch *l, size_t run, const store_look *look);
 bool launch_has_room(const stream *w); /* for what was picked, beside the banks at work */
 status launch_fill(stream *w, err *e); /* takes what was picked */
 status launch_train(stream *w, err *e); /* gives the lock away meanwhile */
+
+/* ---- launch_trunk.c; with the lock held ---- */
+bool launch_trunks_new(launch *l);                  /* false: no memory */
+void launch_trunks_free(launch *l);
+void launch_trunks_touch(launch *l, size_t run);    /* its state, or its step, has changed */
+void launch_trunks_settle(launch *l);               /* before a pick: who is blocked, who goes on from whom */
+bool launch_trunks_wait(launch *l);                 /* nobody can be picked: true, after a while, if somebody is blocked */
+/* A run that was taken, `step` its newest checkpoint: goes on from its trunk's state where there is one (*step), or has the
+ * trunk's end (*ended); job->leave is what it has to leave itself. */
+status launch_trunks_seat(launch *l, size_t run, store_run *store, train_job *job, int64_t *step, bool *ended, err *e);
 
 /* ---- launch_pick.c; with the lock held ---- */
 void launch_pick(stream *w);                              /* the next bank's runs; none: nothing is waiting */

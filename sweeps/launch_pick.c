@@ -19,7 +19,7 @@ static void pick(stream *w, bool others)
         for (size_t i = 0; i < p->banks[b].n && w->n_picked < limit; i++) {
             const size_t run = p->order[p->banks[b].first + i];
             const cell *c = &l->cells[run];
-            if (c->state != CELL_WAITING || (others && passed_over(l, run))) continue;
+            if (c->state != CELL_WAITING || c->blocked || (others && passed_over(l, run))) continue;
             if (w->n_picked && (c->alone || (c->at_most && c->at_most < limit))) continue;
             class = p->runs[run].class;
             if (!w->n_picked) limit = c->at_most && c->at_most < l->bank_size[class] ? c->at_most : l->bank_size[class];

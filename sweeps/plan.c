@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "sweeps/fill.h"
 #include "sweeps/plan_device.h"
+#include "sweeps/trunk.h"
 #include "trainer/data.h"
 #include "trainer/train.h"
 
@@ -215,10 +216,10 @@ static status limit_banks(planner *w, sweep_class *k, err *e)
 
 /* Equal banks rather than full ones and a rest: 18 runs of at most 16 become 9 + 9, on two workers 10 + 8. Where 32 are
  * enough, 40 are one bank and not two of which neither is. */
-static size_t bank_size(const sweep_class *k, int workers)
+static size_t bank_size(const sweep_class *k, size_t n_runs, int workers)
 {
-    const size_t least = (k->n_runs + k->max_bank - 1) / k->max_bank, useful = k->n_runs / k->enough;
-    const size_t n_banks = useful > least ? useful : least, size = (k->n_runs + n_banks - 1) / n_banks;
+    const size_t least = (n_runs + k->max_bank - 1) / k->max_bank, useful = n_runs / k->enough;
+    const size_t n_banks = useful > least ? useful : least, size = (n_runs + n_banks - 1) / n_banks;
     const size_t many = !k->on_device && workers > 1 ? (size_t)workers : 1, even = (size + many - 1) / many * many;
     return even <= k->max_bank ? even : size;
 }
@@ -226,6 +227,7 @@ static size_t bank_size(const sweep_class *k, int workers)
 static int longest_first(const void *a, const void *b)
 {
     const sweep_bank *x = a, *y = b;
+    if (x->branches != y->branches) return x->branches ? 1 : -1;
     if (x->flops != y->flops) return x->flops < y->flops ? 1 : -1;
     return x->first < y->first ? -1 : x->first > y->first;
 }
@@ -235,25 +237,38 @@ static int by_class_then_length(const void *a, const void *b, void *runs)
     const sweep_run *x = (const sweep_run *)runs + *(const size_t *)a,
                     *y = (const sweep_run *)runs + *(const size_t *)b;
     if (x->class != y->class) return x->class < y->class ? -1 : 1;
-    if (x->flops != y->flops) return x->flops < y->flops ? 1 : -1;
+    if (!x->branch_step != !y->branch_step) return x->branch_step ? 1 : -1;
+    if (x->own_flops != y->own_flops) return x->own_flops < y->own_flops ? 1 : -1;
     return x < y ? -1 : x > y;
 }
 
 /* Runs of like length share a bank, so that few replicas wait masked for the longest. */
-static void cut_banks(sweep_plan *p, size_t class, size_t first, int workers)
+static void cut_banks(sweep_plan *p, size_t class, size_t first, size_t n_runs, int workers)
 {
-    size_t size = p->classes[class].bank_size = bank_size(&p->classes[class], workers);
-    for (size_t left = p->classes[class].n_runs; left;) {
+    const size_t size = n_runs ? bank_size(&p->classes[class], n_runs, workers) : 0;
+    const bool branches = n_runs && p->runs[p->order[first]].branch_step;
+    if (size > p->classes[class].bank_size) p->classes[class].bank_size = size;
+    for (size_t left = n_runs; left;) {
         size_t n = left < size ? left : size;
         bank_opts o = train_bank_opts(&p->runs[p->classes[class].example].config, n, workers);
         sweep_bank *b = &p->banks[p->n_banks++];
-        *b = (sweep_bank){.first = first, .n = n, .bytes = bank_bytes_needed(&o), .fill = 1};
+        *b = (sweep_bank){.first = first, .n = n, .bytes = bank_bytes_needed(&o), .fill = 1, .branches = branches};
         if (p->classes[class].on_device) b->fill = fill_of(&o, p->device.multiprocessors);
-        for (size_t i = 0; i < n; i++) b->flops += p->runs[p->order[first + i]].flops;
+        for (size_t i = 0; i < n; i++) b->flops += p->runs[p->order[first + i]].own_flops;
         if (b->bytes > p->bytes_peak) p->bytes_peak = b->bytes;
         first += n;
         left -= n;
     }
+}
+
+/* Branches wait for their trunks, so they have banks of their own. */
+static void cut_class(sweep_plan *p, size_t class, size_t first, int workers)
+{
+    const size_t n = p->classes[class].n_runs;
+    size_t at_once = 0;
+    while (at_once < n && !p->runs[p->order[first + at_once]].branch_step) at_once++;
+    cut_banks(p, class, first, at_once, workers);
+    cut_banks(p, class, first + at_once, n - at_once, workers);
 }
 
 static status find_banks(planner *w, err *e)
@@ -273,7 +288,7 @@ static status find_banks(planner *w, err *e)
         p->tokens += (double)p->runs[i].config.tokens;
     }
     qsort_r(p->order, p->n_runs, sizeof *p->order, by_class_then_length, p->runs);
-    for (size_t k = 0; k < p->n_classes; first += p->classes[k++].n_runs) cut_banks(p, k, first, w->o->workers);
+    for (size_t k = 0; k < p->n_classes; first += p->classes[k++].n_runs) cut_class(p, k, first, w->o->workers);
     qsort(p->banks, p->n_banks, sizeof *p->banks, longest_first);
     for (size_t k = 0; k < p->n_banks; k++)
         for (size_t i = 0; i < p->banks[k].n; i++) p->runs[p->order[p->banks[k].first + i]].bank = k;
@@ -294,6 +309,7 @@ status sweep_plan_make(sweep_plan *p, const sweep_spec *s, const sweep_plan_opts
                                    : err_set(e, ST_NOMEM, "%s: no memory for %zu runs", s->doc.path, s->n_cells);
     if (!st) st = add_cells(&w, e);
     if (!st) st = find_classes(&w, e);
+    if (!st) st = trunks_find(p, !o->no_trunks, e);
     if (!st) st = find_banks(&w, e);
     for (size_t i = 0; i < w.n_sources; i++) data_close(w.sources[i].set);
     free(w.slots);
@@ -307,6 +323,8 @@ void sweep_plan_free(sweep_plan *p)
     free(p->banks);
     free(p->classes);
     free(p->order);
+    free(p->families);
+    free(p->members);
     for (size_t i = 0; i < p->n_bad; i++) free(p->bad[i]);
     free(p->bad);
     free(p->rule_cells);

@@ -1,15 +1,18 @@
 /* The plan of a sweep: every cell resolved, equal cells merged, runs of one shape grouped into banks, longest first,
- * and what it costs. Starts nothing; the data is opened and hashed once per (path, dtype), not per cell. Room for later
- * work: WSD trunks are a second grouping over the same runs. */
+ * and what it costs. Runs that differ in nothing but their budget share a trunk (sweeps/trunk.h): a second grouping over
+ * the same runs; banks of trunks, and of runs that share nothing, come before banks of branches. Starts nothing; the data
+ * is opened and hashed once per (path, dtype), not per cell. */
 #ifndef SWEEPS_PLAN_H
 #define SWEEPS_PLAN_H
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "sweeps/spec.h"
 #include "trainer/config.h"
 
-enum { SWEEP_ID_SIZE = 17 };
+enum { SWEEP_ID_SIZE = 17, SWEEP_APART = 16 };
+#define SWEEP_NO_FAMILY SIZE_MAX
 
 typedef struct sweep_run {
     char id[SWEEP_ID_SIZE];
@@ -18,6 +21,9 @@ typedef struct sweep_run {
     size_t bank;
     int64_t steps;
     double flops;          /* training, by the config's rule */
+    size_t family;         /* SWEEP_NO_FAMILY: it shares nothing */
+    int64_t branch_step;   /* its steps up to here are the trunk's; 0: it trains all of them */
+    double own_flops;      /* of the steps that are its own */
     trainer_config config; /* resolved */
 } sweep_run;
 
@@ -25,8 +31,18 @@ typedef struct sweep_bank {
     size_t first, n; /* runs order[first] .. order[first + n - 1] */
     size_t bytes;    /* needed for all replicas at once */
     double fill;     /* of the device, by its shape (sweeps/fill.h); 1 on the host, whose workers share a bank */
-    double flops, seconds;
+    double flops, seconds; /* of the steps that are trained here */
+    bool branches;         /* of runs that go on from their trunks */
 } sweep_bank;
+
+typedef struct sweep_family { /* runs members[first] .. members[first + n - 1], longest shared part first: the trunk */
+    size_t first, n;
+} sweep_family;
+
+typedef struct sweep_apart { /* n runs that could share a trunk and do not */
+    const char *why;
+    size_t n;
+} sweep_apart;
 
 typedef struct sweep_class {
     size_t example, n_runs; /* a run of this class */
@@ -52,6 +68,12 @@ typedef struct sweep_plan {
     sweep_class *classes;
     size_t *order;
     size_t n_runs, n_banks, n_classes, n_cells, n_merged;
+    bool trunks;                   /* wanted; without them there are no families */
+    sweep_family *families;
+    size_t *members;
+    size_t n_families, n_branches, n_apart;
+    sweep_apart apart[SWEEP_APART];
+    double flops_trained;          /* of all own steps: <= flops, which counts every run from its first step */
     double flops, tokens, seconds; /* seconds: of the banks one after another; 0: rate not known */
     size_t bytes_peak;             /* of the largest bank */
     sweep_device device;
@@ -73,6 +95,7 @@ typedef struct sweep_plan_opts {
     size_t memory_limit; /* bytes that the banks at work may need; 0 = half of the machine's memory, of a device's free
                             memory seven eighths */
     const char *backend; /* NULL = as the spec says; else launch setting for every run */
+    bool no_trunks;      /* every run trains all of its steps */
 } sweep_plan_opts;
 sweep_plan_opts sweep_plan_opts_default(void);
 

@@ -33,6 +33,14 @@ static status seat_ckpt(void *self, int64_t step, const char *file, err *e)
     return st;
 }
 
+/* Not `kept`: a run that is started again does not go on from there, so nobody got on. */
+static status seat_left(void *self, int64_t step, const char *file, err *e)
+{
+    seat *x = self;
+    err why = {0};
+    return remember(x, x->inner.left(x->inner.self, step, file, &why), &why, e);
+}
+
 static status seat_sync(void *self, err *e)
 {
     seat *x = self;
@@ -50,5 +58,6 @@ train_observer seat_observer(seat *x)
                             .sync = in->sync ? seat_sync : NULL,
                             .ckpt = in->ckpt ? seat_ckpt : NULL,
                             .end = in->end ? seat_end : NULL,
-                            .updates = in->updates ? seat_updates : NULL};
+                            .updates = in->updates ? seat_updates : NULL,
+                            .left = in->left ? seat_left : NULL};
 }

@@ -48,6 +48,7 @@ static void look_at(sweep_row *row, const campaign_entry *run, const char *campa
     store_look look;
     err why = {0};
     row->loss = NAN;
+    row->shared = run->flops - run->own_flops;
     if (campaign_run_dir(dir, campaign, run->id, &why) || store_peek(&look, dir, &why)) {
         row->state = SWEEP_DAMAGED;
         snprintf(row->message, sizeof row->message, "%.255s", why.msg);
@@ -61,6 +62,9 @@ static void look_at(sweep_row *row, const campaign_entry *run, const char *campa
                  : run->steps > 0         ? run->flops * (double)look.step / (double)run->steps
                                           : 0;
     if (row->flops > run->flops) row->flops = run->flops;
+    /* Counted once, where they were computed. A run that is done without a trunk, against the plan, had none. */
+    if (look.shared_flops > 0 || store_is_final(look.state)) row->shared = look.shared_flops;
+    row->flops -= look.shared_flops < row->flops ? look.shared_flops : row->flops;
     memcpy(row->owner, look.owner, sizeof row->owner);
     if (details) add_details(row, dir);
 }
@@ -100,7 +104,7 @@ status sweep_status_read(sweep_status *out, const char *campaign, bool details, 
         look_at(&out->rows[i], &out->plan.runs[i], campaign, details);
         out->counts[out->rows[i].state]++;
         out->flops_done += out->rows[i].flops;
-        out->flops_total += out->plan.runs[i].flops;
+        out->flops_total += out->plan.runs[i].flops - out->rows[i].shared;
     }
     return count_outside(out, campaign, e);
 }

@@ -30,7 +30,7 @@ typedef struct sweep_row {
     sweep_state state;
     int64_t step;
     double loss; /* final validation loss; of an unfinished run the last training loss; NaN when there is none */
-    double flops;
+    double flops, shared; /* of its steps so far, without the trunk's; what its trunk has trained, or will train, for it */
     char owner[160];   /* of a live owner */
     char message[256]; /* why it failed, or what is damaged */
 } sweep_row;

@@ -8,27 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sweeps/journal.h"
-#include "sweeps/owner.h"
 #include "sweeps/publish.h"
 #include "sweeps/store_private.h"
 #include "sweeps/store_record.h"
-
-struct store_run {
-    trainer_config config;
-    char dir[IO_PATH_MAX], journal_path[IO_PATH_MAX], h5_path[IO_PATH_MAX];
-    char id[17], campaign_id[64], prediction[IO_PATH_MAX], prediction_sha256[IO_SHA256_HEX];
-    char *argv;
-    int threads;
-    owner owner;
-    journal *journal;
-    bool has_start;      /* the journal has a start record */
-    bool publish;        /* it has an end that run.h5 does not show yet */
-    bool ended;          /* the observer has written the end record */
-    train_row last;
-    store_look look;
-    char note[512];
-};
+#include "sweeps/store_run.h"
 
 const store_look *store_run_look(const store_run *run) { return &run->look; }
 const char *store_run_note(const store_run *run) { return run->note; }
@@ -315,6 +298,12 @@ static status on_ckpt(void *self, int64_t step, const char *file, err *e)
     return journal_event(run->journal, record_ckpt(step, file), e);
 }
 
+static status on_left(void *self, int64_t step, const char *file, err *e)
+{
+    store_run *run = self;
+    return journal_event(run->journal, record_left(step, file), e);
+}
+
 static status on_end(void *self, const train_end *end, err *e)
 {
     store_run *run = self;
@@ -330,7 +319,7 @@ static status on_end(void *self, const train_end *end, err *e)
 train_observer store_run_observer(store_run *run)
 {
     return (train_observer){.self = run, .start = on_start, .row = on_row, .val = on_val, .sync = on_sync, .ckpt = on_ckpt, .end = on_end,
-                            .updates = on_updates};
+                            .updates = on_updates, .left = on_left};
 }
 
 /* --- closing ------------------------------------------------------------------------------------------------- */

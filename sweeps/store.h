@@ -31,6 +31,7 @@ typedef struct store_look {
     int64_t step, tokens;      /* reached */
     double loss;               /* final validation loss; NaN when there is none */
     double flops, wall_s;
+    double shared_flops;       /* of these, the trunk's (a branch); else 0 */
     char owner[160];           /* "pid 123 on host" of a live (or unjudgeable) owner, else "" */
     char note[256];            /* "journal: torn tail of 17 bytes at byte 4711", "" if nothing */
 } store_look;
@@ -63,6 +64,22 @@ const train_row *store_run_last_row(const store_run *run); /* of this process; s
 /* For train_job.observer (train_job.wall_before = store_run_look(run)->wall_s); valid until store_run_close. Its `start` slot writes the start record, or the resume record when
  * the journal already has a start. */
 train_observer store_run_observer(store_run *run);
+
+/* --- a run that goes on from its trunk (sweeps/store_branch.c) --- */
+
+typedef struct store_trunk {
+    const char *dir, *id;         /* of the trunk's run */
+    const trainer_config *config;
+    int64_t step;                 /* last step that the two have in common */
+} store_trunk;
+
+/* Whether the trunk left the state of that step, and its journal holds what was before it. Opens nothing for writing. */
+bool store_trunk_left(const char *dir, int64_t step);
+
+/* What the trunk has until that step becomes the run's own: a start record, a record `branch`, every row of the trunk up to
+ * there, then its checkpoint. Killed anywhere, it is done again. *ended: the trunk diverged before that step, so this run
+ * has: its end is recorded, nothing is left to train. ST_CORRUPT: the trunk has not got it (any more); train alone. */
+status store_run_branch(store_run *run, const store_trunk *t, bool *ended, err *e);
 
 /* Ends it: when `why` is not NULL and the run has no end record, records status failed with why->msg; publishes run.h5 if
  * the journal has an end; gives the directory back; frees. Accepts NULL. On error the journal is still whole. */

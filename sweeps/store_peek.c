@@ -32,6 +32,7 @@ void store_look_at(store_look *out, const run_record *r)
     out->loss = attrs_f64(sum, "final_val_loss");
     out->flops = attrs_f64(sum, "flops");
     out->wall_s = attrs_f64(sum, "wall_s");
+    if (attrs_text(sum, "branched_from")) out->shared_flops = attrs_f64(sum, "shared_flops");
     if (r->torn_bytes)
         snprintf(out->note, sizeof out->note, "journal.jsonl: %zu bytes after byte %zu are torn or damaged", r->torn_bytes, r->journal_bytes);
 }

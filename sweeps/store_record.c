@@ -129,6 +129,36 @@ json_t *record_ckpt(int64_t step, const char *file)
     return json_pack("{s:s,s:I,s:o}", "event", "ckpt", "step", (json_int_t)step, "file", text(slash ? slash + 1 : file ? file : ""));
 }
 
+json_t *record_left(int64_t step, const char *file)
+{
+    json_t *r = record_ckpt(step, file);
+    if (r) json_object_set_new(r, "event", json_string("left"));
+    return r;
+}
+
+json_t *record_start_as(const json_t *start, const trainer_config *c, const record_origin *o)
+{
+    char id[17];
+    config_id(id, c);
+    json_t *r = json_pack("{s:s,s:s,s:s,s:s,s:s}", "event", "start", "schema", "muscale.journal/1", "run_id", id,
+                          "campaign_id", o->campaign_id, "created_by", "muscale " PACKAGE_VERSION);
+    json_t *data = json_deep_copy(json_object_get(start, "data"));
+    bool ok = r && put(r, "config", config_object(c, o->argv)) &&
+              put(r, "model", json_deep_copy(json_object_get(start, "model"))) && json_is_object(data) &&
+              put(data, "dataset", text(c->data)) && put(r, "data", json_incref(data)) &&
+              put(r, "env", json_deep_copy(json_object_get(start, "env")));
+    json_decref(data);
+    if (ok) return r;
+    json_decref(r);
+    return NULL;
+}
+
+json_t *record_branch(const char *from, int64_t step, int64_t tokens, double flops, double wall_s)
+{
+    return json_pack("{s:s,s:s,s:I,s:I,s:o,s:o}", "event", "branch", "from_run", from, "step", (json_int_t)step, "tokens",
+                     (json_int_t)tokens, "flops", journal_real(flops), "wall_s", journal_real(wall_s));
+}
+
 json_t *record_end(const train_end *end)
 {
     return json_pack("{s:s,s:s,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o}", "event", "end", "status", run_status_name(end->status), "step",

@@ -15,6 +15,10 @@ typedef struct record_origin {
 json_t *record_start(const train_start *s, const record_origin *o);
 json_t *record_resume(const train_start *s, const record_origin *o);
 json_t *record_ckpt(int64_t step, const char *file);
+json_t *record_left(int64_t step, const char *file); /* the state that branches go on from */
+/* A branch begins as its trunk did: `start` is the trunk's record, the identity and the settings are the branch's own. */
+json_t *record_start_as(const json_t *start, const trainer_config *c, const record_origin *o);
+json_t *record_branch(const char *from, int64_t step, int64_t tokens, double flops, double wall_s);
 json_t *record_end(const train_end *end);
 json_t *record_failed(const char *why);
 

@@ -60,6 +60,13 @@ static status step_path(char *path, const char *dir, int64_t step, err *e)
     return io_join(path, dir, name, e);
 }
 
+status ckpt_branch_path(char *path, const char *dir, int64_t step, err *e)
+{
+    char name[32];
+    snprintf(name, sizeof name, "branch.%" PRId64, step);
+    return io_join(path, dir, name, e);
+}
+
 /* Keeps `step` and the newest before it. Files of later steps are of a future that a damaged checkpoint took away: the
  * run went back and is about to write them anew. Failing to delete is no failure of the run. */
 static void prune(const char *dir, int64_t step)
@@ -84,6 +91,16 @@ bool ckpt_any(const char *dir)
     return n > 0;
 }
 
+int64_t ckpt_newest(const char *dir)
+{
+    int64_t *steps;
+    size_t n;
+    if (list_steps(&steps, &n, dir, NULL)) return 0;
+    const int64_t newest = n ? steps[0] : 0;
+    free(steps);
+    return newest;
+}
+
 void ckpt_remove_temps(const char *dir)
 {
     char path[IO_PATH_MAX];
@@ -104,6 +121,24 @@ status ckpt_write(char *file, const char *dir, bank *b, size_t r, const trainer_
     status s = step_path(file, dir, st->step, e);
     if (!s) s = ckpt_file_write(file, b, r, c, st, e);
     if (!s) prune(dir, st->step);
+    return s;
+}
+
+status ckpt_leave(char *file, const char *dir, bank *b, size_t r, const trainer_config *c, const ckpt_state *st,
+                  err *e)
+{
+    status s = ckpt_branch_path(file, dir, st->step, e);
+    return s ? s : ckpt_file_write(file, b, r, c, st, e);
+}
+
+status ckpt_adopt(char *file, const char *dir, const trainer_config *c, const char *from, const trainer_config *of,
+                  int64_t step, err *e)
+{
+    char left[IO_PATH_MAX];
+    status s = ckpt_branch_path(left, from, step, e);
+    if (!s) s = step_path(file, dir, step, e);
+    if (!s) s = ckpt_file_copy(file, c, left, of, step, e);
+    if (!s) prune(dir, step);
     return s;
 }
 

@@ -32,7 +32,17 @@ status ckpt_find(int64_t *step, char *file, char note[CKPT_NOTE_MAX], const char
 /* Loads a file that ckpt_find accepted into replica r. */
 status ckpt_read(ckpt_state *st, bank *b, size_t r, const char *file, const trainer_config *c, err *e);
 
+/* A trunk's states, DIR/branch.<step>: checkpoints that stay until somebody deletes them. `adopt` makes DIR/ckpt.<step> of
+ * c from the state that the run `of` left in the directory `from`; the two differ in nothing that the tensors or the
+ * steps so far depend on. */
+status ckpt_branch_path(char *path, const char *dir, int64_t step, err *e);
+status ckpt_leave(char *file, const char *dir, bank *b, size_t r, const trainer_config *c, const ckpt_state *st,
+                  err *e);
+status ckpt_adopt(char *file, const char *dir, const trainer_config *c, const char *from, const trainer_config *of,
+                  int64_t step, err *e);
+
 bool ckpt_any(const char *dir); /* some ckpt.<step> exists */
+int64_t ckpt_newest(const char *dir); /* step of the newest by its name, whatever is in it; 0: none */
 /* Deletes what a killed process left half-written; only the owner of DIR may call it. */
 void ckpt_remove_temps(const char *dir);
 #endif

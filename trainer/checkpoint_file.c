@@ -112,10 +112,26 @@ static uint64_t head_sum(const head *h, const row *table, const char *canonical)
 
 /* --- writing --- */
 
+/* Where the tensors come from: a replica of a bank, or a file whose front has been read. */
+typedef struct source {
+    bank *b;
+    size_t r;
+    int fd;
+    const row *table;
+    const char *path;
+} source;
+
+static status read_tensor(int fd, float *x, const row *t, const char *path, err *e);
+
 /* One part at a time, so that a checkpoint needs one more copy of the weights, not three. */
-static status read_part(bank *b, size_t r, int part, float *x, err *e)
+static status read_part(const source *from, const layout *l, int part, float *x, err *e)
 {
-    return bank_read(b, r, part == 0 ? x : NULL, part == 1 ? x : NULL, part == 2 ? x : NULL, e);
+    status s = ST_OK;
+    if (from->b)
+        return bank_read(from->b, from->r, part == 0 ? x : NULL, part == 1 ? x : NULL, part == 2 ? x : NULL, e);
+    for (size_t i = 0; i < l->n && !s; i++)
+        s = read_tensor(from->fd, x + l->tensors[i].offset, &from->table[(size_t)part * l->n + i], from->path, e);
+    return s;
 }
 
 static status write_part(bank *b, size_t r, int part, const float *x, err *e)
@@ -123,12 +139,12 @@ static status write_part(bank *b, size_t r, int part, const float *x, err *e)
     return bank_write(b, r, part == 0 ? x : NULL, part == 1 ? x : NULL, part == 2 ? x : NULL, e);
 }
 
-static status write_payload(int fd, layout *l, bank *b, size_t r, float *x, const char *path, err *e)
+static status write_payload(int fd, layout *l, const source *from, float *x, const char *path, err *e)
 {
     status s = ST_OK;
     for (size_t i = 0; !s && i < PARTS * l->n; i++) {
         const shape_tensor *t = &l->tensors[i % l->n];
-        if (i % l->n == 0) s = read_part(b, r, (int)(i / l->n), x, e);
+        if (i % l->n == 0) s = read_part(from, l, (int)(i / l->n), x, e);
         if (s) return s;
         l->table[i].xxh64 = XXH64(x + t->offset, l->table[i].bytes, 0);
         s = io_write_all(fd, x + t->offset, l->table[i].bytes, path, e);
@@ -147,13 +163,13 @@ static status write_front(int fd, layout *l, const char *path, err *e)
     return io_write_all(fd, l->canonical, l->head.canonical_bytes, path, e);
 }
 
-static status write_temp(const char *path, layout *l, bank *b, size_t r, err *e)
+static status write_temp(const char *path, layout *l, const source *from, err *e)
 {
     char temp[IO_PATH_MAX];
     status s = io_temp_name(temp, path, e);
     if (s) return s;
-    float *x = malloc(bank_stride(b) * sizeof *x);
-    if (!x) return err_set(e, ST_NOMEM, "%s: no memory for %zu floats", path, bank_stride(b));
+    float *x = malloc(l->stride * sizeof *x);
+    if (!x) return err_set(e, ST_NOMEM, "%s: no memory for %zu floats", path, l->stride);
     int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) {
         s = err_set(e, ST_IO, "%s: cannot create: %s", path, strerror(errno));
@@ -162,7 +178,7 @@ static status write_temp(const char *path, layout *l, bank *b, size_t r, err *e)
     }
     if (lseek(fd, (off_t)payload_start(&l->head), SEEK_SET) < 0)
         s = err_set(e, ST_IO, "%s: cannot seek: %s", path, strerror(errno));
-    if (!s) s = write_payload(fd, l, b, r, x, path, e);
+    if (!s) s = write_payload(fd, l, from, x, path, e);
     if (!s) s = write_front(fd, l, path, e);
     if (close(fd) && !s) s = err_set(e, ST_IO, "%s: close: %s", path, strerror(errno));
     free(x);
@@ -182,7 +198,7 @@ status ckpt_file_write(const char *path, bank *b, size_t r, const trainer_config
     l.head.loss_ema = st->loss_ema;
     l.head.loss_ema_min = st->loss_ema_min;
     l.head.best_val = st->best_val;
-    s = write_temp(path, &l, b, r, e);
+    s = write_temp(path, &l, &(source){.b = b, .r = r}, e);
     layout_free(&l);
     return s;
 }
@@ -257,16 +273,21 @@ static status read_front(int fd, head *h, row *table, const layout *l, const cha
     return s;
 }
 
+static status read_tensor(int fd, float *x, const row *t, const char *path, err *e)
+{
+    status s = read_at(fd, x, t->bytes, t->offset, path, e);
+    if (!s && XXH64(x, t->bytes, 0) != t->xxh64)
+        s = err_set(e, ST_CORRUPT, "%s: tensor %s (%s) is damaged", path, t->name, t->part);
+    return s;
+}
+
 /* Checks every tensor; with a bank also writes them into replica r. */
 static status read_payload(int fd, const row *table, const layout *l, bank *b, size_t r, const char *path, err *e)
 {
     float *x = calloc(l->stride, sizeof *x); /* the padding stays zero */
     status s = x ? ST_OK : err_set(e, ST_NOMEM, "%s: no memory for %zu floats", path, l->stride);
     for (size_t i = 0; !s && i < PARTS * l->n; i++) {
-        float *to = x + l->tensors[i % l->n].offset;
-        s = read_at(fd, to, table[i].bytes, table[i].offset, path, e);
-        if (!s && XXH64(to, table[i].bytes, 0) != table[i].xxh64)
-            s = err_set(e, ST_CORRUPT, "%s: tensor %s (%s) is damaged", path, table[i].name, table[i].part);
+        s = read_tensor(fd, x + l->tensors[i % l->n].offset, &table[i], path, e);
         if (!s && b && i % l->n == l->n - 1) s = write_part(b, r, (int)(i / l->n), x, e);
     }
     free(x);
@@ -296,5 +317,41 @@ done:
     if (fd >= 0) close(fd);
     free(table);
     layout_free(&l);
+    return s;
+}
+
+/* The numbers and tensors of one file under the front of another config. */
+static status copy_as(const char *path, layout *to, int fd, const head *h, const row *table, const char *from, err *e)
+{
+    to->head.step = h->step;
+    to->head.loss_ema = h->loss_ema;
+    to->head.loss_ema_min = h->loss_ema_min;
+    to->head.best_val = h->best_val;
+    return write_temp(path, to, &(source){.fd = fd, .table = table, .path = from}, e);
+}
+
+status ckpt_file_copy(const char *path, const trainer_config *c, const char *from, const trainer_config *of,
+                      int64_t step, err *e)
+{
+    layout l = {0}, to = {0};
+    head h;
+    row *table = NULL;
+    status s = layout_make(&l, of, e);
+    if (s) return s;
+    if ((s = layout_make(&to, c, e))) {
+        layout_free(&l);
+        return s;
+    }
+    int fd = open(from, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) s = err_set(e, errno == ENOENT ? ST_CORRUPT : ST_IO, "%s: cannot open: %s", from, strerror(errno));
+    else if (!(table = calloc(PARTS * l.n, sizeof *table))) s = err_set(e, ST_NOMEM, "%s: no memory", from);
+    if (!s) s = read_front(fd, &h, table, &l, from, e);
+    if (!s && (h.step != step || to.n != l.n || to.stride != l.stride))
+        s = err_set(e, ST_CORRUPT, "%s: holds step %" PRId64 " of another model or place", from, h.step);
+    if (!s) s = copy_as(path, &to, fd, &h, table, from, e);
+    if (fd >= 0) close(fd);
+    free(table);
+    layout_free(&l);
+    layout_free(&to);
     return s;
 }

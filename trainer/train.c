@@ -254,6 +254,9 @@ static status checkpoint_all(loop *l, err *e)
 {
     status s = ST_OK;
     bool by_time = ckpt_by_time(l);
+    /* Before the checkpoint of the same step: a run that goes on from that one would not come by here again. */
+    for (size_t r = 0; !s && r < l->n; r++)
+        if (l->active[r]) s = replica_leave(l, r, e);
     for (size_t r = 0; !s && r < l->n; r++)
         if (l->active[r] && replica_ckpt_due(l, r, by_time)) s = replica_checkpoint(l, r, e);
     if (by_time) l->last_ckpt = io_now();

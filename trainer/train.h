@@ -53,11 +53,14 @@ typedef struct train_observer {
     status (*ckpt)(void *self, int64_t step, const char *file, err *);  /* after the checkpoint is durable */
     status (*end)(void *self, const train_end *, err *);
     status (*updates)(void *self, const train_updates *, err *);  /* after the row of its step, if that is logged */
+    status (*left)(void *self, int64_t step, const char *file, err *e);  /* of train_job.leave, once it is durable */
 } train_observer;
 
 typedef struct train_job {
     trainer_config config;      /* resolved */
     char ckpt_dir[IO_PATH_MAX]; /* "" = no checkpoints. Two newest are kept */
+    const int64_t *leave;       /* [n_leave] steps whose state is kept as ckpt_dir/branch.<step>, for runs that go on from */
+    size_t n_leave;             /* there (train_branch_of): in any order; borrowed. None without a ckpt_dir */
     double wall_before;         /* seconds spent in earlier segments (the journal knows); wall_s starts from here */
     train_observer observer;
     train_end result;           /* out */
@@ -88,5 +91,17 @@ size_t train_bytes_needed(const trainer_config *c, size_t n, int threads); /* of
 /* Step of the newest valid checkpoint in dir, 0 when none; *note says what was damaged. ST_CORRUPT: files, none valid.
  * ST_INPUT: the checkpoint is of another config (the difference is in the message). */
 status train_resume_step(int64_t *step, const char *ckpt_dir, const trainer_config *c, char note[256], err *e);
+
+/* Branches (trainer/train_branch.c). Last step that a run has in common with any run that differs from it in nothing but
+ * tokens and decay, and whose own decay begins no earlier: the first decaying step, which is still at the peak. 0: the
+ * schedule is not wsd, or the parametrisation's factors depend on tokens (*why says which). */
+int64_t train_shared_steps(const trainer_config *c, const char **why);
+/* Makes ckpt_dir/ckpt.<step> of c from the state that the run `of` left in from_dir. ST_CORRUPT: that is damaged. */
+status train_branch_of(const char *ckpt_dir, const trainer_config *c, const char *from_dir, const trainer_config *of,
+                       int64_t step, char file[IO_PATH_MAX], err *e);
+bool train_has_left(const char *dir, int64_t step);
+void train_forget(const char *dir, int64_t step); /* deletes it; failing to is no failure */
+int64_t train_newest(const char *ckpt_dir);       /* step of the newest checkpoint, by its name; 0: none */
+
 bool train_same_bank(const trainer_config *a, const trainer_config *b); /* may share a bank */
 #endif

@@ -149,9 +149,29 @@ bool replica_ckpt_due(const loop *l, size_t r, bool by_time)
     return l->stop || ckpt_at(l, r, l->reps[r].state.step, by_time);
 }
 
+static bool leaves_at(const loop *l, size_t r, int64_t step)
+{
+    const train_job *j = &l->jobs[r];
+    for (size_t i = 0; i < j->n_leave; i++)
+        if (j->leave[i] == step) return *j->ckpt_dir != 0;
+    return false;
+}
+
 bool replica_rests(const loop *l, size_t r, int64_t step, bool by_time)
 {
-    return val_at(l, r, step) || (*l->jobs[r].ckpt_dir && ckpt_at(l, r, step, by_time));
+    return val_at(l, r, step) || (*l->jobs[r].ckpt_dir && ckpt_at(l, r, step, by_time)) || leaves_at(l, r, step);
+}
+
+status replica_leave(loop *l, size_t r, err *e)
+{
+    train_job *j = &l->jobs[r];
+    const ckpt_state *now = &l->reps[r].state;
+    char file[IO_PATH_MAX];
+    status s = ST_OK;
+    if (!leaves_at(l, r, now->step)) return ST_OK;
+    if (j->observer.sync) s = j->observer.sync(j->observer.self, e);
+    if (!s) s = ckpt_leave(file, j->ckpt_dir, l->bank, r, &j->config, now, e);
+    return s || !j->observer.left ? s : j->observer.left(j->observer.self, now->step, file, e);
 }
 
 status replica_checkpoint(loop *l, size_t r, err *e)

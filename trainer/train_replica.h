@@ -53,6 +53,7 @@ status replica_start(loop *l, size_t r, err *e);
 /* The step's outcome, of what was asked: smoothed loss, divergence, row. */
 status replica_after_step(loop *l, size_t r, const asked *q, err *e);
 status replica_after_val(loop *l, size_t r, err *e);
+status replica_leave(loop *l, size_t r, err *e); /* the state for branches, when one is due */
 status replica_checkpoint(loop *l, size_t r, err *e);
 /* Fills the job's result, tells the observer, masks the replica. */
 status replica_end(loop *l, size_t r, run_status why, err *e);

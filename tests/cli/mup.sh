@@ -132,17 +132,22 @@ val_tokens: 64
 base_width: 32
 lr: 0.005
 END
-ok --json mup check check.yaml --widths 32,64,128
+ok --json mup check check.yaml --widths 32,64,96,192
 json .schema muscale.mup-check/1
-json '.verdict != "fail"' true
-json '.axes[0].sizes | join(",")' 32,64,128
+json .verdict pass
+json '.axes[0].sizes | join(",")' 32,64,96,192
 json '[.axes[0].rows[] | select(.quantity == "dU.h")] | length' 1
-json '.axes[0].rows[] | select(.quantity == "logits") | .values | map(length) | join(",")' 4,4,4
+json '.axes[0].rows[] | select(.quantity == "logits") | .values | map(length) | join(",")' 4,4,4,4
 json '.axes[0].trace | map(.place) | join(",")' embed,attn,ffn,stream,logits
-json '.axes[0].trace[0] | [(.x | length), (.x[0] | length)] | join(" ")' "5 3"
+json '.axes[0].trace[0] | [(.x | length), (.x[0] | length)] | join(" ")' "5 4"
+json '[.grow, .seq_len, .config.base_width, .config.vocab, .config.eps_rule, .config.d_ff, .provenance.argv[-1]] | join(" ")' \
+    "heads 16 32 64 exact 128 32,64,96,192"
+json '.provenance.version' "$("$muscale" --version | sed 's/.* //')"
 printf '%s\n' "$out" >made.json
-ok --json mup export check.yaml --target width=256 --to torch-json -o big --check made.json
-json '[.evidence.coord_check | .verdict, .lr, .axes[0].target_over_largest, .axes[0].slopes["dU.h"].place] | join(" ")' "$(jq -r .verdict made.json 2>/dev/null) 0.005 2 logits"
+ok --json mup export check.yaml --target width=384 --to torch-json -o big --check made.json
+json '[.evidence.coord_check | .verdict, .lr, .axes[0].target_over_largest, .axes[0].slopes["dU.h"].place] | join(" ")' "pass 0.005 2 logits"
+json '.evidence.coord_check.version' "$(jq -r .provenance.version made.json 2>/dev/null)"
+bad 3 "--check made.json: of another model: eps_rule exact there, none here; check" mup export check.yaml eps_rule=none --to torch-json -o no --check made.json
 run mup check check.yaml --widths 32,64,128 parametrisation=sp
 same "$rc" 1 "exit of sp"
 has "verdict: fail"

@@ -140,9 +140,11 @@ ok -q mup export c.yaml --target width=256 --to torch-json -o e
 same "$(jq -c '[.evidence[] | .verdict]' e/groups.json)" "[null,null]"
 same "$(jq -r '.evidence[] | .why' e/groups.json | grep -c 'no .* given; --')" 2
 t "evidence: a check and a report that stand behind the lr"
-cat >check.json <<'END'
+model='"vocab": 64, "d_model": 64, "n_layer": 2, "head_dim": 16, "activation": "swiglu", "seq_len": 16, "batch_tokens": 64, "tokens": 1280,
+ "val_tokens": 64, "lr": 0.01, "weight_decay": 0.1, "weight_decay_mode": "coupled", "d_ff": 128, "parametrisation": "mup", "base_width": 64'
+cat >check.json <<END
 {"schema": "muscale.mup-check/1", "parametrisation": "mup", "verdict": "undecided", "seeds": 4, "steps": 4, "lr": 0.01, "diverged": "",
- "axes": [{"axis": "width", "sizes": [32, 64, 128], "depth": 2, "rows": [
+ "config": {$model}, "axes": [{"axis": "width", "sizes": [32, 64, 128], "depth": 2, "rows": [
   {"place": "stream", "quantity": "dx", "verdict": "pass", "expected": 0.0, "slope": -0.2, "ci95": [-0.3, -0.1]},
   {"place": "blocks.0.ffn", "quantity": "dx", "verdict": "undecided", "expected": 0.0, "slope": 0.15, "ci95": [0.1, 0.3]},
   {"place": "blocks.1.ffn", "quantity": "dx", "verdict": "pass", "expected": 0.0, "slope": -0.25, "ci95": [-0.3, -0.2]},
@@ -176,7 +178,30 @@ bad 3 "--check check.json: is a check of mup, the export is of completep" mup ex
 bad 3 "--transfer transfer.json: has no runs of completep over learning rates" mup export c.yaml parametrisation=completep base_depth=2 base_width=64 --target width=128 --to torch-json -o x --transfer transfer.json
 bad 3 "muscale.mup-transfer/1" mup export c.yaml --target width=128 --to torch-json -o x --transfer check.json
 bad 3 "absent.json" mup export c.yaml --target width=128 --to torch-json -o x --check absent.json
-echo '{"schema": "muscale.mup-check/1", "parametrisation": "mup", "axes": [7, {"rows": "?", "sizes": {}}]}' >odd.json
+other() { # TEXT WORD...: the export of c.yaml with these keys is of another model than check.json
+    says=$1
+    shift
+    bad 3 "--check check.json: $says; check the config that is exported" mup export c.yaml "$@" --to torch-json -o x --check check.json
+}
+other "of another model: base_width 64 there, 32 here; base_d_ff 128 there, 64 here" base_width=32
+other "of another model: eps_rule exact there, hidden here" eps_rule=hidden
+other "of another model: attention_scale rule there, sqrt here; zero_init none there, readout here" attention_scale=sqrt zero_init=readout
+other "of another model: activation swiglu there, gelu here" activation=gelu
+other "of another model: init_std 0 there, 0.05 here" init_std=0.05
+other "of another model: weight_decay_mode coupled there, independent here" weight_decay_mode=independent
+bad 3 "of another model: head_dim 16 there, 32 here" mup export c.yaml base_head_dim=16 --target head_dim=32,width=128 --to torch-json -o x --check check.json
+sed 's/"lr": 0.01, "diverged"/"grow": "head_dim", &/' check.json >grown.json
+ok mup export c.yaml base_head_dim=16 --target head_dim=32,width=128 --to torch-json -o w --check grown.json
+ok mup export c.yaml weight_decay=0.2 seed=3 schedule=cosine --target width=512,depth=6,tokens=1e6,batch_tokens=128,seq_len=32 --to torch-json -o w --check check.json
+tr '\n' ' ' <check.json | sed 's/"config": {[^}]*}, //' >old.json
+bad 3 "--check old.json: does not say of which model it is" mup export c.yaml --to torch-json -o x --check old.json
+sed 's/"d_model": 64/"d_modle": 64/' check.json >typo.json
+bad 3 "--check typo.json: unknown key 'd_modle'" mup export c.yaml --to torch-json -o x --check typo.json
+sed 's/"d_model": 64/"d_model": [64]/' check.json >list.json
+bad 3 "--check list.json: d_model has no value" mup export c.yaml --to torch-json -o x --check list.json
+sed 's/"d_model": 64/"d_model": 60/' check.json >sixty.json
+bad 3 "--check sixty.json: d_model: 60" mup export c.yaml --to torch-json -o x --check sixty.json
+echo "{\"schema\": \"muscale.mup-check/1\", \"parametrisation\": \"mup\", \"config\": {$model}, \"axes\": [7, {\"rows\": \"?\", \"sizes\": {}}]}" >odd.json
 ok -q mup export c.yaml --target width=128 --to torch-json -o z --check odd.json
 check; [ ! -e x ] || fail "a refused export wrote something"
 t "an input is not replaced"

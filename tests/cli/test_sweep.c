@@ -127,6 +127,21 @@ Test(sweep, plan, .init = sandbox, .fini = clean)
     json_decref(j);
 }
 
+/* By hand: 20, 40, 80, 160, 320 steps, the longest whole, of the others the last fifth without its first step. */
+Test(sweep, trunks, .init = sandbox, .fini = clean)
+{
+    write_text("s.yaml", BASE "grid: {tokens: [1280, 2560, 5120, 10240, 20480]}\n");
+    expect("$M sweep plan s.yaml --no-calibrate", 0, "trunks: 4 runs branch off 1 other");
+    expect("$M sweep plan s.yaml --no-calibrate", 0, "0.6065 of separate runs");
+    expect("$M sweep plan s.yaml --no-calibrate --no-trunks | grep -c trunk", 1, "0");
+    expect("$M sweep plan s.yaml --no-calibrate tokens=1280,2560 schedule=cosine", 0,
+           "no trunk for 2 runs: schedule is not wsd");
+    expect("$M sweep run s.yaml tokens=640,1280 -o c && $M sweep run s.yaml tokens=640,1280 -o d --no-trunks", 0, "2 done");
+    expect("for r in c/runs/*; do cmp $r/ckpt.[12]0 d/runs/${r##*/}/ckpt.[12]0; done", 0, "");
+    expect("ls c/runs/*/branch.*", 2, "");
+    expect("$M sweep status c && $M sweep status d", 0, "100 % of");
+}
+
 Test(sweep, overrides_and_rules, .init = sandbox, .fini = clean)
 {
     write_text("s.yaml", BASE "grid: {d_model: [16, 32]}\nexclude: [\"lr > 1e-2 and d_model > 16\", {d_model: 64}]\n");

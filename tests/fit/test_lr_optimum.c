@@ -53,14 +53,22 @@ Test(lr_optimum, vertex_of_an_exact_parabola)
     cr_assert_float_eq(g->log2_lr_opt, -6.2731, 1e-9);
     cr_assert_float_eq(g->loss_opt, 2.8137, 1e-12);
     cr_assert_float_eq(g->curvature, 0.0431, 1e-10);
-    cr_assert_float_eq(g->sd, 1.0 / 3, 1e-6, "without noise only the grid-step floor is left, sd %g", g->sd);
-    cr_assert(g->ci95[0] < -6.2731 - 0.5 && g->ci95[1] > -6.2731 + 0.5);
+    cr_assert_float_eq(g->sd, 0.02, 1e-6, "without noise a fiftieth of a step is left, sd %g", g->sd);
+    cr_assert(g->ci95[0] < -6.2731 - 0.03 && g->ci95[1] > -6.2731 + 0.03);
     cr_assert_str_eq(g->why, "");
     /* the negative twin: another vertex is told apart */
     rows[4].loss -= 0.01;
     lr_optimum_free(&r);
     cr_assert_eq(lr_optimum_run(&r, rows, n, names, 2, &o, &e), ST_OK);
     cr_assert(fabs(group(&r, "mup", 64)->log2_lr_opt + 6.2731) > 1e-3);
+    lr_optimum_free(&r);
+    /* four levels, one of them alone on its side: a parabola, and nothing says how wrong it is */
+    n = add(rows, 0, (valley){.width = 64, .opt = -6.2731, .floor = 2.8137, .curvature = 0.0431, .lo = 2, .hi = 5, .seeds = 1, .step = 1});
+    cr_assert_eq(lr_optimum_run(&r, rows, n, names, 2, &o, &e), ST_OK, "%s", e.msg);
+    g = group(&r, "mup", 64);
+    cr_assert_float_eq(g->log2_lr_opt, -6.2731, 1e-9);
+    cr_assert_float_eq(g->sd, 1.0 / 3, 1e-6, "sd %g", g->sd);
+    cr_assert_float_eq(g->sd_grid, 1.0 / 3, 1e-6, "sd %g", g->sd_grid);
     lr_optimum_free(&r);
 }
 

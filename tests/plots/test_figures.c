@@ -191,6 +191,27 @@ Test(figures, damaged_results_are_survived)
     scratch_remove(&w);
 }
 
+/* Rows of a check: slopes that are not those of its curves. Logits start at 0. */
+static json_t *check_rows(bool wide)
+{
+    static const struct { const char *wide, *deep, *quantity, *verdict; double slope; } all[] = {
+        {"embed", "embed", "x", "pass", 0.01},         {"embed", "embed", "dx", "pass", -0.02},
+        {"blocks.0.attn", "blocks.first.attn", "x", "fail", 9}, {"blocks.0.attn", "blocks.first.attn", "dx", "fail", 9},
+        {"blocks.1.attn", "blocks.last.attn", "x", "undecided", 0.17},
+        {"blocks.1.attn", "blocks.last.attn", "dx", "fail", 0.83},
+        {"blocks.1.ffn", "blocks.last.ffn", "x", "pass", 0.04}, {"blocks.1.ffn", "blocks.last.ffn", "dx", "pass", 0.05},
+        {"stream", "stream", "x", "pass", 0.06},       {"stream", "stream", "dx", "pass", 0.07},
+        {"logits", "logits", "dlogits", "pass", -0.31},
+    };
+    json_t *rows = json_pack("[{s:s,s:s,s:s,s:b}]", "place", "logits", "quantity", "logits", "verdict", "pass", "zero",
+                             1);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:f,s:[f,f]}", "place", wide ? all[i].wide : all[i].deep,
+                                              "quantity", all[i].quantity, "verdict", all[i].verdict, "slope",
+                                              all[i].slope, "ci95", all[i].slope - 0.03, all[i].slope + 0.05));
+    return rows;
+}
+
 /* A check whose activations are 2 width^0.5 t and whose changes are width^-0.25 (t - 1). */
 static json_t *check_json(const char *par, const char *over)
 {
@@ -210,9 +231,9 @@ static json_t *check_json(const char *par, const char *over)
         json_array_append_new(traces, json_pack("{s:s,s:o,s:o}", "place", names[p], "x", x, "dx", dx));
     }
     for (int w = 64; w <= 512; w *= 2) json_array_append_new(sizes, json_integer(w));
-    return json_pack("{s:s,s:s,s:s,s:i,s:i,s:f,s:s,s:[{s:s,s:o,s:i,s:o}]}", "schema", "muscale.mup-check/1", "parametrisation", par, "verdict", "pass",
+    return json_pack("{s:s,s:s,s:s,s:i,s:i,s:f,s:s,s:[{s:s,s:o,s:i,s:o,s:o}]}", "schema", "muscale.mup-check/1", "parametrisation", par, "verdict", "pass",
                      "seeds", 4, "steps", 2, "lr", 0.004, "diverged", "", "axes", "axis", over, "sizes", sizes,
-                     strcmp(over, "width") ? "width" : "depth", 2, "trace", traces);
+                     strcmp(over, "width") ? "width" : "depth", 2, "rows", check_rows(!strcmp(over, "width")), "trace", traces);
 }
 
 static void put_check(const scratch *w, const char *name, json_t *o)
@@ -238,8 +259,15 @@ Test(figures, coordinate_checks)
     char *tsv = slurp(&w, "coord-check.tsv"), *gp = slurp(&w, "coord-check.gp");
     cr_expect_eq(rows_of(tsv, "check 2 logits dx"), 4);
     EXPECT_HAS(tsv, "64\tNaN\t0.3535533906\t0.7071067812\n"); /* no logarithm before the first step */
-    EXPECT_HAS(gp, "set label '+0.50'");
-    EXPECT_HAS(gp, "set label '−0.25'");
+    /* the check's own slopes, intervals and verdicts, of the last block; not those of the curves, +0.50 and -0.25 */
+    EXPECT_HAS(gp, "set label 'step 0: +0.17, undecided'");
+    EXPECT_HAS(gp, "set label 'step 2: +0.83, fail'");
+    EXPECT_HAS(gp, "set label '[+0.80, +0.88]'");
+    EXPECT_HAS(gp, "set label 'step 0: 0, pass'");
+    EXPECT_HAS(gp, "set label 'step 2: −0.31, pass'");
+    cr_expect_null(strstr(gp, "0.50,"));
+    cr_expect_null(strstr(gp, "0.25,"));
+    cr_expect_null(strstr(gp, "9.00"));
     cr_expect_eq(scratch_shell(&w, "test ! -e pwned"), 0, "a word was run");
     free(tsv);
     free(gp);
@@ -259,8 +287,13 @@ Test(figures, checks_that_cannot_be_drawn_say_why)
     o = check_json("sp", "width");
     json_object_del(json_array_get(json_object_get(o, "axes"), 0), "trace");
     put_check(&w, "old.json", o);
+    o = check_json("sp", "width");
+    json_t *rows = json_object_get(json_array_get(json_object_get(o, "axes"), 0), "rows");
+    json_object_del(json_array_get(rows, 6), "ci95"); /* of the last block's attention */
+    put_check(&w, "bare.json", o);
     static const struct { const char *inputs, *says; } all[] = {
         {"diverged.json", "width 512, seed 2"}, {"old.json", "make it again with `muscale --json mup check"},
+        {"bare.json", "bare.json: holds no slope with interval and verdict for dx of attention"},
         {"mup.json deep.json", "mup.json: holds no sizes over depth"}, {"mup.json mup.json mup.json mup.json mup.json", "more than 4"}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         err e = {0};
@@ -268,7 +301,7 @@ Test(figures, checks_that_cannot_be_drawn_say_why)
         EXPECT_HAS(e.msg, all[i].says);
     }
     /* a key missing, null or of another type: a message or a figure, never a crash */
-    static const char *const cuts[] = {"parametrisation", "verdict", "seeds", "lr", "diverged", "axes", "axis", "sizes", "trace", "depth", "place", "x", "dx"};
+    static const char *const cuts[] = {"parametrisation", "verdict", "seeds", "lr", "diverged", "axes", "axis", "sizes", "trace", "depth", "rows", "place", "x", "dx"};
     for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++) {
         err e = {0};
         figure fig = {.width = FIGURE_COLUMN, .height = 300};
