@@ -46,6 +46,7 @@ static void print_plan(const cli *c, const sweep_plan *p, const sweep_spec *s, b
     for (size_t k = 0; k < shown; k++) print_bank(p, s, k);
     if (shown < p->n_banks) printf("  ... %zu more banks (-v shows all)\n", p->n_banks - shown);
     printf("\ntotal: %.3g FLOPs, %.3g tokens; at most %.1f MiB at once\n", p->flops, p->tokens, mib(p->bytes_at_once));
+    sweep_print_early_stop(s, p);
     if (p->seconds > 0)
         printf("time: about %s (%.2f hours)%s at %.3g FLOP/s %s\n", sweep_duration(p->seconds, time), p->seconds / 3600,
                p->streams > 1 ? ", one bank after another," : "", p->flops / p->seconds,

@@ -167,6 +167,7 @@ static void launch_free(launch *l)
         free(l->streams[i].picked);
     }
     free(l->streams);
+    early_stop_board_free(l->early);
     free(l->bank_size);
     free(l->marks);
     free(l->cells);
@@ -185,6 +186,7 @@ status sweep_launch_local(sweep_progress *out, const sweep_plan *p, const sweep_
     l.marks = calloc(p->n_classes + 1, sizeof *l.marks);
     if (!l.cells || !l.bank_size || !l.marks || !make_streams(&l))
         l.st = err_set(e, ST_NOMEM, "%s: no memory for %zu runs", o->campaign, p->n_runs);
+    if (!l.st) l.st = early_stop_board_new(&l.early, p, &s->early_stop, o->campaign, e);
     if (!l.st) {
         survey(&l);
         launch_resume(&l);
@@ -193,7 +195,7 @@ status sweep_launch_local(sweep_progress *out, const sweep_plan *p, const sweep_
     }
     if (!l.st && out->failed)
         l.st = err_set(e, ST_PARTIAL, "%s: %zu of %zu runs failed%s; run again to try them once more",
-                       o->campaign, out->failed, out->total, out->done + out->diverged ? "; the others are done" : "");
+                       o->campaign, out->failed, out->total, out->done + out->diverged + out->early_stopped ? "; the others are done" : "");
     launch_free(&l);
     return l.st;
 }
