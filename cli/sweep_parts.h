@@ -20,6 +20,9 @@ status sweep_plan_words(cli *c, const sweep_settings *x, sweep_spec *s, sweep_pl
 void sweep_note_early_stop(const cli *c, const sweep_spec *s, const sweep_plan *p); /* what a rule cannot do here */
 void sweep_print_early_stop(const sweep_spec *s, const sweep_plan *p);
 
+/* ---- sweep_schedule.c ---- */
+status sweep_print_schedules(const cli *c, const sweep_plan *p, err *e);
+
 /* ---- sweep_collect.c ---- */
 void sweep_warn_of(const cli *c, const campaign_counts *n); /* what collecting met */
 #endif

@@ -90,7 +90,10 @@ status sweep_plan_cmd(cli *c, const sweep_settings *x, err *e)
     if (!st && x->flops_rate > 0) sweep_plan_rate(&p, x->flops_rate);
     else if (!st && try && sweep_plan_calibrate(&p, &why)) cli_warn(c, "no time is estimated: %s", why.msg);
     if (!st && c->json) cli_json_out(sweep_plan_json(&p, &s, true));
-    else if (!st) print_plan(c, &p, &s, try);
+    else if (!st) {
+        print_plan(c, &p, &s, try);
+        st = sweep_print_schedules(c, &p, e);
+    }
     sweep_plan_free(&p);
     sweep_spec_free(&s);
     return st;

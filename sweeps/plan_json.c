@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "sweeps/plan.h"
+#include "sweeps/plan_schedule.h"
 
 static json_t *run_json(const sweep_plan *p, const sweep_spec *s, const sweep_run *r)
 {
@@ -52,6 +53,14 @@ static json_t *early_stop_json(const sweep_plan *p, const sweep_spec *s)
                      "steps", list);
 }
 
+static json_t *schedules_json(const sweep_plan *p)
+{
+    sweep_schedules s;
+    json_t *j = sweep_schedules_find(&s, p, NULL) ? json_null() : sweep_schedules_json(&s, p);
+    sweep_schedules_free(&s);
+    return j;
+}
+
 json_t *sweep_plan_json(const sweep_plan *p, const sweep_spec *s, bool with_rate)
 {
     json_t *runs = json_array(), *banks = json_array();
@@ -71,6 +80,7 @@ json_t *sweep_plan_json(const sweep_plan *p, const sweep_spec *s, bool with_rate
         json_object_set_new(j, "flops_per_s", p->seconds > 0 ? json_real(p->flops / p->seconds) : json_null());
         json_object_set_new(j, "flops_per_s_measured", json_boolean(p->measured));
         json_object_set_new(j, "early_stop", early_stop_json(p, s));
+        json_object_set_new(j, "schedules", schedules_json(p));
         json_object_set_new(j, "hours", p->seconds > 0 ? json_real(p->seconds / 3600) : json_null());
     }
     /* the first run in full: `sweep run` names what changed when only the data or a default did */

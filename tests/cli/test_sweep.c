@@ -118,7 +118,9 @@ Test(sweep, plan, .init = sandbox, .fini = clean)
     expect("$M sweep plan s.yaml --flops-rate 1e6 -j 1", 0, "at 1e+06 FLOP/s as given");
     expect("$M sweep plan s.yaml", 0, "measured here");
     expect("test ! -e runs -a ! -e plan.json", 0, "");
+    expect("$M sweep plan s.yaml --no-calibrate | grep -A2 schedule:", 0, "of the peak)\n  peak |");
     json_t *j = json_of("$M --json -q sweep plan s.yaml --flops-rate 1e6", "muscale.plan/1");
+    cr_expect_gt(json_array_size(json_object_get(j, "schedules")), 0);
     cr_expect_eq(whole(j, "n_cells"), 6);
     cr_expect_eq(whole(j, "n_runs"), 4);
     cr_expect_eq(whole(j, "n_merged"), 2);
