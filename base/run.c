@@ -51,7 +51,7 @@ const char *run_status_text(const run_record *r)
 bool run_is_final(const run_record *r)
 {
     const char *s = run_status_text(r);
-    return !strcmp(s, "done") || !strcmp(s, "diverged");
+    return !strcmp(s, "done") || !strcmp(s, "diverged") || !strcmp(s, "early-stopped");
 }
 
 /* A directory: a final run.h5 speaks for itself. Any other run.h5 may be behind its journal, and one that cannot be read

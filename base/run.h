@@ -31,7 +31,7 @@ void attrs_free(attrs *g);
  * n_params_embed, flops_per_token, flops_rule, parametrisation, base_width, base_depth. DATA: dataset, tokens_available,
  * sha256, tokenizer, vocab, bytes_per_token, entropy_rate. ENV: host, cpu, device, threads, compiler, restarts, segments.
  * SUMMARY: step, tokens, final_val_loss, final_val_loss_se, best_val_loss, final_train_loss_ema, flops, wall_s,
- * diverged_at (-1: not); eps_share, eps_share_step, eps_share_tensor when updates were logged. */
+ * diverged_at (-1: not); of an early-stopped run stop_rule and what it compared (doc/formats.md); eps_share, eps_share_step, eps_share_tensor when updates were logged. */
 typedef enum run_group { RUN_ROOT, RUN_CONFIG, RUN_MODEL, RUN_DATA, RUN_ENV, RUN_SUMMARY, RUN_N_GROUPS } run_group;
 const char *run_group_name(run_group g); /* "config"; "" for ROOT */
 
@@ -65,15 +65,15 @@ typedef struct run_record {
 
 typedef enum run_what { RUN_ALL, RUN_HEADER } run_what; /* HEADER: groups only, where that is cheaper */
 
-/* path: run.h5, journal.jsonl, or a run directory: then run.h5 if it is final (status done or diverged), else the journal,
+/* path: run.h5, journal.jsonl, or a run directory: then run.h5 if it is final (status done, diverged or early-stopped), else the journal,
  * else any run.h5. r is filled on success only; run_free it. */
 status run_read(run_record *r, const char *path, run_what what, err *e);
 status run_read_h5(run_record *r, const char *path, run_what what, err *e);
 status run_read_journal(run_record *r, const char *path, err *e);
 void run_free(run_record *r); /* accepts a zeroed record */
 
-const char *run_status_text(const run_record *r); /* done|failed|diverged|stopped|partial */
-bool run_is_final(const run_record *r);           /* done or diverged: nothing more will be appended */
+const char *run_status_text(const run_record *r); /* done|failed|diverged|stopped|partial|early-stopped */
+bool run_is_final(const run_record *r);           /* done, diverged or early-stopped: nothing more will be appended */
 
 /* Directories CAMPAIGN/runs/<id> that hold a journal or a run.h5, sorted; malloc'ed array of malloc'ed paths. */
 status run_list(char ***dirs, size_t *n, const char *campaign, err *e);

@@ -21,7 +21,7 @@ typedef struct args {
     const char *minimum, *noise; /* isoflop */
     fit_lr_args lr;              /* lr-optimum */
     int64_t bootstrap, seed, threads;
-    bool list_laws, warm, profile;
+    bool list_laws, warm, profile, include_early_stopped;
     size_t n_unusable, most_params; /* found out: rows that not all laws to be compared can use; parameters of the largest of them */
 } args;
 
@@ -316,6 +316,7 @@ static status run(fit_result *r, table *t, args *a, cli *c, err *e)
                          .count_rule = a->count_rule,
                          .flops_rule = a->flops_rule,
                          .embedding = a->embedding,
+                         .include_early_stopped = a->include_early_stopped,
                          .curve = a->curve,
                          .by_curve = !strcmp(a->method, "envelope"),
                          .warmup = a->warmup,
@@ -330,6 +331,8 @@ static status run(fit_result *r, table *t, args *a, cli *c, err *e)
             cli_note(c, "%s: %s", a->inputs.items[i], t->sources[t->n_sources - 1].note);
     }
     if (!s && a->laws.n > 1) return run_compare(r, t, a, &in, c, e);
+    if (!s && a->include_early_stopped && !strcmp(a->method, "lr-optimum"))
+        return err_set(e, ST_USAGE, "--include-early-stopped: method lr-optimum compares runs of one length; train them to their end");
     if (s || strcmp(a->method, "lr-optimum")) return s ? s : run_law(r, t, a->laws.n ? a->laws.items[0] : NULL, a, &in, c, e);
     s = options(&o, NULL, a, &in, c, e);
     return s ? s : fit_lr_run(r, t, &a->lr, &in, &o, c, e);
@@ -387,6 +390,8 @@ int cmd_fit(cli *c, int argc, char **argv)
         {"optima", 0, OPT_TEXT, &a.lr.optima, "FILE.csv", "lr-optimum: write the optima found, for --law lr-power and batch-power"},
         {"col", 0, OPT_LIST, &a.cols, "NAME=COL", "which column is N, D, C, loss, lr, ..."},
         {"where", 0, OPT_TEXT, &a.where, "EXPR", "rows to use, as in \"loss < 3.4 and C < 1e21\""},
+        {"include-early-stopped", 0, OPT_FLAG, &a.include_early_stopped, NULL,
+         "runs that a rule stopped count too, at their last validation loss"},
         {"objective", 0, OPT_TEXT, &a.objective, "NAME", "huber-log (default), mse-log, mse, asym-log"},
         {"delta", 0, OPT_F64, &a.delta, "X", "where Huber turns linear, in ln loss (1e-3)"},
         {"starts", 0, OPT_TEXT, &a.starts, "HOW",

@@ -79,6 +79,7 @@ static void show_notes(const cli *c, const sweep_spec *s, const sweep_plan *p)
         if (!p->rule_cells[i])
             cli_warn(c, "%s: this rule of exclude leaves out no cell", sweep_spec_place(s, s->rules[i].at, place));
     }
+    sweep_note_early_stop(c, s, p);
     if (n) cli_note(c, "%s: %zu run%s: %s", s->doc.path, n, n > 1 ? "s, the first" : "", p->runs[first].config.note);
 }
 
@@ -102,6 +103,7 @@ status sweep_plan_of(cli *c, const sweep_settings *x, const char *path, const ch
     sweep_plan_opts o;
     status st = plan_settings(&o, x, e);
     if (!st) st = sweep_spec_load(s, path, overrides, n, e);
+    if (!st && x->early_stop) st = early_stop_word(&s->early_stop, x->early_stop, e);
     if (!st) st = sweep_plan_make(p, s, &o, e);
     if (st) show_bad(c, p);
     else show_notes(c, s, p);
@@ -170,6 +172,9 @@ static size_t options(cli_opt out[MAX_OPTS], sweep_settings *x, unsigned mask)
          {"flops-rate", 0, OPT_F64, &x->flops_rate, "F", "plan: FLOP/s to reckon time with, instead of measuring"}},
         {PLAN,
          {"no-calibrate", 0, OPT_FLAG, &x->no_calibrate, NULL, "plan: do not measure this machine (about a second)"}},
+        {PLAN | RUN,
+         {"early-stop", 0, OPT_TEXT, &x->early_stop, "RULE",
+          "plan, run: median, hyperband or off, instead of the spec's early_terminate"}},
         {RUN,
          {"fail-fast", 0, OPT_I64_MAYBE, &x->fail_fast, "k",
           "run: stop after k failed runs (--fail-fast=k; alone: 1)"}},

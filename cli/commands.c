@@ -20,10 +20,11 @@ const cli_command cli_commands[] = {
      "  muscale sweep run sweep.yaml -o campaign -j 2      (again: finished runs are skipped, the others resumed)\n"
      "  muscale sweep plan sweep.yaml --device cuda        (banks, streams, memory; elsewhere: --memory 80)\n"
      "  muscale sweep run sweep.yaml -o campaign --device cuda\n"
+     "  muscale sweep run sweep.yaml -o campaign --early-stop hyperband\n"
      "  muscale sweep status campaign -v\n"
      "  muscale sweep collect campaign\n",
-     "sweep plan SPEC.yaml [key=v1,v2 ...] [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--no-trunks] [--flops-rate F | --no-calibrate]\n"
-     "sweep run SPEC.yaml [key=v1,v2 ...] -o CAMPAIGN [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--no-trunks] [--fail-fast[=k]] [--amend]\n"
+     "sweep plan SPEC.yaml [key=v1,v2 ...] [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--no-trunks] [--early-stop RULE] [--flops-rate F | --no-calibrate]\n"
+     "sweep run SPEC.yaml [key=v1,v2 ...] -o CAMPAIGN [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--no-trunks] [--early-stop RULE] [--fail-fast[=k]] [--amend]\n"
      "sweep status CAMPAIGN [-v]\n"
      "sweep collect CAMPAIGN"},
     {"fit", cmd_fit, "fit a scaling law, with intervals and a verdict",

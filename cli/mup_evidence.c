@@ -96,12 +96,8 @@ static status read_check(json_t **out, char doubt[MUP_DOUBT_MAX], const char *pa
                     target->parametrisation);
     snprintf(where, sizeof where, "--check %.100s", path);
     const json_t *config = json_object_get(doc, "config"), *all = json_object_get(doc, "axes");
-    if (!s && !config)
-        s = err_set(e, ST_INPUT,
-                    "%s: does not say of which model it is (made by a muscale that did not record it); make it again "
-                    "with `muscale --json mup check CONFIG`",
-                    where);
-    if (!s) s = mup_evidence_same_model(config, !strcmp(text_of(doc, "grow"), "head_dim"), target, where, e);
+    const mup_evidence_kind kind = {.head_dim_grew = !strcmp(text_of(doc, "grow"), "head_dim")};
+    if (!s) s = mup_evidence_same_model(config, kind, target, where, e);
     for (size_t i = 0; i < json_array_size(all) && !s; i++) json_array_append_new(axes, check_axis(json_array_get(all, i), target));
     if (!s && strcmp(verdict, "pass") != 0) {
         snprintf(line, sizeof line, "coordinate check %.120s: the verdict is %.20s", path, *verdict ? verdict : "nothing");
@@ -169,30 +165,39 @@ static const char *worst_verdict(const json_t *lines)
     return word;
 }
 
-static json_t *lines_of(const json_t *doc, const trainer_config *target, double *worst)
+/* Of the rule, over learning rates, and of this model. *why: of the first that is of another model. */
+static json_t *lines_of(const json_t *doc, const trainer_config *target, const char *where, double *worst, err *why)
 {
+    const mup_evidence_kind trained = {.trained = true};
     json_t *lines = json_array();
     const json_t *panels = json_object_get(doc, "panels");
     for (size_t p = 0; p < json_array_size(panels); p++) {
         const json_t *panel = json_array_get(panels, p), *all = json_object_get(panel, "lines");
         if (strcmp(text_of(panel, "x"), "lr") != 0) continue;
-        for (size_t i = 0; i < json_array_size(all); i++)
-            if (!strcmp(text_of(json_array_get(all, i), "parametrisation"), target->parametrisation))
-                json_array_append_new(lines, transfer_line(panel, json_array_get(all, i), target, worst));
+        for (size_t i = 0; i < json_array_size(all); i++) {
+            const json_t *line = json_array_get(all, i);
+            if (strcmp(text_of(line, "parametrisation"), target->parametrisation) != 0) continue;
+            const json_t *config = json_object_get(line, "config");
+            if (mup_evidence_same_model(config, trained, target, where, why->code ? NULL : why)) continue;
+            json_array_append_new(lines, transfer_line(panel, line, target, worst));
+        }
     }
     return lines;
 }
 
 static status read_transfer(json_t **out, char doubt[MUP_DOUBT_MAX], const char *path, const trainer_config *target, err *e)
 {
-    char sha[IO_SHA256_HEX], line[256];
+    char sha[IO_SHA256_HEX], line[256], where[128];
+    err other = {0};
     double worst = 0;
     json_t *doc = NULL;
     status s = jdoc_read(&doc, sha, path, "muscale.mup-transfer/1", LIMIT, "make it with `muscale mup transfer SPEC -o CAMPAIGN --report FILE`", e);
     if (s) return s;
-    json_t *lines = lines_of(doc, target, &worst);
+    snprintf(where, sizeof where, "--transfer %.100s", path);
+    json_t *lines = lines_of(doc, target, where, &worst, &other);
     const char *verdict = worst_verdict(lines);
-    if (!json_array_size(lines))
+    if (!json_array_size(lines) && other.code) s = other.code, *e = other;
+    else if (!json_array_size(lines))
         s = err_set(e, ST_INPUT, "--transfer %s: has no runs of %s over learning rates; report on a sweep of the rule that is exported",
                     path, target->parametrisation);
     if (!s && strcmp(verdict, "excluded") != 0) {

@@ -15,8 +15,9 @@ status mup_evidence(json_t **out, char doubt[MUP_DOUBT_MAX], const mup_evidence_
                     err *e);
 
 /* Is what was measured on `config` (a JSON object of keys) of the model that is exported: rule, options, base,
- * architecture, tuned values? Sizes may differ; head_dim only where it grew with the width. ST_INPUT, naming what
- * differs; `where` starts the message. */
-status mup_evidence_same_model(const json_t *config, bool head_dim_grew, const trainer_config *target,
+ * architecture, tuned values? Sizes may differ; head_dim only where it grew with the width. A check does not look at
+ * schedule and decay; what was trained to its end did. ST_INPUT, naming what differs; `where` starts the message. */
+typedef struct mup_evidence_kind { bool head_dim_grew, trained; } mup_evidence_kind;
+status mup_evidence_same_model(const json_t *config, mup_evidence_kind kind, const trainer_config *target,
                                const char *where, err *e);
 #endif

@@ -199,6 +199,7 @@ static status run(transfer_report *r, const words *w, cli *c, bool *shown, err *
     r->spec = w->sweep.rest.items[0];
     r->campaign = w->sweep.out;
     status s = sweep_plan_of(c, &w->sweep, r->spec, NULL, 0, &spec, &plan, e);
+    r->plan = &plan;
     if (!s && (s = sweep_lines_find(&r->found, &plan, e))) err_prefix(e, "%s", r->spec);
     for (size_t i = 0; i < r->found.n && !s; i++)
         if (*r->found.lines[i].note)

@@ -7,6 +7,7 @@
 
 typedef struct transfer_report {
     const char *spec, *campaign;
+    const sweep_plan *plan;    /* borrowed */
     sweep_lines found;
     transfer_line *lines;      /* [found.n] of the same numbers */
     transfer_result *results;  /* [found.n] */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/config_json.h"
 #include "cli/mup_transfer.h"
 #include "config.h"
 
@@ -161,6 +162,7 @@ static json_t *panel_json(const transfer_report *rep, size_t panel)
             json_pack("{s:s, s:s, s:s}", "parametrisation", l->parametrisation, "fixed", l->fixed, "note", l->note);
         json_t *more = transfer_json(&rep->results[i]);
         json_object_update(o, more);
+        json_object_set_new(o, "config", cli_config_json(&rep->plan->runs[l->points[0].run].config));
         json_decref(more);
         json_array_append_new(lines, o);
     }

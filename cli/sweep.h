@@ -12,6 +12,7 @@ typedef struct sweep_settings {
     int64_t workers, max_bank, streams, fail_fast;
     double flops_rate, memory_gib;
     bool no_calibrate, no_trunks, amend;
+    const char *early_stop; /* instead of the spec's rule; NULL: as it says */
     cli_list rest;
 } sweep_settings;
 sweep_settings sweep_settings_default(void);

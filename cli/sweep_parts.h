@@ -16,6 +16,13 @@ status sweep_one_argument(const sweep_settings *x, const char *what, const char 
 /* The words SPEC.yaml key=v1,v2 ... after the sub-command's, read and planned. Free both in any case. */
 status sweep_plan_words(cli *c, const sweep_settings *x, sweep_spec *s, sweep_plan *p, err *e);
 
+/* ---- sweep_early_stop.c ---- */
+void sweep_note_early_stop(const cli *c, const sweep_spec *s, const sweep_plan *p); /* what a rule cannot do here */
+void sweep_print_early_stop(const sweep_spec *s, const sweep_plan *p);
+
+/* ---- sweep_schedule.c ---- */
+status sweep_print_schedules(const cli *c, const sweep_plan *p, err *e);
+
 /* ---- sweep_collect.c ---- */
 void sweep_warn_of(const cli *c, const campaign_counts *n); /* what collecting met */
 #endif

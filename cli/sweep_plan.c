@@ -60,6 +60,7 @@ static void print_plan(const cli *c, const sweep_plan *p, const sweep_spec *s, b
     if (shown < p->n_banks) printf("  ... %zu more banks (-v shows all)\n", p->n_banks - shown);
     printf("\ntotal: %.3g FLOPs, %.3g tokens; at most %.1f MiB at once\n", p->flops, p->tokens, mib(p->bytes_at_once));
     print_trunks(p);
+    sweep_print_early_stop(s, p);
     if (p->seconds > 0)
         printf("time: about %s (%.2f hours)%s at %.3g FLOP/s %s\n", sweep_duration(p->seconds, time), p->seconds / 3600,
                p->streams > 1 ? ", one bank after another," : "", p->flops_trained / p->seconds,
@@ -103,7 +104,10 @@ status sweep_plan_cmd(cli *c, const sweep_settings *x, err *e)
     if (!st && x->flops_rate > 0) sweep_plan_rate(&p, x->flops_rate);
     else if (!st && try && sweep_plan_calibrate(&p, &why)) cli_warn(c, "no time is estimated: %s", why.msg);
     if (!st && c->json) cli_json_out(sweep_plan_json(&p, &s, true));
-    else if (!st) print_plan(c, &p, &s, try);
+    else if (!st) {
+        print_plan(c, &p, &s, try);
+        st = sweep_print_schedules(c, &p, e);
+    }
     sweep_plan_free(&p);
     sweep_spec_free(&s);
     return st;

@@ -26,15 +26,17 @@ static void clear_line(screen *x)
 static void on_progress(void *self, const sweep_progress *now)
 {
     screen *x = self;
-    char line[320], rate[96] = "", left[32];
+    char line[320], rate[96] = "", left[32], stopped[48] = "";
     double t = io_now();
     if (x->c->verbosity < 0 || (x->last > 0 && t - x->last < x->every)) return;
     x->last = t;
     if (now->flops_done > 0)
         snprintf(rate, sizeof rate, ", %.3g FLOP/s, %s left", now->flops_per_s,
                  sweep_duration(now->seconds_left, left));
-    snprintf(line, sizeof line, "%zu/%zu done (%zu diverged), %zu running, %zu failed%s%s", now->done + now->diverged,
-             now->total, now->diverged, now->running, now->failed, now->others ? ", some run elsewhere" : "", rate);
+    if (now->early_stopped) snprintf(stopped, sizeof stopped, ", %zu stopped early", now->early_stopped);
+    snprintf(line, sizeof line, "%zu/%zu done (%zu diverged%s), %zu running, %zu failed%s%s",
+             now->done + now->diverged + now->early_stopped, now->total, now->diverged, stopped, now->running,
+             now->failed, now->others ? ", some run elsewhere" : "", rate);
     if (!x->tty) {
         cli_note(x->c, "%s", line);
         return;
@@ -63,14 +65,15 @@ static void on_say(void *self, sweep_say kind, const char *line)
 static void print_result(const cli *c, const char *campaign, const sweep_progress *r)
 {
     if (c->json) {
-        cli_json_out(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "schema", "muscale.sweep/1",
+        cli_json_out(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "schema", "muscale.sweep/1",
                                "campaign", campaign, "n_runs", (json_int_t)r->total, "done", (json_int_t)r->done,
-                               "diverged", (json_int_t)r->diverged, "failed", (json_int_t)r->failed, "others",
+                               "diverged", (json_int_t)r->diverged, "early_stopped", (json_int_t)r->early_stopped, "failed", (json_int_t)r->failed, "others",
                                (json_int_t)r->others, "waiting", (json_int_t)r->waiting, "flops_done", r->flops_done,
                                "flops_per_s", r->flops_per_s));
         return;
     }
     printf("%s: %zu runs: %zu done, %zu diverged, %zu failed", campaign, r->total, r->done, r->diverged, r->failed);
+    if (r->early_stopped) printf(", %zu stopped early", r->early_stopped);
     if (r->others) printf(", %zu run by other processes", r->others);
     if (r->waiting) printf(", %zu not finished", r->waiting);
     putchar('\n');

@@ -8,7 +8,7 @@ static void print_row(const campaign_entry *run, const sweep_row *r)
 {
     char loss[32] = "-";
     if (isfinite(r->loss)) snprintf(loss, sizeof loss, "%.4f", r->loss);
-    printf("%s  %-8s %8lld/%-8lld %9s  %s", run->id, sweep_state_name(r->state), (long long)r->step,
+    printf("%s  %-13s %8lld/%-8lld %9s  %s", run->id, sweep_state_name(r->state), (long long)r->step,
            (long long)run->steps, loss, run->name);
     if (*r->owner) printf("  [%s]", r->owner);
     if (*r->message) printf("  %s", r->message);

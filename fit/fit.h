@@ -237,6 +237,7 @@ typedef struct fit_input_opts {
     const char *const *cols; size_t n_cols;  /* "NAME=COLUMN" */
     const char *where, *x, *cluster, *hold_out; /* NULL: not given; x a canonical name or a column */
     const char *count_rule, *flops_rule;     /* NULL: not given */
+    bool include_early_stopped;              /* runs that a rule ended: at their last validation loss; else dropped */
     bool x_optional;                         /* x is for those laws that have a free variable */
     bool again;                              /* the table has been through this: columns are named, nothing is said */
     bool by_curve;                           /* method envelope: rows are points of curves (`curve` below): clusters are curves */

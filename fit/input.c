@@ -30,24 +30,36 @@ static status need(const table *t, const char *name, const double **x, const cha
                    t->n_sources ? t->sources[0].path : "input", name, hint, name, columns);
 }
 
+/* A run that a rule ended early: its loss is that of the steps it had, no observation of its budget. Asked for, it is its
+ * last validation loss at the tokens and FLOPs it came to; points of a curve are what they are. */
+static bool keeps_early_stopped(const table *t, size_t row, bool asked)
+{
+    const table_column *loss = table_col(t, "loss"), *last = table_col(t, "stop_val_loss");
+    if (!asked || !loss || loss->is_text) return asked;
+    if (isnan(loss->x[row]) && last && !last->is_text) loss->x[row] = last->x[row];
+    return true;
+}
+
 /* Drops what did not finish; a diverged run keeps its row, as a diverged loss. */
-static status drop_unfinished(fit_data *d, table *t, bool *keep, const fit_teller *say)
+static status drop_unfinished(fit_data *d, table *t, bool *keep, bool early_stopped, const fit_teller *say)
 {
     table_column *st = table_col(t, "status"), *loss = table_col(t, "loss");
-    size_t n = 0;
+    size_t n = 0, n_early = 0;
     char where[IO_PATH_MAX + 32];
     for (size_t i = 0; i < t->n_rows; i++) {
         keep[i] = true;
         if (!st || !st->is_text || t->row_line[i]) continue; /* a CSV's own status column is not ours to read */
         const char *word = table_word(st, i);
         if (!strcmp(word, "diverged") && loss && !loss->is_text) loss->x[i] = TABLE_DIVERGED;
+        else if (!strcmp(word, "early-stopped") && keeps_early_stopped(t, i, early_stopped)) continue;
         else if (*word && strcmp(word, "done") && strcmp(word, "diverged")) {
             keep[i] = false;
-            n++;
+            *(strcmp(word, "early-stopped") ? &n : &n_early) += 1;
             fit_tell(say, 1, "%s: dropped, status %s", table_where_row(t, i, where), word);
         }
     }
     count_dropped(d, "not finished", n);
+    count_dropped(d, "early-stopped", n_early);
     table_keep(t, keep);
     return ST_OK;
 }
@@ -537,7 +549,7 @@ status fit_input(fit_data *out, table *t, const fit_law *law, const fit_input_op
     if (!s && o->by_curve) s = fit_curves_number(&w.curve, &w.curve_shown, t, o, e);
     bool *keep = s ? NULL : malloc((t->n_rows + 1) * sizeof *keep);
     if (!s && !keep) s = err_set(e, ST_NOMEM, "no memory for %zu rows", t->n_rows);
-    if (!s) s = drop_unfinished(out, t, keep, &tl);
+    if (!s) s = drop_unfinished(out, t, keep, o->include_early_stopped, &tl);
     if (!s && o->where) {
         size_t rows = t->n_rows;
         s = table_where(t, o->where, &kept, e);

@@ -1,30 +1,23 @@
-/* U-curves: final loss against learning rate, one curve per width, one panel per parametrisation, one loss axis for all.
- * Optimum and interval come from the lr-optimum fit; given runs only, the same method is run here. A report of mup
- * transfer gives a row of panels for each size (width, depth, horizon) and hyperparameter. */
+/* U-curves: final loss against learning rate, one curve per width, one panel per parametrisation (and per value of what
+ * else was varied), one loss axis for all. Optimum and interval come from the lr-optimum fit; given runs only, the same
+ * method is run here. A report of mup transfer gives a block of panels for each size (width, depth, horizon) and
+ * hyperparameter. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fit/lr_optimum.h"
 #include "plots/kinds.h"
+#include "plots/lr_facets.h"
 
-enum { MAX_PANELS = 4, ROW_HEIGHT = 310, KEY_WIDTH = 84, GAP = 14 };
+enum { ROW_HEIGHT = 310, KEY_WIDTH = 84, GAP = 14, TITLE = 30, SUBTITLE = 16 };
+enum { NAME = 128 };
 /* Losses far above the best ones would flatten the valley: the axis ends at this multiple of the middle half's reach. */
 #define ROOF 2.5
 #define EDGE_STEP 0.034 /* of the panel's height, from one width's marks to the next */
 
-typedef struct group { const char *par; double width; size_t n; const json_t *doc; int panel; unsigned ink; } group;
-
-/* One row of panels. */
-typedef struct groups {
-    const char *size, *x;         /* what the curves differ in, what the axis is: "width", "lr" */
-    const char *prefix;           /* of the names of its data blocks */
-    size_t n, n_panels;
-    group *g;
-    const char *panel[MAX_PANELS];
-    size_t n_widths;
-    double widths[64];
-} groups;
+/* Runs are drawn fainter than the means of their levels. */
+#define FAINT 0x80000000u
 
 static int by_number(const void *a, const void *b)
 {
@@ -32,54 +25,8 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void add_width(groups *all, double w)
-{
-    for (size_t i = 0; i < all->n_widths; i++)
-        if (all->widths[i] == w) return;
-    if (all->n_widths < 64) all->widths[all->n_widths++] = w;
-}
-
-static int find_panel(groups *all, const char *name)
-{
-    for (size_t i = 0; i < all->n_panels; i++)
-        if (!strcmp(all->panel[i], name)) return (int)i;
-    if (all->n_panels == MAX_PANELS) return -1;
-    all->panel[all->n_panels] = name;
-    return (int)all->n_panels++;
-}
-
-static size_t width_rank(const groups *all, double w)
-{
-    size_t k = 0;
-    while (k + 1 < all->n_widths && all->widths[k] != w) k++;
-    return k;
-}
-
-/* μP first: the claim stands left, what it is compared with right. */
-static status collect(groups *all, const json_t *list, err *e)
-{
-    all->g = calloc(json_array_size(list) + 1, sizeof *all->g);
-    if (!all->g) return err_set(e, ST_NOMEM, "no memory for the groups");
-    for (size_t k = 0; k < json_array_size(list); k++)
-        if (!strcmp(js_str_or(json_array_get(list, k), "parametrisation", ""), "mup") && strcmp(all->size, "depth"))
-            find_panel(all, "mup");
-    for (size_t k = 0; k < json_array_size(list); k++) {
-        const json_t *doc = json_array_get(list, k);
-        group g = {.par = js_str_or(doc, "parametrisation", "unstated"), .width = js_num(doc, "width"), .n = js_len(doc, "lr"), .doc = doc};
-        if (!(g.width > 0) || !g.n || js_len(doc, "loss") != g.n) continue;
-        g.panel = find_panel(all, g.par);
-        if (g.panel < 0) continue;
-        add_width(all, g.width);
-        all->g[all->n++] = g;
-    }
-    qsort(all->widths, all->n_widths, sizeof *all->widths, by_number);
-    for (size_t k = 0; k < all->n; k++)
-        all->g[k].ink = colour_sequence(all->n_widths > 1 ? (double)width_rank(all, all->g[k].width) / (double)(all->n_widths - 1) : 0.35);
-    return all->n ? ST_OK : err_set(e, ST_INPUT, "the fit holds no group of learning rates");
-}
-
 /* The loss axis: the valleys, not the cliffs. */
-static status ranges(range *lr, range *loss, const groups *all, err *e)
+static status ranges(range *lr, range *loss, const lr_facets *all, err *e)
 {
     size_t n = 0, cap = 0;
     for (size_t k = 0; k < all->n; k++) cap += all->g[k].n;
@@ -100,13 +47,13 @@ static status ranges(range *lr, range *loss, const groups *all, err *e)
     return n ? ST_OK : err_set(e, ST_INPUT, "every run of the learning-rate sweep diverged");
 }
 
-static void group_name(char out[64], const groups *all, const group *g)
+static void group_name(char out[NAME], const lr_facets *all, const lr_curve *g)
 {
-    snprintf(out, 64, "%s%s %g", all->prefix, g->par, g->width);
+    snprintf(out, NAME, "%s%s %g", all->prefix, all->facet[g->facet].name, g->width);
 }
 
 /* Runs at one learning rate, from i on: how many, and their mean; NaN when one diverged. */
-static size_t level(double *mean, const group *g, size_t i)
+static size_t level(double *mean, const lr_curve *g, size_t i)
 {
     size_t n = 0;
     const double lr = js_at(g->doc, "lr", i);
@@ -116,7 +63,7 @@ static size_t level(double *mean, const group *g, size_t i)
     return n;
 }
 
-static bool has_seeds(const groups *all)
+static bool has_seeds(const lr_facets *all)
 {
     double mean;
     for (size_t k = 0; k < all->n; k++)
@@ -126,25 +73,28 @@ static bool has_seeds(const groups *all)
 }
 
 /* y places at the top edge: stacked by width, so that runs diverged at one lr stay apart. */
-static double edge(const groups *all, double width) { return 1 - EDGE_STEP * (0.5 + (double)width_rank(all, width)); }
-
-static void seeds_blocks(figure *f, const groups *all)
+static double edge(const lr_facets *all, double width)
 {
-    char name[64];
-    for (size_t p = 0; p < all->n_panels; p++) {
-        snprintf(name, sizeof name, "%sruns %s", all->prefix, all->panel[p]);
+    return 1 - EDGE_STEP * (0.5 + (double)lr_facets_rank(all, width));
+}
+
+static void seeds_blocks(figure *f, const lr_facets *all)
+{
+    char name[NAME];
+    for (size_t p = 0; p < all->n_facets; p++) {
+        snprintf(name, sizeof name, "%sruns %s", all->prefix, all->facet[p].name);
         figure_block(f, name, "learning rate\tfinal loss\tcolour");
         for (size_t k = 0; k < all->n; k++)
-            for (size_t i = 0; i < all->g[k].n && all->g[k].panel == (int)p; i++)
-                ROW(f, js_at(all->g[k].doc, "lr", i), js_at(all->g[k].doc, "loss", i), all->g[k].ink);
+            for (size_t i = 0; i < all->g[k].n && all->g[k].facet == p; i++)
+                ROW(f, js_at(all->g[k].doc, "lr", i), js_at(all->g[k].doc, "loss", i), FAINT | all->g[k].ink);
     }
 }
 
-static void data_blocks(figure *f, const groups *all, range loss, size_t *n_diverged, size_t *n_above)
+static void data_blocks(figure *f, const lr_facets *all, range loss, size_t *n_diverged, size_t *n_above)
 {
-    char name[64];
+    char name[NAME];
     for (size_t k = 0; k < all->n; k++) {
-        const group *g = &all->g[k];
+        const lr_curve *g = &all->g[k];
         group_name(name, all, g);
         figure_block(f, name, "learning rate\tfinal loss, mean over seeds");
         for (size_t i = 0, n; i < g->n; i += n) {
@@ -155,11 +105,11 @@ static void data_blocks(figure *f, const groups *all, range loss, size_t *n_dive
     }
     if (has_seeds(all)) seeds_blocks(f, all);
     for (int above = 0; above < 2; above++)
-        for (size_t p = 0; p < all->n_panels; p++) {
-            snprintf(name, sizeof name, "%s%s %s", all->prefix, above ? "above" : "diverged", all->panel[p]);
+        for (size_t p = 0; p < all->n_facets; p++) {
+            snprintf(name, sizeof name, "%s%s %s", all->prefix, above ? "above" : "diverged", all->facet[p].name);
             figure_block(f, name, "learning rate\theight on the edge\tcolour");
             for (size_t k = 0; k < all->n; k++)
-                for (size_t i = 0; i < all->g[k].n && all->g[k].panel == (int)p; i++) {
+                for (size_t i = 0; i < all->g[k].n && all->g[k].facet == p; i++) {
                     double l = js_at(all->g[k].doc, "loss", i);
                     if (above ? !(l > loss.hi) : isfinite(l)) continue;
                     ROW(f, js_at(all->g[k].doc, "lr", i), edge(all, all->g[k].width), all->g[k].ink);
@@ -168,16 +118,16 @@ static void data_blocks(figure *f, const groups *all, range loss, size_t *n_dive
         }
 }
 
-static size_t optima_block(figure *f, const groups *all, size_t at)
+static size_t optima_block(figure *f, const lr_facets *all, size_t at)
 {
-    char name[64];
+    char name[NAME];
     size_t n = 0;
-    snprintf(name, sizeof name, "%soptimum %s", all->prefix, all->panel[at]);
+    snprintf(name, sizeof name, "%soptimum %s", all->prefix, all->facet[at].name);
     figure_block(f, name, "learning rate\tloss\t95% low\thigh\tcolour");
     for (size_t k = 0; k < all->n; k++) {
-        const group *g = &all->g[k];
+        const lr_curve *g = &all->g[k];
         double ci[2], x = js_num(g->doc, "log2_lr_opt");
-        if (g->panel != (int)at || !isfinite(x) || !isfinite(js_num(g->doc, "loss_opt"))) continue;
+        if (g->facet != at || !isfinite(x) || !isfinite(js_num(g->doc, "loss_opt"))) continue;
         if (!js_pair(ci, g->doc, "ci95")) ci[0] = ci[1] = x;
         ROW(f, exp2(x), js_num(g->doc, "loss_opt"), exp2(ci[0]), exp2(ci[1]), g->ink);
         n++;
@@ -185,54 +135,99 @@ static size_t optima_block(figure *f, const groups *all, size_t at)
     return n;
 }
 
-static size_t rows_of(const groups *all, size_t at, double roof, bool diverged)
+static size_t rows_of(const lr_facets *all, size_t at, double roof, bool diverged)
 {
     size_t n = 0;
     for (size_t k = 0; k < all->n; k++)
-        for (size_t i = 0; i < all->g[k].n && all->g[k].panel == (int)at; i++) {
+        for (size_t i = 0; i < all->g[k].n && all->g[k].facet == at; i++) {
             double l = js_at(all->g[k].doc, "loss", i);
             n += diverged ? !isfinite(l) : l > roof;
         }
     return n;
 }
 
-static void draw_panel(figure *f, const groups *all, size_t p, rect box, axis x, axis y, double roof, bool last)
+static void titles(panel *q, const lr_facets *all, const lr_facet *f)
 {
-    panel q = {.box = box, .x = x, .y = y, .top_edge = true, .key = last ? CORNER_BESIDE : CORNER_NONE, .key_title = ""};
-    char name[64], key[32];
-    snprintf(q.key_title, sizeof q.key_title, "%s", all->size);
-    q.y.bare = p > 0;
-    if (p) q.y.label = NULL;
-    panel_line(&q, "set label '%s' at graph 0.5,1.045 center font ',13'", words_parametrisation(all->panel[p]));
-    size_t optima = optima_block(f, all, p);
+    const double height = q->box.h;
+    panel_line(q, "set label '%s' at graph 0.5,%.4f center font ',13'", words_parametrisation(f->par),
+               1 + ((all->subtitles ? SUBTITLE : 0) + 12) / height);
+    if (*f->more)
+        panel_line(q, "set label '%s' at graph 0.5,%.4f center font ',10' tc rgb '#555555'", f->more, 1 + 10 / height);
+}
+
+static void curves(panel *q, const lr_facets *all, size_t p, double roof)
+{
+    char name[NAME];
     if (has_seeds(all))
-        panel_plot(&q, NULL, "data index '%sruns %s' using 1:($2 > %.10g ? NaN : $2):3 with points pt 7 ps 0.22 lc rgb variable", all->prefix, all->panel[p], roof);
+        panel_plot(q, NULL,
+                   "data index '%sruns %s' using 1:($2 > %.10g ? NaN : $2):3 with points pt 7 ps 0.25 lc rgb variable",
+                   all->prefix, all->facet[p].name, roof);
     for (size_t k = 0; k < all->n; k++) {
-        if (all->g[k].panel != (int)p) continue;
+        if (all->g[k].facet != p) continue;
         group_name(name, all, &all->g[k]);
-        panel_plot(&q, NULL, "data index '%s' using 1:($2 > %.10g ? NaN : $2) with linespoints lw 1.3 pt 7 ps 0.45 lc rgb '#%06X'", name, roof, all->g[k].ink);
+        panel_plot(q, NULL,
+                   "data index '%s' using 1:($2 > %.10g ? NaN : $2) with linespoints lw 1.5 pt 7 ps 0.4 lc rgb '#%06X'",
+                   name, roof, all->g[k].ink);
     }
-    for (size_t w = 0; w < all->n_widths && last; w++) {
+}
+
+static void key_lines(panel *q, const lr_facets *all)
+{
+    char key[32];
+    snprintf(q->key_title, sizeof q->key_title, "%s", all->size);
+    for (size_t w = 0; w < all->n_widths; w++) {
         snprintf(key, sizeof key, "%g", all->widths[w]);
-        panel_plot(&q, key, "keyentry with linespoints lw 1.3 pt 7 ps 0.45 lc rgb '#%06X'",
-                   colour_sequence(all->n_widths > 1 ? (double)w / (double)(all->n_widths - 1) : 0.35));
+        panel_plot(q, key, "keyentry with linespoints lw 1.5 pt 7 ps 0.4 lc rgb '#%06X'",
+                   lr_facets_ink(all, all->widths[w]));
     }
-    if (rows_of(all, p, roof, true)) panel_plot(&q, NULL, "data index '%sdiverged %s' using 1:2:3 axes x1y2 with points pt 8 ps 0.75 lw 1.2 lc rgb variable", all->prefix, all->panel[p]);
-    if (rows_of(all, p, roof, false)) panel_plot(&q, NULL, "data index '%sabove %s' using 1:2:3 axes x1y2 with points pt 2 ps 0.6 lw 1.2 lc rgb variable", all->prefix, all->panel[p]);
-    if (optima) {
-        panel_plot(&q, NULL, "data index '%soptimum %s' using 1:2 with lines lw 1 dt (3,3) lc rgb '#777777'", all->prefix, all->panel[p]);
-        panel_plot(&q, NULL, "data index '%soptimum %s' using 1:2:3:4 with xerrorbars pt 13 ps 1.1 lw 2 lc rgb '#%06X'", all->prefix, all->panel[p], INK_RED);
-    }
+}
+
+/* In the colours of their curves, on whose bottoms they lie: caps end the intervals, a white rim lifts the marks off. */
+static void optima(panel *q, const lr_facets *all, size_t p)
+{
+    const char *prefix = all->prefix, *name = all->facet[p].name;
+    panel_plot(q, NULL, "data index '%soptimum %s' using 1:2 with lines lw 1 dt (3,3) lc rgb '#777777'", prefix, name);
+    panel_line(q, "set errorbars 1.7");
+    panel_plot(q, NULL, "data index '%soptimum %s' using 1:2 with points pt 13 ps 1.3 lc rgb '#FFFFFF'", prefix, name);
+    panel_plot(q, NULL, "data index '%soptimum %s' using 1:2:3:4:5 with xerrorbars pt 13 ps 0.1 lw 2 lc rgb variable",
+               prefix, name);
+    panel_plot(q, NULL, "data index '%soptimum %s' using 1:2:5 with points pt 13 ps 0.9 lc rgb variable", prefix, name);
+}
+
+static void draw_panel(figure *f, const lr_facets *all, size_t p, rect box, axis x, axis y, double roof)
+{
+    panel q = {.box = box, .x = x, .y = y, .top_edge = true, .key = CORNER_NONE, .key_title = ""};
+    const bool keyed = p + 1 == (all->columns < all->n_facets ? all->columns : all->n_facets); /* beside the first row */
+    q.y.bare = p % all->columns > 0;
+    if (q.y.bare) q.y.label = NULL;
+    if (keyed) q.key = CORNER_BESIDE;
+    titles(&q, all, &all->facet[p]);
+    const size_t n_optima = optima_block(f, all, p);
+    curves(&q, all, p, roof);
+    if (keyed) key_lines(&q, all);
+    if (rows_of(all, p, roof, true))
+        panel_plot(&q, NULL,
+                   "data index '%sdiverged %s' using 1:2:3 axes x1y2 with points pt 8 ps 0.75 lw 1.2 lc rgb variable",
+                   all->prefix, all->facet[p].name);
+    if (rows_of(all, p, roof, false))
+        panel_plot(&q, NULL,
+                   "data index '%sabove %s' using 1:2:3 axes x1y2 with points pt 2 ps 0.6 lw 1.2 lc rgb variable",
+                   all->prefix, all->facet[p].name);
+    if (n_optima) optima(&q, all, p);
     panel_close(f, &q);
 }
 
 /* The drift per doubling of the size, the number that says whether a learning rate transfers. */
-static void trend_caption(figure *f, const groups *all, const json_t *trend)
+static void trend_caption(figure *f, const lr_facets *all, const json_t *trend)
 {
     for (size_t k = 0; k < json_array_size(trend); k++) {
         const json_t *t = json_array_get(trend, k);
         double ci[2], p = js_num(t, "p");
-        const char *par = words_parametrisation(js_str_or(t, "parametrisation", "?"));
+        const char *rule = js_str_or(t, "parametrisation", "unstated"), *fixed = js_str_or(t, "fixed", "");
+        const size_t at = lr_facets_find(all, rule, fixed);
+        const char *more = at < all->n_facets ? all->facet[at].more : "";
+        char par[160];
+        snprintf(par, sizeof par, "%s%s%s%s", words_parametrisation(rule), *more ? " (" : "", more, *more ? ")" : "");
         if (!isfinite(p)) figure_caption(f, "%s: no drift known (%s).", par, js_str_or(t, "why", "too few optima"));
         else if (js_pair(ci, t, "ci95.p"))
             figure_caption(f, "%s: optimum drifts %+.2f [%+.2f, %+.2f] octaves per doubling of the %s.", par, p, ci[0],
@@ -242,7 +237,7 @@ static void trend_caption(figure *f, const groups *all, const json_t *trend)
 }
 
 /* "base learning rate" where a rule scales it with the size. */
-static const char *label_of(const groups *all, const char *par)
+static const char *label_of(const lr_facets *all, const char *par)
 {
     if (strcmp(all->x, "lr")) return all->x;
     return strcmp(par, "sp") && strcmp(par, "unstated") ? "base learning rate" : "peak learning rate";
@@ -252,29 +247,29 @@ typedef struct counts {
     size_t runs, diverged, above;
 } counts;
 
-/* One row whose lower edge is `bottom`; `panels`: as many as the widest row has. */
-static status draw_row(figure *f, groups *all, const json_t *list, double bottom, size_t panels, counts *n, err *e)
+/* One block of panels whose upper edge is `top`; `columns`: as many as the widest block has. */
+static status draw_block(figure *f, lr_facets *all, double top, size_t columns, counts *n, err *e)
 {
     range lr = range_empty(), loss = range_empty();
-    status s = collect(all, list, e);
-    if (!s) s = ranges(&lr, &loss, all, e);
+    status s = ranges(&lr, &loss, all, e);
     if (s) return s;
     axis x = axis_over(AXIS_LOG2, WORDS_POWER, lr, 0.06, NULL);
     axis y = axis_over(AXIS_LINEAR, WORDS_PLAIN, loss, 0.07, "final validation loss (nats/token)");
     /* a strip of its own for what stands at the top edge, so that no mark hides in the curves */
     bool strip = false;
-    for (size_t p = 0; p < all->n_panels; p++) strip |= rows_of(all, p, y.hi, true) || rows_of(all, p, y.hi, false);
+    for (size_t p = 0; p < all->n_facets; p++) strip |= rows_of(all, p, y.hi, true) || rows_of(all, p, y.hi, false);
     range shown = {y.lo, y.hi};
     if (strip) y.hi = axis_value(&y, 1 / (1 - EDGE_STEP * ((double)all->n_widths + 0.6)));
-    panels = panels > all->n_panels ? panels : all->n_panels;
-    f->width = panels > 1 ? FIGURE_PAGE : FIGURE_COLUMN;
-    const double w = (f->width - FIGURE_LEFT - KEY_WIDTH - GAP * (double)(panels - 1)) / (double)panels;
+    all->columns = lr_facets_columns(all->n_facets);
+    const double w = (f->width - FIGURE_LEFT - KEY_WIDTH - GAP * (double)(columns - 1)) / (double)columns;
+    const double head = TITLE + (all->subtitles ? SUBTITLE : 0);
     data_blocks(f, all, shown, &n->diverged, &n->above);
-    for (size_t p = 0; p < all->n_panels; p++) {
-        x.label = label_of(all, all->panel[p]);
-        const rect box = {FIGURE_LEFT + (double)p * (w + GAP), bottom + FIGURE_BOTTOM, w,
-                          ROW_HEIGHT - FIGURE_BOTTOM - 30};
-        draw_panel(f, all, p, box, x, y, shown.hi, p + 1 == all->n_panels);
+    for (size_t p = 0; p < all->n_facets; p++) {
+        x.label = label_of(all, all->facet[p].par);
+        const rect box = {FIGURE_LEFT + (double)(p % all->columns) * (w + GAP),
+                          top - ROW_HEIGHT * (double)(p / all->columns + 1) + FIGURE_BOTTOM, w,
+                          ROW_HEIGHT - FIGURE_BOTTOM - head};
+        draw_panel(f, all, p, box, x, y, shown.hi);
     }
     for (size_t k = 0; k < all->n; k++) n->runs += all->g[k].n;
     return ST_OK;
@@ -283,87 +278,107 @@ static status draw_row(figure *f, groups *all, const json_t *list, double bottom
 static void caption(figure *f, const char *sizes, bool seeds, const counts *n)
 {
     figure_caption(f, "%zu runs%s. Diamonds: optimum of each %s with its 95 %% interval.", n->runs,
-                   seeds ? ", lines: mean over seeds" : "", sizes);
+                   seeds ? " (faint dots), lines: mean over seeds" : "", sizes);
     if (n->diverged) figure_caption(f, "Triangles at the top edge: %zu diverged.", n->diverged);
     if (n->above) figure_caption(f, "Crosses at the top edge: %zu above the range.", n->above);
 }
 
+static void set_size(figure *f, size_t rows, size_t columns)
+{
+    f->height = ROW_HEIGHT * (double)rows;
+    f->width = columns > 1 ? FIGURE_PAGE : FIGURE_COLUMN;
+}
+
 static status draw_groups(figure *f, const json_t *list, const json_t *trend, err *e)
 {
-    groups all = {.size = "width", .x = "lr", .prefix = ""};
+    lr_facets all = {.size = "width", .x = "lr", .prefix = ""};
     counts n = {0};
-    f->height = ROW_HEIGHT;
-    status s = draw_row(f, &all, list, 0, 1, &n, e);
+    status s = lr_facets_collect(&all, list, e);
+    set_size(f, lr_facets_rows(all.n_facets), lr_facets_columns(all.n_facets));
+    if (!s) s = draw_block(f, &all, f->height, lr_facets_columns(all.n_facets), &n, e);
     if (!s) caption(f, "width", has_seeds(&all), &n);
     if (!s) trend_caption(f, &all, trend);
-    free(all.g);
+    lr_facets_free(&all);
     return s;
 }
 
 /* --- mup transfer ----------------------------------------------------------------------------------------------- */
 
-/* All lines of a panel of the report as one list. A second line of the same parametrisation would lie on the first. */
-static status merge(json_t *list, json_t *trend, const json_t *row, err *e)
+/* Groups or trends of all lines of a panel of the report as one list, each with what is fixed along its line. */
+static status merge(json_t *list, const json_t *row, const char *key, err *e)
 {
     const json_t *lines = js_get(row, "lines");
     for (size_t i = 0; i < json_array_size(lines); i++) {
-        const json_t *line = json_array_get(lines, i);
-        const char *par = js_str_or(line, "parametrisation", "unstated");
-        for (size_t k = 0; k < i; k++)
-            if (!strcmp(js_str_or(json_array_get(lines, k), "parametrisation", "unstated"), par))
-                return err_set(e, ST_INPUT, "two lines over %s are of '%s' (%s; %s); make a report of one of them",
-                               js_str_or(row, "axis", "?"), par, js_str_or(json_array_get(lines, k), "fixed", ""),
-                               js_str_or(line, "fixed", ""));
-        json_t *g = (json_t *)js_get(line, "groups"), *t = (json_t *)js_get(line, "trend");
-        if (json_is_array(g)) json_array_extend(list, g);
-        if (json_is_array(t)) json_array_extend(trend, t);
+        const json_t *line = json_array_get(lines, i), *all = js_get(line, key);
+        for (size_t k = 0; k < json_array_size(all); k++) {
+            json_t *copy = json_copy(json_array_get(all, k));
+            if (!copy || json_object_set_new(copy, "fixed", json_string(js_str_or(line, "fixed", ""))) ||
+                json_array_append_new(list, copy))
+                return err_set(e, ST_NOMEM, "no memory for the groups");
+        }
     }
     return ST_OK;
 }
 
-static size_t most_lines(const json_t *panels)
+/* A panel of the report: its lists, borrowed by `all`. */
+typedef struct block {
+    lr_facets all;
+    json_t *list, *trend;
+    char prefix[48];
+} block;
+
+static status read_block(block *b, const json_t *row, err *e)
 {
-    size_t most = 0;
-    for (size_t k = 0; k < json_array_size(panels); k++) {
-        size_t n = js_len(json_array_get(panels, k), "lines");
-        most = n > most ? n : most;
+    b->list = json_array();
+    b->trend = json_array();
+    b->all = (lr_facets){.size = js_str_or(row, "axis", "size"), .x = js_str_or(row, "x", "lr"), .prefix = b->prefix};
+    snprintf(b->prefix, sizeof b->prefix, "%.20s %.20s ", b->all.x, b->all.size);
+    status s = merge(b->list, row, "groups", e);
+    if (!s) s = merge(b->trend, row, "trend", e);
+    return s ? s : lr_facets_collect(&b->all, b->list, e);
+}
+
+static status draw_blocks(figure *f, block *b, size_t n_blocks, err *e)
+{
+    size_t rows = 0, columns = 1;
+    counts n = {0};
+    text sizes = {0};
+    bool seeds = false;
+    status s = ST_OK;
+    for (size_t k = 0; k < n_blocks; k++) {
+        const size_t wide = lr_facets_columns(b[k].all.n_facets);
+        rows += lr_facets_rows(b[k].all.n_facets);
+        columns = wide > columns ? wide : columns;
+        seeds |= has_seeds(&b[k].all);
+        text_add(&sizes, "%s%s", k ? " or " : "", b[k].all.size);
     }
-    return most < MAX_PANELS ? most : MAX_PANELS;
+    set_size(f, rows, columns);
+    double top = f->height;
+    for (size_t k = 0; k < n_blocks && !s; k++) {
+        s = draw_block(f, &b[k].all, top, columns, &n, e);
+        top -= ROW_HEIGHT * (double)lr_facets_rows(b[k].all.n_facets);
+    }
+    if (!s) caption(f, text_str(&sizes), seeds, &n);
+    for (size_t k = 0; k < n_blocks && !s; k++) trend_caption(f, &b[k].all, b[k].trend);
+    text_free(&sizes);
+    return s;
 }
 
 static status draw_transfer(figure *f, const json_t *doc, err *e)
 {
     const json_t *panels = js_get(doc, "panels");
-    const size_t n_rows = json_array_size(panels);
-    counts n = {0};
-    text sizes = {0}, drifts = {0};
-    bool seeds = false;
-    status s = n_rows ? ST_OK : err_set(e, ST_INPUT, "the report holds no line");
-    f->height = ROW_HEIGHT * (double)n_rows;
-    for (size_t k = 0; k < n_rows && !s; k++) {
-        const json_t *row = json_array_get(panels, k);
-        char prefix[48];
-        json_t *list = json_array(), *trend = json_array();
-        groups all = {.size = js_str_or(row, "axis", "size"), .x = js_str_or(row, "x", "lr"), .prefix = prefix};
-        snprintf(prefix, sizeof prefix, "%s %s ", all.x, all.size);
-        s = list && trend ? merge(list, trend, row, e) : err_set(e, ST_NOMEM, "no memory for the groups");
-        if (!s) s = draw_row(f, &all, list, ROW_HEIGHT * (double)(n_rows - 1 - k), most_lines(panels), &n, e);
-        if (!s) {
-            figure rest = {0}; /* drifts stand after the counts of all rows */
-            trend_caption(&rest, &all, trend);
-            text_add(&drifts, "%s%s", k ? " " : "", text_str(&rest.caption));
-            figure_free(&rest);
-            text_add(&sizes, "%s%s", k ? " or " : "", all.size);
-            seeds |= has_seeds(&all);
-        }
-        free(all.g);
-        json_decref(list);
-        json_decref(trend);
+    const size_t n = json_array_size(panels);
+    if (!n) return err_set(e, ST_INPUT, "the report holds no line");
+    block *b = calloc(n, sizeof *b);
+    status s = b ? ST_OK : err_set(e, ST_NOMEM, "no memory for the groups");
+    for (size_t k = 0; k < n && !s; k++) s = read_block(&b[k], json_array_get(panels, k), e);
+    if (!s) s = draw_blocks(f, b, n, e);
+    for (size_t k = 0; k < n && b; k++) {
+        lr_facets_free(&b[k].all);
+        json_decref(b[k].list);
+        json_decref(b[k].trend);
     }
-    if (!s) caption(f, text_str(&sizes), seeds, &n);
-    if (!s) figure_caption(f, "%s", text_str(&drifts));
-    text_free(&sizes);
-    text_free(&drifts);
+    free(b);
     return s;
 }
 

@@ -48,7 +48,9 @@ status launch_run_dir(const launch *l, size_t run, char out[IO_PATH_MAX], err *e
 
 void launch_finish_cell(launch *l, size_t run, const store_look *look)
 {
-    l->cells[run].state = look->state == STORE_DIVERGED ? CELL_DIVERGED : CELL_DONE;
+    l->cells[run].state = look->state == STORE_DIVERGED        ? CELL_DIVERGED
+                          : look->state == STORE_EARLY_STOPPED ? CELL_EARLY_STOPPED
+                                                               : CELL_DONE;
     l->cells[run].left = 0;
     l->cells[run].step = look->step;
     launch_trunks_touch(l, run);
@@ -130,12 +132,14 @@ static status take(stream *w, size_t run, err *e)
         st = store_run_close(x->store, NULL, &why);
         return st ? fail_run(l, run, &why, e) : ST_OK;
     }
+    if (!st) st = early_stop_board_sit(l->early, run, step, &why);
     if (st) {
         store_run_close(x->store, &why, NULL);
         return fail_run(l, run, &why, e);
     }
     x->run = run;
     x->inner = store_run_observer(x->store);
+    x->board = l->early;
     job->config = r->config;
     job->observer = seat_observer(x);
     job->wall_before = look->wall_s;
@@ -164,8 +168,10 @@ static status leave(launch *l, seat *x, cell_state state, const err *why, err *e
     status st = store_run_close(x->store, state == CELL_FAILED ? why : NULL, &close_why);
     x->store = NULL;
     c->state = state;
+    const bool ended = state == CELL_DONE || state == CELL_DIVERGED || state == CELL_EARLY_STOPPED;
     launch_trunks_touch(l, x->run);
-    if (state == CELL_DONE || state == CELL_DIVERGED) c->left = 0;
+    early_stop_board_leave(l->early, x->run, ended);
+    if (ended) c->left = 0;
     if (state == CELL_FAILED) return fail_run(l, x->run, why, e);
     return st ? fail_run(l, x->run, &close_why, e) : ST_OK;
 }
@@ -176,6 +182,7 @@ static cell_state outcome(const train_job *job)
     case RUN_DONE: return CELL_DONE;
     case RUN_DIVERGED: return CELL_DIVERGED;
     case RUN_STOPPED: return CELL_STOPPED;
+    case RUN_EARLY_STOPPED: return CELL_EARLY_STOPPED;
     default: return CELL_WAITING;
     }
 }
@@ -185,7 +192,7 @@ static bool anyone_got_on(const stream *w)
 {
     for (size_t i = 0; i < w->n; i++) {
         const run_status end = w->jobs[i].result.status;
-        if (w->seats[i].kept || end == RUN_DONE || end == RUN_DIVERGED) return true;
+        if (w->seats[i].kept || end == RUN_DONE || end == RUN_DIVERGED || end == RUN_EARLY_STOPPED) return true;
     }
     return false;
 }

@@ -173,6 +173,7 @@ static void launch_free(launch *l)
     }
     free(l->streams);
     launch_trunks_free(l);
+    early_stop_board_free(l->early);
     free(l->bank_size);
     free(l->marks);
     free(l->cells);
@@ -191,6 +192,7 @@ status sweep_launch_local(sweep_progress *out, const sweep_plan *p, const sweep_
     l.marks = calloc(p->n_classes + 1, sizeof *l.marks);
     if (!l.cells || !l.bank_size || !l.marks || !make_streams(&l) || !launch_trunks_new(&l))
         l.st = err_set(e, ST_NOMEM, "%s: no memory for %zu runs", o->campaign, p->n_runs);
+    if (!l.st) l.st = early_stop_board_new(&l.early, p, &s->early_stop, o->campaign, e);
     if (!l.st) {
         survey(&l);
         launch_resume(&l);
@@ -200,7 +202,7 @@ status sweep_launch_local(sweep_progress *out, const sweep_plan *p, const sweep_
     }
     if (!l.st && out->failed)
         l.st = err_set(e, ST_PARTIAL, "%s: %zu of %zu runs failed%s; run again to try them once more",
-                       o->campaign, out->failed, out->total, out->done + out->diverged ? "; the others are done" : "");
+                       o->campaign, out->failed, out->total, out->done + out->diverged + out->early_stopped ? "; the others are done" : "");
     launch_free(&l);
     return l.st;
 }

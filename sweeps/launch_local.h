@@ -3,7 +3,7 @@
  * is not theirs and, where the planner chose the streams, work that they leave undone.
  *
  * Every unfinished run of the plan is taken by its owner file when its bank starts, so that several processes may share
- * a campaign; what another live process owns is left alone. Finished runs (done, diverged) are skipped; stopped, killed
+ * a campaign; what another live process owns is left alone. Finished runs (done, diverged, early-stopped) are skipped; stopped, killed
  * and failed ones go on from their checkpoints, in banks with whatever run of their class is left. A run that fails is
  * recorded and the others go on without it. Each bank's runs are published as soon as the bank is done. */
 #ifndef SWEEPS_LAUNCH_LOCAL_H
@@ -14,7 +14,7 @@
 #include "sweeps/plan.h"
 
 typedef struct sweep_progress {
-    size_t total, done, diverged, failed, running, others,
+    size_t total, done, diverged, early_stopped, failed, running, others,
         waiting;                                /* add up to total; others: run by other processes */
     double flops_done, flops_left, flops_per_s; /* done: by this process; per second of training */
     double seconds_left;                        /* flops_left / flops_per_s; negative = not known yet */

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "sweeps/early_stop_board.h"
 #include "sweeps/launch_local.h"
 #include "sweeps/seat.h"
 #include "sweeps/store.h"
@@ -17,7 +18,8 @@ typedef enum cell_state {
     CELL_DIVERGED,
     CELL_FAILED,
     CELL_OTHERS,
-    CELL_STOPPED
+    CELL_STOPPED,
+    CELL_EARLY_STOPPED
 } cell_state;
 
 typedef struct cell {
@@ -77,6 +79,7 @@ struct launch {
     claim taken;       /* by all banks at work */
     double trained_s, at_work_since, flops_done; /* wall time with any bank at work; FLOPs of finished banks */
     stream *streams;
+    early_stop_board *early; /* NULL: off */
     bool device_lost;  /* a bank ended in ST_DEVICE: recover when no bank is left on it */
     err device_why;    /* what that was */
     size_t strikes;    /* runs in a row that failed with the device while nobody got on */

@@ -33,6 +33,7 @@ void launch_count(const launch *l, sweep_progress *out)
         const cell *c = &l->cells[i];
         out->done += c->state == CELL_DONE;
         out->diverged += c->state == CELL_DIVERGED;
+        out->early_stopped += c->state == CELL_EARLY_STOPPED;
         out->failed += c->state == CELL_FAILED;
         out->running += c->state == CELL_RUNNING;
         out->others += c->state == CELL_OTHERS;

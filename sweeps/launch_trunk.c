@@ -17,7 +17,10 @@ typedef struct trunks {
 
 static size_t member(const launch *l, const sweep_family *f, size_t i) { return l->p->members[f->first + i]; }
 
-static bool is_final(const cell *c) { return c->state == CELL_DONE || c->state == CELL_DIVERGED; }
+static bool is_final(const cell *c)
+{
+    return c->state == CELL_DONE || c->state == CELL_DIVERGED || c->state == CELL_EARLY_STOPPED;
+}
 
 /* Whether a run still has to come to its branch: somebody's state at that step is for it. */
 static bool needs_branch(const launch *l, size_t run)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "sweeps/plan.h"
+#include "sweeps/plan_schedule.h"
 
 static json_t *run_json(const sweep_plan *p, const sweep_spec *s, const sweep_run *r)
 {
@@ -54,6 +55,28 @@ static json_t *device_json(const sweep_plan *p)
     return j;
 }
 
+/* The rule and the steps at which the longest run is judged; null: off. */
+static json_t *early_stop_json(const sweep_plan *p, const sweep_spec *s)
+{
+    int64_t steps[EARLY_STOP_BRACKETS];
+    size_t n;
+    if (s->early_stop.kind == EARLY_STOP_NONE || !p->n_runs) return json_null();
+    const trainer_config *c = &p->runs[p->order[p->banks[0].first]].config;
+    json_t *list = json_array();
+    early_stop_steps(steps, &n, &s->early_stop, c);
+    for (size_t i = 0; i < n; i++) json_array_append_new(list, json_integer(steps[i]));
+    return json_pack("{s:s, s:s, s:o}", "rule", early_stop_name(s->early_stop.kind), "metric", early_stop_metric(c),
+                     "steps", list);
+}
+
+static json_t *schedules_json(const sweep_plan *p)
+{
+    sweep_schedules s;
+    json_t *j = sweep_schedules_find(&s, p, NULL) ? json_null() : sweep_schedules_json(&s, p);
+    sweep_schedules_free(&s);
+    return j;
+}
+
 json_t *sweep_plan_json(const sweep_plan *p, const sweep_spec *s, bool with_rate)
 {
     json_t *runs = json_array(), *banks = json_array();
@@ -73,6 +96,8 @@ json_t *sweep_plan_json(const sweep_plan *p, const sweep_spec *s, bool with_rate
         json_object_set_new(j, "bytes_at_once", json_integer((json_int_t)p->bytes_at_once));
         json_object_set_new(j, "flops_per_s", p->seconds > 0 ? json_real(p->flops_trained / p->seconds) : json_null());
         json_object_set_new(j, "flops_per_s_measured", json_boolean(p->measured));
+        json_object_set_new(j, "early_stop", early_stop_json(p, s));
+        json_object_set_new(j, "schedules", schedules_json(p));
         json_object_set_new(j, "hours", p->seconds > 0 ? json_real(p->seconds / 3600) : json_null());
     }
     /* the first run in full: `sweep run` names what changed when only the data or a default did */

@@ -3,6 +3,7 @@
 #define SWEEPS_SEAT_H
 #include <stdbool.h>
 #include <stddef.h>
+#include "sweeps/early_stop_board.h"
 #include "sweeps/store.h"
 #include "trainer/train.h"
 
@@ -10,6 +11,7 @@ typedef struct seat {
     size_t run; /* of the plan */
     store_run *store;
     train_observer inner;
+    early_stop_board *board; /* NULL: nobody is stopped early */
     err why; /* valid when failed */
     bool failed, kept; /* kept: a checkpoint was written since it sat down */
 } seat;

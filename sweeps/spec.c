@@ -56,6 +56,12 @@ static status read_metric(sweep_spec *s, spec_level *l, const yaml_node *at, err
     return spec_check_metric(s, at, e);
 }
 
+static status read_early_terminate(sweep_spec *s, spec_level *l, const yaml_node *at, err *e)
+{
+    (void)l;
+    return spec_read_early_terminate(s, at, e);
+}
+
 /* Read by its owner, or ignored. */
 static status read_elsewhere(sweep_spec *s, spec_level *l, const yaml_node *at, err *e)
 {
@@ -83,7 +89,7 @@ static const struct word {
     {"name", read_elsewhere, false, false},
     {"sweeps", read_elsewhere, true, false},
     {"overrides", read_elsewhere, true, false},
-    {"early_terminate", read_elsewhere, true, false},
+    {"early_terminate", read_early_terminate, true, false},
     /* of a W&B sweep file; they steer nothing here */
     {"metric", read_metric, true, true},
     {"description", read_elsewhere, true, true},
@@ -144,8 +150,6 @@ static status read_level(sweep_spec *s, spec_level *l, const yaml_node *map, con
         if (!w) return unknown_word(s, map->keys[i], top, e);
         st = w->read(s, l, map->values[i], e);
         if (!st && w->ignored) spec_note(s, map->keys[i], "'%s' is accepted and ignored", w->name);
-        if (!st && !strcmp(w->name, "early_terminate"))
-            st = spec_check_early_terminate(s, map->keys[i], map->values[i], e);
     }
     const yaml_node *derived = yaml_get(map, "derived");
     if (!st) st = read_search(s, l, map, r, top, e);

@@ -17,6 +17,7 @@
  *   exclude: [{d_model: 512, lr: [4e-3, 8e-3]}, "tokens < 5*n_params_total"]         cells that are left out
  * and W&B's parameters with method: random (distributions, run_cap; sample_seed is ours): one factor whose rows are
  * draws. A draw is a function of (sample_seed, key, row) alone.
+ * early_terminate: {type: hyperband, min_iter: 3} or {type: median}: sweeps/early_stop.h. At the top only.
  *
  * What stands at the top is shared by all blocks; what a block says about a key replaces what the top says about it;
  * an override of the command line replaces both. Rules of exclude add up.
@@ -30,6 +31,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/yaml.h"
+#include "sweeps/early_stop.h"
 #include "sweeps/spec_expr.h"
 #include "trainer/config.h"
 
@@ -87,6 +89,7 @@ typedef struct sweep_spec {
     size_t n_formulas;
     sweep_rule *rules;
     size_t n_rules;
+    early_stop_rule early_stop;       /* of early_terminate; off */
     size_t n_overrides;               /* from the command line; their nodes have column 0 */
     char notes[SWEEP_MAX_NOTES][SWEEP_PLACE + 208]; /* accepted and ignored keys, rules not carried out */
     size_t n_notes;

@@ -57,34 +57,6 @@ status spec_check_metric(sweep_spec *s, const yaml_node *at, err *e)
     return st;
 }
 
-/* W&B's hyperband stops runs at brackets of iterations. Checked, then not carried out: a sweep without it trains more,
- * and every run that it would have kept is the same. */
-status spec_check_early_terminate(sweep_spec *s, const yaml_node *key, const yaml_node *at, err *e)
-{
-    static const char *const known[] = {"type", "min_iter", "max_iter", "s", "eta", "strict"};
-    status st = spec_only_keys(s, at, "early_terminate", known, 6, e);
-    if (st) return st;
-    const yaml_node *type = yaml_get(at, "type");
-    if (!type || type->kind != YAML_SCALAR || strcmp(type->text, "hyperband"))
-        return spec_error(s, type ? type : at, e, "early_terminate: type '%s' is not offered; W&B has hyperband",
-                          type && type->kind == YAML_SCALAR ? type->text : "");
-    for (int i = 1; i < 5; i++) {
-        const yaml_node *x = yaml_get(at, known[i]);
-        double v;
-        if (x && (x->kind != YAML_SCALAR || !num_parse_f64(x->text, &v) || !(v > 0)))
-            return spec_error(s, x, e, "early_terminate: %s: a number above 0 is needed", known[i]);
-    }
-    const yaml_node *strict = yaml_get(at, "strict");
-    if (strict && (strict->kind != YAML_SCALAR || (strcmp(strict->text, "true") && strcmp(strict->text, "false"))))
-        return spec_error(s, strict, e, "early_terminate: strict: true or false is needed");
-    if (!yaml_get(at, "min_iter") && !yaml_get(at, "max_iter"))
-        return spec_error(s, at, e, "early_terminate: hyperband needs min_iter or max_iter");
-    spec_note(s, key,
-              "early_terminate is not carried out: there is no stopping rule yet; every run trains to its end, and"
-              " the plan's cost says so");
-    return ST_OK;
-}
-
 /* ---- parameters ----------------------------------------------------------------------------------------------- */
 
 typedef struct params {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/run.h"
+#include "sweeps/early_stop.h"
 #include "sweeps/store.h"
 
 const char *sweep_state_name(sweep_state s)
@@ -23,6 +24,7 @@ static sweep_state state_of(const store_look *look)
 {
     if (look->state == STORE_DONE) return SWEEP_DONE;
     if (look->state == STORE_DIVERGED) return SWEEP_DIVERGED;
+    if (look->state == STORE_EARLY_STOPPED) return SWEEP_EARLY_STOPPED;
     if (*look->owner) return SWEEP_RUNNING;
     if (look->state == STORE_STOPPED) return SWEEP_STOPPED;
     if (look->state == STORE_FAILED) return SWEEP_FAILED;
@@ -37,6 +39,8 @@ static void add_details(sweep_row *row, const char *dir)
     if (row->state == SWEEP_WAITING || row->state == SWEEP_DONE || row->state == SWEEP_DAMAGED) return;
     if (io_join(path, dir, "journal.jsonl", NULL) || run_read_journal(&r, path, NULL)) return;
     const char *why = attrs_text(&r.group[RUN_ROOT], "why");
+    if (row->state == SWEEP_EARLY_STOPPED) row->loss = attrs_f64(&r.group[RUN_SUMMARY], "stop_val_loss");
+    if (row->state == SWEEP_EARLY_STOPPED) early_stop_why(row->message, sizeof row->message, &r.group[RUN_SUMMARY]);
     if (row->state == SWEEP_FAILED && why) snprintf(row->message, sizeof row->message, "%s", why);
     if (isnan(row->loss) && r.n_train) row->loss = r.train[TRAIN_LOSS][r.n_train - 1];
     run_free(&r);

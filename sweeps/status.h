@@ -11,6 +11,7 @@
 #define SWEEP_STATE_LIST(X)                                                                                            \
     X(SWEEP_DONE, "done", "finished")                                                                                  \
     X(SWEEP_DIVERGED, "diverged", "finished: the loss blew up, a result")                                              \
+    X(SWEEP_EARLY_STOPPED, "early-stopped", "finished: by a rule, sweeps/early_stop.h")                              \
     X(SWEEP_RUNNING, "running", "a live process owns it")                                                              \
     X(SWEEP_STOPPED, "stopped", "checkpointed by a signal")                                                            \
     X(SWEEP_PARTIAL, "partial", "begun, its process is gone")                                                          \
@@ -29,7 +30,7 @@ const char *sweep_state_name(sweep_state s);
 typedef struct sweep_row {
     sweep_state state;
     int64_t step;
-    double loss; /* final validation loss; of an unfinished run the last training loss; NaN when there is none */
+    double loss; /* final validation loss; of an early-stopped or unfinished run its last one; NaN when there is none */
     double flops, shared; /* of its steps so far, without the trunk's; what its trunk has trained, or will train, for it */
     char owner[160];   /* of a live owner */
     char message[256]; /* why it failed, or what is damaged */

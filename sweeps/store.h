@@ -20,10 +20,12 @@ typedef enum store_state {
     STORE_STOPPED,  /* by a signal, checkpoint written */
     STORE_FAILED,   /* an error at run time; may be resumed */
     STORE_DONE,
-    STORE_DIVERGED  /* final like DONE: a result */
+    STORE_DIVERGED, /* final like DONE: a result */
+    STORE_EARLY_STOPPED, /* final: by a rule (sweeps/early_stop.h) */
+    STORE_N_STATES
 } store_state;
-const char *store_state_name(store_state s);       /* absent|partial|stopped|failed|done|diverged */
-bool store_is_final(store_state s);                /* DONE or DIVERGED */
+const char *store_state_name(store_state s);       /* absent|partial|stopped|failed|done|diverged|early-stopped */
+bool store_is_final(store_state s);                /* DONE, DIVERGED or EARLY_STOPPED */
 
 typedef struct store_look {
     store_state state;
@@ -89,7 +91,7 @@ status store_run_close(store_run *run, const err *why, err *e);
 
 typedef struct campaign_counts {
     size_t n_runs;
-    size_t by_state[STORE_DIVERGED + 1];
+    size_t by_state[STORE_N_STATES];
     size_t n_published;        /* run.h5 made now, from journals that had ended without one */
     size_t n_damaged;          /* directories that could not be read; `note` names the first */
     char note[512];

@@ -13,17 +13,18 @@
 static const char *const state_names[] = {
     [STORE_ABSENT] = "absent", [STORE_PARTIAL] = "partial", [STORE_STOPPED] = "stopped",
     [STORE_FAILED] = "failed", [STORE_DONE] = "done",       [STORE_DIVERGED] = "diverged",
+    [STORE_EARLY_STOPPED] = "early-stopped",
 };
 
 const char *store_state_name(store_state s) { return state_names[s]; }
-bool store_is_final(store_state s) { return s == STORE_DONE || s == STORE_DIVERGED; }
+bool store_is_final(store_state s) { return s >= STORE_DONE; }
 
 void store_look_at(store_look *out, const run_record *r)
 {
     const char *id = attrs_text(&r->group[RUN_ROOT], "run_id"), *how = run_status_text(r);
     const attrs *sum = &r->group[RUN_SUMMARY];
     out->state = STORE_PARTIAL; /* also a status of a later version: not known to be final */
-    for (int s = STORE_STOPPED; s <= STORE_DIVERGED; s++)
+    for (int s = STORE_STOPPED; s < STORE_N_STATES; s++)
         if (!strcmp(how, state_names[s])) out->state = (store_state)s;
     if (!id) out->state = STORE_ABSENT;
     snprintf(out->id, sizeof out->id, "%s", id ? id : "");

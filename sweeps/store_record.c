@@ -159,13 +159,26 @@ json_t *record_branch(const char *from, int64_t step, int64_t tokens, double flo
                      (json_int_t)tokens, "flops", journal_real(flops), "wall_s", journal_real(wall_s));
 }
 
+/* Why a rule ended it: members of the summary, all with stop_ before. */
+static bool put_verdict(json_t *o, const train_end *end)
+{
+    const train_verdict *v = &end->verdict;
+    return put(o, "stop_rule", json_string(v->rule)) && put(o, "stop_metric", json_string(v->metric)) &&
+           put(o, "stop_at", json_integer((json_int_t)v->at)) && put(o, "stop_value", journal_real(v->value)) &&
+           put(o, "stop_threshold", journal_real(v->threshold)) && put(o, "stop_n", json_integer((json_int_t)v->n)) &&
+           put(o, "stop_val_loss", journal_real(end->stop_val_loss));
+}
+
 json_t *record_end(const train_end *end)
 {
-    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o}", "event", "end", "status", run_status_name(end->status), "step",
+    json_t *o = json_pack("{s:s,s:s,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o}", "event", "end", "status", run_status_name(end->status), "step",
                      (json_int_t)end->step, "tokens", (json_int_t)end->tokens, "diverged_at", (json_int_t)end->diverged_at,
                      "final_val_loss", journal_real(end->final_val_loss), "final_val_loss_se", journal_real(end->final_val_loss_se),
                      "best_val_loss", journal_real(end->best_val_loss), "final_train_loss_ema",
                      journal_real(end->final_train_loss_ema), "flops", journal_real(end->flops), "wall_s", journal_real(end->wall_s));
+    if (!o || end->status != RUN_EARLY_STOPPED || put_verdict(o, end)) return o;
+    json_decref(o);
+    return NULL;
 }
 
 json_t *record_failed(const char *why)

@@ -14,7 +14,7 @@ const char *run_status_name(run_status s)
 {
     static const char *const names[] = {
         [RUN_DONE] = "done", [RUN_FAILED] = "failed", [RUN_DIVERGED] = "diverged",
-        [RUN_STOPPED] = "stopped", [RUN_PARTIAL] = "partial",
+        [RUN_STOPPED] = "stopped", [RUN_PARTIAL] = "partial", [RUN_EARLY_STOPPED] = "early-stopped",
     };
     return names[s];
 }
@@ -195,7 +195,7 @@ static status submit(loop *l, err *e)
 }
 
 /* Rows of the oldest step under way. One that was submitted for a run which ended with the step before it is nobody's:
- * such a run has diverged, its weights are not read again. */
+ * such a run has diverged, or was stopped early: its weights are not read again. */
 static status collect(loop *l, err *e)
 {
     const asked *q = &l->asked[(l->turn + BANK_DEPTH - l->under_way) % BANK_DEPTH];
@@ -250,6 +250,16 @@ static status validate(loop *l, bool (*due)(const loop *, size_t), err *e)
     return s;
 }
 
+/* Whoever of these is to end here by a rule that compares runs: asked when all have given what belongs to this step, so
+ * that none is judged by half of its bank. */
+static status judge(loop *l, const bool *of, err *e)
+{
+    status s = ST_OK;
+    for (size_t r = 0; !s && r < l->n; r++)
+        if (of[r] && l->active[r] && !replica_is_done(l, r)) s = replica_judge(l, r, e);
+    return s;
+}
+
 static status checkpoint_all(loop *l, err *e)
 {
     status s = ST_OK;
@@ -301,6 +311,7 @@ static bool any_active(const loop *l)
 static status look(loop *l, err *e)
 {
     status s = validate(l, replica_val_due, e);
+    if (!s) s = judge(l, l->due, e);
     l->stop = stop_asked(l); /* asked once: a checkpoint and `stopped` go together */
     if (!s) s = checkpoint_all(l, e);
     return s ? s : end_finished(l, e);
@@ -315,6 +326,7 @@ static status loop_run(loop *l, err *e)
     if (!s) s = end_finished(l, e);
     while (!s && any_active(l)) {
         s = step_all(l, e);
+        if (!s) s = judge(l, l->active, e);
         if (!s && !l->under_way) s = look(l, e);
         if (!s) report_progress(l, false);
     }

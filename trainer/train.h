@@ -34,13 +34,24 @@ typedef struct train_updates {
 
 typedef struct train_val { int64_t step, tokens; double loss, loss_se; int64_t n_seq; } train_val;
 
-typedef enum run_status { RUN_DONE, RUN_FAILED, RUN_DIVERGED, RUN_STOPPED, RUN_PARTIAL } run_status;
-const char *run_status_name(run_status s); /* done|failed|diverged|stopped|partial */
+typedef enum run_status { RUN_DONE, RUN_FAILED, RUN_DIVERGED, RUN_STOPPED, RUN_PARTIAL, RUN_EARLY_STOPPED } run_status;
+const char *run_status_name(run_status s); /* done|failed|diverged|stopped|partial|early-stopped */
+
+/* What a rule from outside found, which compares runs and may end one (sweeps/early_stop.h). */
+typedef struct train_verdict {
+    bool stop;
+    const char *rule, *metric; /* static text */
+    int64_t at;                /* step that it compared at */
+    double value, threshold;   /* of the metric */
+    int64_t n;                 /* runs compared, this one included */
+} train_verdict;
 
 typedef struct train_end {
     run_status status;
     int64_t step, tokens, diverged_at;  /* -1: not diverged */
     double final_val_loss, final_val_loss_se, best_val_loss, final_train_loss_ema, flops, wall_s;
+    train_verdict verdict;              /* early-stopped: why */
+    double stop_val_loss;               /* early-stopped: the validation at its last step; NaN: there was none */
 } train_end;
 
 /* Every slot may be NULL. An error returned by a slot stops the bank. `self` belongs to the caller; one observer per job. */
@@ -54,6 +65,9 @@ typedef struct train_observer {
     status (*end)(void *self, const train_end *, err *);
     status (*updates)(void *self, const train_updates *, err *);  /* after the row of its step, if that is logged */
     status (*left)(void *self, int64_t step, const char *file, err *e);  /* of train_job.leave, once it is durable */
+    /* Should this run end here? Asked after each step but the last, when all runs of the bank have given their rows of
+     * it, and once more where it was validated, when all have given their validations. *v starts zeroed. */
+    status (*judge)(void *self, int64_t step, train_verdict *v, err *);
 } train_observer;
 
 typedef struct train_job {
@@ -78,10 +92,11 @@ typedef struct train_opts {
 } train_opts;
 
 /* All jobs agree in what train_same_bank looks at (else ST_INPUT). Token budgets, schedules, seeds and the steps they
- * resume from may differ: a replica that is done is masked. Outcomes (diverged, stopped) are in result, not in the status;
+ * resume from may differ: a replica that is done is masked. Outcomes (diverged, stopped, early-stopped) are in result, not in the status;
  * on an error status the jobs without an end record have result.status RUN_FAILED and keep their checkpoints.
  * Order for one job: start, rows, val (after the row of its step), sync, checkpoint file, ckpt, ..., end. A final
- * validation and a final checkpoint always come before `end` of a run that is done; a diverged run ends at once. */
+ * validation and a final checkpoint always come before `end` of a run that is done; a diverged or early-stopped run ends
+ * at once. */
 status train_bank(train_job *jobs, size_t n, const train_opts *o, err *e);
 
 int train_threads(const trainer_config *c, int wanted); /* wanted, else the config's, else one per processor */

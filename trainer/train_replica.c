@@ -115,6 +115,7 @@ status replica_after_val(loop *l, size_t r, err *e)
     train_job *j = &l->jobs[r];
     replica *p = &l->reps[r];
     mean_se(&p->val, &p->val_se, l->seq_loss + r * l->n_val, l->n_val);
+    p->val_step = p->state.step;
     if (!isfinite(p->val)) p->diverged_at = p->state.step;
     else if (!(p->state.best_val <= p->val)) p->state.best_val = p->val;
     if (j->observer.val) {
@@ -124,6 +125,15 @@ status replica_after_val(loop *l, size_t r, err *e)
         if (s) return s;
     }
     return p->diverged_at >= 0 ? replica_end(l, r, RUN_DIVERGED, e) : ST_OK;
+}
+
+status replica_judge(loop *l, size_t r, err *e)
+{
+    train_job *j = &l->jobs[r];
+    replica *p = &l->reps[r];
+    if (!j->observer.judge) return ST_OK;
+    status s = j->observer.judge(j->observer.self, p->state.step, &p->verdict, e);
+    return s || !p->verdict.stop ? s : replica_end(l, r, RUN_EARLY_STOPPED, e);
 }
 
 static bool done_at(const loop *l, size_t r, int64_t step) { return step >= l->reps[r].n_steps; }
@@ -198,7 +208,8 @@ status replica_end(loop *l, size_t r, run_status why, err *e)
     train_end end = {.status = why, .step = p->state.step, .tokens = tokens, .diverged_at = p->diverged_at,
                      .final_val_loss = final ? p->val : NAN, .final_val_loss_se = final ? p->val_se : NAN,
                      .best_val_loss = p->state.best_val, .final_train_loss_ema = p->state.loss_ema,
-                     .flops = p->flops_per_token * (double)tokens, .wall_s = wall(l, r)};
+                     .flops = p->flops_per_token * (double)tokens, .wall_s = wall(l, r), .verdict = p->verdict,
+                     .stop_val_loss = why == RUN_EARLY_STOPPED && p->val_step == p->state.step ? p->val : NAN};
     status s = j->observer.end ? j->observer.end(j->observer.self, &end, e) : ST_OK;
     if (!s) j->result = end; /* a result stands when it is recorded */
     return s;

@@ -12,6 +12,8 @@ typedef struct replica {
     int64_t ckpt_step;        /* of the newest checkpoint, 0: none */
     double flops_per_token;
     double val, val_se;       /* of the last validation */
+    int64_t val_step;         /* whose step that was */
+    train_verdict verdict;    /* that ended it */
     int64_t diverged_at;      /* -1 */
     int32_t *own_tokens[BANK_DEPTH]; /* a batch each, where no earlier replica has the same: see asked */
 } replica;
@@ -55,6 +57,8 @@ status replica_after_step(loop *l, size_t r, const asked *q, err *e);
 status replica_after_val(loop *l, size_t r, err *e);
 status replica_leave(loop *l, size_t r, err *e); /* the state for branches, when one is due */
 status replica_checkpoint(loop *l, size_t r, err *e);
+/* Asks the observer whether it is to end here, and ends it. */
+status replica_judge(loop *l, size_t r, err *e);
 /* Fills the job's result, tells the observer, masks the replica. */
 status replica_end(loop *l, size_t r, run_status why, err *e);
 

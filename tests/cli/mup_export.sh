@@ -150,12 +150,12 @@ cat >check.json <<END
   {"place": "blocks.1.ffn", "quantity": "dx", "verdict": "pass", "expected": 0.0, "slope": -0.25, "ci95": [-0.3, -0.2]},
   {"place": "logits", "quantity": "logits", "verdict": "pass", "zero": true}]}]}
 END
-cat >transfer.json <<'END'
+cat >transfer.json <<END
 {"schema": "muscale.mup-transfer/1", "beyond": 0.25, "panels": [
  {"axis": "width", "x": "init_std", "lines": [{"parametrisation": "mup", "verdict": "drifts", "groups": []}]},
  {"axis": "width", "x": "lr", "lines": [
   {"parametrisation": "sp", "fixed": "n_layer 2", "verdict": "drifts", "drift": -0.9, "drift_ci95": [-1.1, -0.7], "excluded_beyond": 1.1, "groups": []},
-  {"parametrisation": "mup", "fixed": "n_layer 2", "verdict": "excluded", "drift": 0.05, "drift_ci95": [-0.1, 0.2], "excluded_beyond": 0.2,
+  {"parametrisation": "mup", "config": {$model, "schedule": "wsd"}, "fixed": "n_layer 2", "verdict": "excluded", "drift": 0.05, "drift_ci95": [-0.1, 0.2], "excluded_beyond": 0.2,
    "groups": [{"width": 32, "log2_lr_opt": -6.5, "penalty": {"nats": 0}}, {"width": 64, "log2_lr_opt": null, "penalty": null},
               {"width": 128, "log2_lr_opt": -6.25, "penalty": {"nats": 0.004, "ci95": [0.001, 0.01]}}]}]}]}
 END
@@ -176,6 +176,11 @@ t "evidence: of something else is refused"
 rm -rf x
 bad 3 "--check check.json: is a check of mup, the export is of completep" mup export c.yaml parametrisation=completep base_depth=2 base_width=64 --target width=128 --to torch-json -o x --check check.json
 bad 3 "--transfer transfer.json: has no runs of completep over learning rates" mup export c.yaml parametrisation=completep base_depth=2 base_width=64 --target width=128 --to torch-json -o x --transfer transfer.json
+bad 3 "--transfer transfer.json: of another model: base_width 64 there, 32 here; base_d_ff" mup export c.yaml base_width=32 --to torch-json -o x --transfer transfer.json
+bad 3 "--transfer transfer.json: of another model: schedule wsd there, linear here" mup export c.yaml schedule=linear --to torch-json -o x --transfer transfer.json
+bad 3 "--transfer transfer.json: of another model: weight_decay 0.1 there, 0.2 here" mup export c.yaml weight_decay=0.2 --to torch-json -o x --transfer transfer.json
+tr '\n' ' ' <transfer.json | sed 's/"config": {[^}]*}, //' >old.json
+bad 3 "--transfer old.json: does not say of which model it is" mup export c.yaml --to torch-json -o x --transfer old.json
 bad 3 "muscale.mup-transfer/1" mup export c.yaml --target width=128 --to torch-json -o x --transfer check.json
 bad 3 "absent.json" mup export c.yaml --target width=128 --to torch-json -o x --check absent.json
 other() { # TEXT WORD...: the export of c.yaml with these keys is of another model than check.json

@@ -48,6 +48,7 @@ json '[.panels[0].lines[] | .parametrisation] | join(",")' mup,sp
 json '[.panels[0].lines[] | .groups[] | .bracketed] | all' true
 json '.panels[0].lines[0].groups | map(.width) | join(",")' 8,16,32
 json '.panels[0].lines[1].verdict' drifts
+json '[.panels[0].lines[].config | .parametrisation, .base_width, .vocab, .schedule] | join(",")' mup,8,16,cosine,sp,8,16,cosine
 json '.panels[0].lines[1].drift < -0.6' true
 json '.panels[0].lines[0].drift > .panels[0].lines[1].drift + 0.5' true
 json '.panels[0].lines[0].verdict != "drifts"' true

@@ -103,6 +103,8 @@ Test(sweep, usage, .init = sandbox, .fini = clean)
     expect("$M sweep run s.yaml -o c --streams 2", 2, "--streams is for a device");
     expect("$M sweep run s.yaml -o c --device cuda --streams 0", 2, "between 1 and 64");
     expect("$M sweep run s.yaml -o c --device gpu", 2, "'gpu'");
+    expect("$M sweep plan s.yaml --early-stop medain", 2, "did you mean 'median'");
+    expect("$M sweep plan s.yaml --early-stop bayes", 2, "there are median, hyperband and off");
     expect("$M help sweep", 0, "muscale sweep run sweep.yaml -o campaign");
     expect("$M help sweep", 0, "--fail-fast");
 }
@@ -116,7 +118,9 @@ Test(sweep, plan, .init = sandbox, .fini = clean)
     expect("$M sweep plan s.yaml --flops-rate 1e6 -j 1", 0, "at 1e+06 FLOP/s as given");
     expect("$M sweep plan s.yaml", 0, "measured here");
     expect("test ! -e runs -a ! -e plan.json", 0, "");
+    expect("$M sweep plan s.yaml --no-calibrate | grep -A2 schedule:", 0, "of the peak)\n  peak |");
     json_t *j = json_of("$M --json -q sweep plan s.yaml --flops-rate 1e6", "muscale.plan/1");
+    cr_expect_gt(json_array_size(json_object_get(j, "schedules")), 0);
     cr_expect_eq(whole(j, "n_cells"), 6);
     cr_expect_eq(whole(j, "n_runs"), 4);
     cr_expect_eq(whole(j, "n_merged"), 2);
@@ -175,7 +179,7 @@ Test(sweep, wandb_files, .init = sandbox, .fini = clean)
     expect("$M sweep plan s.yaml --no-calibrate", 3, "run_cap=50 on the command line");
     expect("$M sweep plan s.yaml --no-calibrate run_cap=7", 0, "s.yaml: 7 runs");
     expect("$M sweep plan s.yaml --no-calibrate run_cap=7", 0, "s.yaml:4:1: 'project' is accepted and ignored");
-    expect("$M sweep plan s.yaml --no-calibrate run_cap=7", 0, "s.yaml:5:1: early_terminate is not carried out");
+    expect("$M sweep plan s.yaml --no-calibrate run_cap=7", 0, "early stopping: hyperband compares smoothed training losses of 7");
 }
 
 Test(sweep, bad_specs, .init = sandbox, .fini = clean)
@@ -242,6 +246,29 @@ Test(sweep, divergence_is_exit_0, .init = sandbox, .fini = clean)
     expect("$M sweep run s.yaml -o c", 0, "2 runs: 1 done, 1 diverged, 0 failed");
 }
 
+Test(sweep, early_stopping_is_seen_everywhere, .init = sandbox, .fini = clean)
+{
+    write_text("s.yaml", "base: {data: text, data_dtype: u8, d_model: 16, n_layer: 1, head_dim: 8, seq_len: 16, batch_tokens: 64,\n"
+                         "  tokens: 768, val_tokens: 128, base_width: 16, log_every: 1, val_every: 2}\n"
+                         "grid: {lr: [1e-4, 1e-3, 2e-2]}\nearly_terminate: {type: hyperband, min_iter: 2, eta: 6}\n");
+    expect("$M sweep plan s.yaml --no-calibrate", 0, "early stopping: hyperband of val_loss; the longest run, of 12 steps, is judged at step 4;");
+    expect("$M sweep plan s.yaml --no-calibrate --early-stop off | grep -c early", 1, "0");
+    expect("$M sweep plan s.yaml --no-calibrate tokens=128", 0, "hyperband never judges 3 of 3 runs");
+    json_t *j = json_of("$M --json -q sweep plan s.yaml --no-calibrate", "muscale.plan/1");
+    const json_t *rule = json_object_get(j, "early_stop");
+    cr_expect_str_eq(json_string_value(json_object_get(rule, "metric")), "val_loss");
+    cr_expect_eq(json_integer_value(json_array_get(json_object_get(rule, "steps"), 0)), 4);
+    json_decref(j);
+    expect("$M -q sweep run s.yaml -o c", 0, "c: 3 runs: 1 done, 0 diverged, 0 failed, 2 stopped early");
+    expect("$M sweep status c -v", 0, "c: 3 runs: 1 done, 2 early-stopped;");
+    expect("$M sweep status c -v", 0, "hyperband at step 4: val_loss ");
+    expect("$M sweep collect c", 0, "(1 done, 0 diverged, 2 stopped early)");
+    expect("rm c/campaign.h5 && $M -q sweep run s.yaml -o c --early-stop off", 0, "1 done, 0 diverged, 0 failed, 2 stopped early");
+    expect("$M fit c --law power --x lr 2>&1; true", 0, "dropped: 2 early-stopped");
+    expect("$M fit c --law power --x lr --include-early-stopped 2>&1; true", 0, "3 rows read, 3 used");
+    expect("$M fit c --method lr-optimum --include-early-stopped", 2, "runs of one length");
+}
+
 Test(sweep, signals, .init = sandbox, .fini = clean)
 {
     write_text("s.yaml", BASE "sweeps: [{base: {tokens: 64e6}, seeds: [0, 1]}]\n");
@@ -281,7 +308,7 @@ Test(sweep, experiments_are_planned, .init = sandbox, .fini = clean)
     expect("$M -q data gen -o source --source markov --vocab 64 --order 1 --tokens 8850000 --seed 1", 0, "");
     expect("$M sweep plan $S/examples/markov.yaml --no-calibrate", 0, "35 runs");
     expect("mv source corpus && $M sweep plan $S/examples/epochs.yaml --no-calibrate", 0, "74 runs");
-    expect("$M sweep plan $S/examples/study_mup.yaml --no-calibrate", 0, "564 runs");
+    expect("$M sweep plan $S/examples/study_mup.yaml --no-calibrate", 0, "396 runs");
     expect("$M sweep plan $S/examples/study_mup_short.yaml --no-calibrate", 0, "207 runs");
     /* the runs left out share with the sweep all but their size, length and rate, and are none of its runs */
     expect("sed 's/ *#.*//; s/^ *//' $S/examples/epochs.yaml >all; sed 's/ *#.*//' $S/examples/epochs_held_out.yaml | "

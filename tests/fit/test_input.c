@@ -203,3 +203,40 @@ Test(input, rows_of_a_store_bring_their_conventions)
     table_free(&t);
     fit_data_free(&d);
 }
+
+static size_t early_stopped(bool asked, fit_data *d)
+{
+    enum { N_RUNS = 4 };
+    static const double n[] = {1e6, 2e6, 3e6, 4e6}, tokens[] = {1e7, 2e7, 3e6, 4e7}, loss[] = {3, 2.9, NAN, 2.7},
+                        last[] = {NAN, NAN, 3.3, NAN};
+    static const char *const st[] = {"done", "done", "early-stopped", "partial"};
+    table t = {0};
+    err e = {0};
+    size_t first, col;
+    log_of l = {0};
+    fit_input_opts o = {.include_early_stopped = asked};
+    cr_assert_eq(table_grow(&t, "campaign", "", N_RUNS, &first, &e), ST_OK);
+    table_add_col(&t, "N", n, &e);
+    table_add_col(&t, "D", tokens, &e);
+    table_add_col(&t, "loss", loss, &e);
+    table_add_col(&t, "stop_val_loss", last, &e);
+    cr_assert_eq(table_col_index(&t, "status", &col, &e), ST_OK);
+    for (size_t i = 0; i < N_RUNS; i++) table_set_word(&t, col, i, st[i], 0, 0, &e);
+    cr_assert_eq(fit_input(d, &t, fit_laws[0], &o, say, &l, &e), ST_OK, "%s", e.msg);
+    table_free(&t);
+    return d->n;
+}
+
+Test(input, an_early_stopped_run_counts_only_when_asked)
+{
+    fit_data d;
+    cr_expect_eq(early_stopped(false, &d), 2);
+    cr_assert_eq(d.n_dropped, 2);
+    cr_expect_str_eq(d.dropped[1].why, "early-stopped");
+    cr_expect_eq(d.dropped[1].n, 1);
+    fit_data_free(&d);
+    cr_expect_eq(early_stopped(true, &d), 3);
+    cr_expect_eq(d.n_dropped, 1, "the killed one stays out");
+    cr_expect_eq(d.y[2], 3.3, "its last validation, not its absent final loss: %g", d.y[2]);
+    fit_data_free(&d);
+}

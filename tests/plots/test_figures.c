@@ -92,6 +92,66 @@ Test(figures, all_are_drawn_without_a_warning)
     scratch_remove(&w);
 }
 
+/* One valley of a report: `width` has its optimum at 2^`opt`. */
+static json_t *valley(const char *par, double width, double opt)
+{
+    json_t *lr = json_array(), *loss = json_array();
+    for (int i = 0; i < 9; i++) {
+        const double x = -8 + 0.5 * i;
+        json_array_append_new(lr, json_real(exp2(x)));
+        const double y = 2.3 - 0.1 * log2(width / 32) + 0.07 * (x - opt) * (x - opt);
+        json_array_append_new(loss, i < 8 ? json_real(y) : json_null());
+    }
+    return json_pack("{s:s, s:f, s:o, s:o, s:f, s:[f,f], s:f}", "parametrisation", par, "width", width, "lr", lr, "loss",
+                     loss, "log2_lr_opt", opt, "ci95", opt - 0.2, opt + 0.2, "loss_opt", 2.3 - 0.1 * log2(width / 32));
+}
+
+static json_t *valleys(const char *par, const char *fixed)
+{
+    json_t *groups = json_array();
+    for (int g = 0; g < 3; g++) json_array_append_new(groups, valley(par, 32 << g, -6 + 0.2 * g));
+    return json_pack("{s:s, s:s, s:o, s:[{s:s, s:f, s:{s:[f,f]}}]}", "parametrisation", par, "fixed", fixed, "groups",
+                     groups, "trend", "parametrisation", par, "p", 0.2, "ci95", "p", 0.1, 0.3);
+}
+
+/* A panel for every line of a report of mup transfer, however many there are and also when two are of one rule; optima are
+ * drawn in the colour of their curve. */
+Test(figures, a_report_loses_no_line)
+{
+    static const char *const names[] = {"mup", "mup #2", "sp", "completep", "depth-mup", "u-mup", "complete-dp"};
+    need_gnuplot();
+    scratch w = scratch_make();
+    char path[IO_PATH_MAX], block[128];
+    text said = {0}, caption = {0};
+    err e = {0};
+    json_t *lines = json_array();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        json_array_append_new(lines, i == 1 ? valleys("mup", "n_layer 4, tokens 8192")
+                                            : valleys(names[i], "n_layer 4, tokens 4096"));
+    json_t *doc = json_pack("{s:s, s:[{s:s, s:s, s:o}]}", "schema", "muscale.mup-transfer/1", "panels", "axis", "width",
+                            "x", "lr", "lines", lines);
+    cr_assert_eq(json_dump_file(doc, scratch_path(path, &w, "report.json"), 0), 0);
+    json_decref(doc);
+    cr_assert_eq(draw(&w, "lr-curves", "report.json", &caption, &said, &e), ST_OK, "%s", e.msg);
+    cr_expect_eq(said.n, 0, "gnuplot says %s", text_str(&said));
+    EXPECT_HAS(text_str(&caption), "189 runs");
+    EXPECT_HAS(text_str(&caption), "21 diverged");
+    EXPECT_HAS(text_str(&caption), "(tokens 8192): optimum drifts +0.20");
+    char *tsv = slurp(&w, "lr-curves.tsv"), *gp = slurp(&w, "lr-curves.gp");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(block, sizeof block, "lr width optimum %s", names[i]);
+        cr_expect_eq(rows_of(tsv, block), 3, "%s has %zu rows", block, rows_of(tsv, block));
+        snprintf(block, sizeof block,
+                 "'lr width optimum %s' using 1:2:3:4:5 with xerrorbars pt 13 ps 0.1 lw 2 lc rgb variable", names[i]);
+        cr_expect(strstr(gp, block), "the script lacks %s", block);
+    }
+    free(tsv);
+    free(gp);
+    text_free(&said);
+    text_free(&caption);
+    scratch_remove(&w);
+}
+
 Test(figures, a_script_draws_its_figure_again)
 {
     need_gnuplot();

@@ -185,7 +185,7 @@ Test(campaign, counts_sum)
     unlink(in_run(path, "b", "run.h5"));
     ok(campaign_collect(&n, top, &e));
     size_t sum = n.n_damaged;
-    for (int s = 0; s <= STORE_DIVERGED; s++) sum += n.by_state[s];
+    for (int s = 0; s < STORE_N_STATES; s++) sum += n.by_state[s];
     cr_expect_eq(sum, 5);
     cr_expect_eq(n.n_runs, 5);
     cr_expect_eq(n.by_state[STORE_DONE], 2);

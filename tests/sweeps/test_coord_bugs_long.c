@@ -78,8 +78,8 @@ static void show(const struct coord_bug *b, const coord_result *r)
     if (b->quantity == MUP_COORD_DW_NORM) printf("| %s | <code>&#124;dW&#124;</code>", b->what); /* a bar ends a cell */
     else printf("| %s | `%s`", b->what, mup_coord_name(b->quantity));
     printf("%s%s %+.2f, %g | %zu of %zu | %+.2f | %+.2f |\n", whole ? "" : " of ", whole ? "" : b->place, x->fit.slope,
-           x->bounds.expected, failed, judged, coord_row_of(r, "logits", MUP_COORD_DLOGITS)->fit.slope,
-           coord_row_of(r, "stream", MUP_COORD_DACT)->fit.slope);
+           round(1e3 * x->bounds.expected) / 1e3 + 0.0, failed, judged,
+           coord_row_of(r, "logits", MUP_COORD_DLOGITS)->fit.slope, coord_row_of(r, "stream", MUP_COORD_DACT)->fit.slope);
 }
 
 Test(coord_bugs_long, every_bug_is_caught)

@@ -58,7 +58,7 @@ static size_t status_total(const campaign *c, sweep_status *s)
 static void hear_progress(void *self, const sweep_progress *now)
 {
     campaign *c = self;
-    cr_expect_eq(now->done + now->diverged + now->failed + now->running + now->others + now->waiting, now->total);
+    cr_expect_eq(now->done + now->diverged + now->early_stopped + now->failed + now->running + now->others + now->waiting, now->total);
     if (now->running > c->most_running) c->most_running = now->running;
     if (c->stop_after && --c->stop_after == 0) c->stop = SIGTERM;
     if (c->watch) {

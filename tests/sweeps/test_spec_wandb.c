@@ -28,9 +28,12 @@ Test(spec_wandb, a_grid_with_every_key)
     cr_expect_eq(s.n_cells, 48, "%zu", s.n_cells); /* 2 lr, seeds 3 4 5, warm-up 0 128, 2 schedules, 2 activations */
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         cr_expect(spec_noted(&s, ignored[i]), "%s", ignored[i]);
-    cr_expect(spec_noted(&s, "early_terminate is not carried out"));
+    cr_expect_eq(s.early_stop.kind, EARLY_STOP_HYPERBAND);
+    cr_expect_eq(s.early_stop.min_iter, 3);
+    cr_expect_eq(s.early_stop.eta, 3);
+    cr_expect(s.early_stop.strict);
     cr_expect(spec_noted(&s, "nested parameters"));
-    cr_expect_eq(s.n_notes, 8, "one note each, not %zu", s.n_notes);
+    cr_expect_eq(s.n_notes, 7, "one note each, not %zu", s.n_notes);
     cr_assert_eq(spec_cell(&c, &s, 47, &out, &e), ST_OK, "%s", e.msg);
     cr_expect_eq(c.base.lr, 1e-5, "a number without a dot");
     cr_expect_eq(c.seed, 5);
@@ -198,8 +201,36 @@ Test(spec_wandb, methods_and_stopping_rules)
     spec_refused("seeds: [1]\nearly_terminate: {type: hyperband, min_iter: 0}\n", "spec.yaml:2:46:", "above 0");
     spec_refused("seeds: [1]\nearly_terminate: {type: hyperband, min_iter: 3, strict: 1}\n",
                  "spec.yaml:2:57:", "true or false");
+    spec_refused("seeds: [1]\nearly_terminate: {type: hyperbnd, min_iter: 3}\n", "spec.yaml:2:25:", "mean 'hyperband'");
+    spec_refused("seeds: [1]\nearly_terminate: {type: hyperband, max_iter: 9}\n", "spec.yaml:2:18:", "needs s");
+    spec_refused("seeds: [1]\nearly_terminate: {type: hyperband, min_iter: 3, eta: 1}\n", "spec.yaml:2:54:", "above 1");
+    spec_refused("seeds: [1]\nearly_terminate: {type: hyperband, min_iter: 1.5}\n", "spec.yaml:2:46:", "whole");
+    spec_refused("seeds: [1]\nearly_terminate: {type: hyperband, min_iter: 2, min_runs: 2}\n", "spec.yaml:2:49:", "min_runs");
+    spec_refused("seeds: [1]\nearly_terminate: {type: median, eta: 2}\n", "spec.yaml:2:33:", "median");
+    spec_refused("seeds: [1]\nearly_terminate: {type: median, min_iter: 2, min_tokens: 9}\n", "spec.yaml:2:18:", "leave one");
+    spec_refused("sweeps: [{seeds: [1], early_terminate: {type: median}}]\n", "spec.yaml:1:23:", "early_terminate");
     spec_refused("seeds: [1]\nmetric: {name: loss, gaol: minimize}\n", "spec.yaml:2:22:", "did you mean 'goal'");
     spec_refused("seeds: [1]\nmetric: {name: loss, goal: less}\n", "spec.yaml:2:28:", "minimize or maximize");
+}
+
+Test(spec_wandb, early_terminate_is_read)
+{
+    sweep_spec s;
+    spec_taken(&s, "seeds: [1]\n");
+    cr_expect_eq(s.early_stop.kind, EARLY_STOP_NONE, "off by default");
+    sweep_spec_free(&s);
+    spec_taken(&s, "seeds: [1]\nearly_terminate: {type: hyperband, min_iter: 2, max_iter: 27, s: 2, eta: 4}\n");
+    cr_expect_eq(s.early_stop.max_iter, 27, "as W&B's controller, which looks at max_iter first");
+    cr_expect_eq(s.early_stop.min_iter, 0);
+    cr_expect_eq(s.early_stop.s, 2);
+    cr_expect_eq(s.early_stop.eta, 4);
+    cr_expect(spec_noted(&s, "min is ignored"));
+    sweep_spec_free(&s);
+    spec_taken(&s, "seeds: [1]\nearly_terminate: {type: median, min_tokens: 5e6, min_runs: 7}\n");
+    cr_expect_eq(s.early_stop.kind, EARLY_STOP_MEDIAN);
+    cr_expect_eq(s.early_stop.min_tokens, 5e6);
+    cr_expect_eq(s.early_stop.min_runs, 7);
+    sweep_spec_free(&s);
 }
 
 #define ONE(text) "method: random\nrun_cap: 3\nparameters:\n  " text "\n"

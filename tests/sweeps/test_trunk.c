@@ -7,9 +7,10 @@
 #include "sweeps/status.h"
 #include "trainer/train.h"
 
-/* Two learning rates, three budgets; every kind of row before and behind the branches. */
+/* Two learning rates, three budgets; every kind of row before and behind the branches, the first one (step 17) at a
+ * checkpoint of the trunk's. */
 #define BASE                                                                                                           \
-    FIXTURE_BASE "sweeps:\n- base: {warmup_tokens: 128, val_every: 5, ckpt_every: 7, log_updates_every: 4}\n"
+    FIXTURE_BASE "sweeps:\n- base: {warmup_tokens: 128, val_every: 5, ckpt_every: 17, log_updates_every: 4}\n"
 #define SIX BASE "  grid: {lr: [1e-2, 3e-2], tokens: [1280, 2560, 5120]}\n"
 
 static fixture f;

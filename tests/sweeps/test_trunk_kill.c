@@ -40,7 +40,7 @@ enum { STRIDE = 29 };
 
 /* Two learning rates, three budgets each; with the second one the trunk diverges before its branches. */
 #define SPEC                                                                                                           \
-    FIXTURE_BASE "sweeps:\n- base: {val_every: 5, ckpt_every: 6}\n  grid: {lr: [1e-2, 100], tokens: [640, 960, 1280]}\n"
+    FIXTURE_BASE "sweeps:\n- base: {val_every: 5, ckpt_every: 9}\n  grid: {lr: [1e-2, 100], tokens: [640, 960, 1280]}\n"
 
 static fixture f;
 

@@ -77,7 +77,8 @@ static inline status on_updates(void *self, const train_updates *u, err *e)
 
 static inline train_observer observer(memory *m)
 {
-    return (train_observer){m, on_start, on_row, on_val, on_sync, on_ckpt, on_end, on_updates, NULL};
+    return (train_observer){.self = m, .start = on_start, .row = on_row, .val = on_val, .sync = on_sync,
+                            .ckpt = on_ckpt, .end = on_end, .updates = on_updates};
 }
 
 static inline bool same_bits(double a, double b) { return !memcmp(&a, &b, sizeof a); }

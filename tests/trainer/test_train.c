@@ -214,6 +214,70 @@ Test(train, a_diverged_replica_is_a_result_and_leaves_the_others_alone)
     tiny_remove(&t);
 }
 
+/* A rule that ends its run at a step; it looks whether all of the bank have given what they have of it. */
+typedef struct judging {
+    memory m;
+    const struct judging *others;
+    size_t n_others, asked;
+    int64_t end_at, last;
+    bool after_val; /* end it when the validation is there */
+} judging;
+
+static bool has(const memory *m, char kind, int64_t step)
+{
+    for (size_t i = m->n; i-- > 0 && m->events[i].step >= step;)
+        if (m->events[i].kind == kind && m->events[i].step == step) return true;
+    return false;
+}
+
+static status on_judge(void *self, int64_t step, train_verdict *v, err *e)
+{
+    judging *j = self;
+    (void)e;
+    cr_expect(!v->stop);
+    j->asked++;
+    j->last = step;
+    for (size_t i = 0; i < j->n_others; i++)
+        cr_expect(has(&j->others[i].m, 't', step) || has(&j->others[i].m, 'e', 7) || has(&j->others[i].m, 'e', 10),
+                  "asked at step %d before row %zu", (int)step, i);
+    if (step == j->end_at && (!j->after_val || has(&j->m, 'v', step)))
+        *v = (train_verdict){.stop = true, .rule = "test", .metric = "loss", .at = step, .value = 3, .threshold = 2, .n = 4};
+    return ST_OK;
+}
+
+Test(train, a_rule_ends_a_run_when_all_have_given_their_rows)
+{
+    tiny t = tiny_make(8, 1, 8000);
+    trainer_config c = TINY(&t, "val_every", "5"), other = TINY(&t, "lr", "0.003", "val_every", "5");
+    memory alone;
+    judging w[3];
+    train_job a = job(&t, &c, "alone", &alone), jobs[3];
+    static const char *const names[] = {"first", "middle", "last"};
+    run_jobs(&a, 1, (train_opts){0});
+    for (int i = 0; i < 3; i++) {
+        w[i] = (judging){.others = w, .n_others = 3, .end_at = i == 0 ? 7 : i == 2 ? 10 : 0, .after_val = i == 2};
+        jobs[i] = job(&t, i == 1 ? &c : &other, names[i], &w[i].m);
+        jobs[i].observer.judge = on_judge;
+    }
+    run_jobs(jobs, 3, (train_opts){.threads = 2});
+    cr_expect_eq(jobs[0].result.status, RUN_EARLY_STOPPED, "%s", run_status_name(jobs[0].result.status));
+    cr_expect_eq(jobs[0].result.step, 7);
+    cr_expect(isnan(jobs[0].result.stop_val_loss), "the last validation was two steps before");
+    cr_expect_eq(jobs[2].result.status, RUN_EARLY_STOPPED);
+    cr_expect_eq(jobs[2].result.step, 10);
+    cr_expect_eq(jobs[2].result.stop_val_loss, w[2].m.events[w[2].m.n - 2].a, "that of its last step");
+    cr_expect(isnan(jobs[2].result.final_val_loss));
+    cr_expect_eq(jobs[2].result.verdict.threshold, 2);
+    cr_expect_eq(jobs[1].result.status, RUN_DONE);
+    cr_expect_eq(w[1].last, 19, "not at its last step");
+    cr_expect_eq(w[1].asked, 19 + 3, "after each row, and after the validations of 5, 10 and 15");
+    expect_continues(&alone, &w[1].m, 0, "beside runs that a rule ended");
+    expect_same_final(&t, "alone", "middle", 20);
+    free(alone.events);
+    for (int i = 0; i < 3; i++) free(w[i].m.events);
+    tiny_remove(&t);
+}
+
 Test(train, a_dead_model_has_diverged_although_its_loss_is_finite)
 {
     tiny t = tiny_make(8, 1, 8000);
