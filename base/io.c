@@ -122,6 +122,8 @@ static status fsync_path(const char *path, int flags, err *e)
     return ST_OK;
 }
 
+status io_sync_dir(const char *path, err *e) { return fsync_path(path, O_RDONLY | O_DIRECTORY, e); }
+
 status io_publish_temp(const char *temp, const char *path, err *e)
 {
     char dir[IO_PATH_MAX];
@@ -133,7 +135,7 @@ status io_publish_temp(const char *temp, const char *path, err *e)
         unlink(temp);
         return s;
     }
-    return fsync_path(dir, O_RDONLY | O_DIRECTORY, e);
+    return io_sync_dir(dir, e);
 }
 
 status io_publish(const char *path, const void *data, size_t n, err *e)

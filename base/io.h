@@ -32,6 +32,9 @@ status io_publish(const char *path, const void *data, size_t n, err *e);
 status io_temp_name(char *out, const char *path, err *e);
 status io_publish_temp(const char *temp, const char *path, err *e);
 
+/* Makes names in a directory durable: what was renamed into it, or out of it. */
+status io_sync_dir(const char *path, err *e);
+
 /* sha256 as lower-case hex, zero-terminated; out has IO_SHA256_HEX bytes. */
 void io_sha256(char *out, const void *data, size_t n);
 status io_sha256_file(char *out, const char *path, err *e);

@@ -8,10 +8,11 @@
 #define SWEEP_NOT_GIVEN INT64_MIN /* fail_fast, max_bank */
 
 typedef struct sweep_settings {
-    const char *out, *device;
+    const char *out, *device, *csv, *jsonl;
     int64_t workers, max_bank, streams, fail_fast;
-    double flops_rate, memory_gib;
-    bool no_calibrate, amend;
+    double flops_rate, memory_gib, every_s; /* every_s: NaN when not given */
+    bool no_calibrate, amend, failed, missing, diverged, dry_run;
+    const bool *only; /* launch_local.h; not an option */
     cli_list rest;
 } sweep_settings;
 sweep_settings sweep_settings_default(void);

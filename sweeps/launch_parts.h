@@ -17,7 +17,8 @@ typedef enum cell_state {
     CELL_DIVERGED,
     CELL_FAILED,
     CELL_OTHERS,
-    CELL_STOPPED
+    CELL_STOPPED,
+    CELL_LEFT /* unfinished, and not asked for */
 } cell_state;
 
 typedef struct cell {
