@@ -142,11 +142,13 @@ static void print_chosen(const cli *c, const retry *r)
 /* What a state's runs need that no word of this command gives. */
 static void say_left(const cli *c, const retry *r)
 {
-    if (r->before.counts[SWEEP_RUNNING])
-        cli_note(c, "%zu runs are left to the processes that own them", r->before.counts[SWEEP_RUNNING]);
-    if (r->before.counts[SWEEP_DAMAGED])
-        cli_warn(c, "%zu runs are damaged and left as they are (`muscale sweep status %s` says how); move such a folder"
-                 " away and the run is missing", r->before.counts[SWEEP_DAMAGED], r->campaign);
+    const size_t running = r->before.counts[SWEEP_RUNNING], damaged = r->before.counts[SWEEP_DAMAGED];
+    if (running)
+        cli_note(c, "%zu run%s", running, running > 1 ? "s are left to the processes that own them"
+                                                      : " is left to the process that owns it");
+    if (damaged)
+        cli_warn(c, "%zu run%s damaged and left alone (`muscale sweep status %s` says how); move such a folder away"
+                 " and the run is missing", damaged, damaged > 1 ? "s are" : " is", r->campaign);
 }
 
 static json_t *counts_json(const retry *r, const sweep_status *s)
@@ -191,7 +193,8 @@ static status put_aside(const cli *c, retry *r, err *e)
             return st;
         } else if (*to) cli_verbose(c, "kept: %s", to), r->aside++;
     }
-    if (r->aside) cli_note(c, "what they did before is kept: %zu folders in %s/attempts", r->aside, r->campaign);
+    if (r->aside) cli_note(c, "what they did before is kept: %zu folder%s in %s/attempts", r->aside, r->aside > 1 ? "s" : "",
+                           r->campaign);
     return ST_OK;
 }
 

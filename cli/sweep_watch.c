@@ -158,8 +158,9 @@ static status draw(watch *w, err *e)
     const sweep_status *s = &w->s;
     screen x = {.to = open_memstream(&text, &n), .columns = 80, .rows = 24};
     if (!x.to) return err_set(e, ST_NOMEM, "%s: no memory", w->campaign);
-    if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col && size.ws_row)
-        x.columns = size.ws_col, x.rows = size.ws_row;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size)) size = (struct winsize){0};
+    if (size.ws_col) x.columns = size.ws_col;
+    if (size.ws_row) x.rows = size.ws_row;
     if (w->drawn) fprintf(x.to, "\r\033[%dA\033[J", w->drawn);
     sweep_counts_text(counts, sizeof counts, s);
     progress_text(progress, sizeof progress, w);
