@@ -154,6 +154,26 @@ status io_publish(const char *path, const void *data, size_t n, err *e)
     return io_publish_temp(temp, path, e);
 }
 
+/* Reserved where the file system can (fallocate): nothing that large is written to ask. Elsewhere a block is. */
+status io_room_for(const char *dir, size_t bytes, err *e)
+{
+    enum { BLOCK = 4096 };
+    static const char block[BLOCK];
+    char path[IO_PATH_MAX], temp[IO_PATH_MAX];
+    status s = io_join(path, dir, "probe", e);
+    if (!s) s = io_temp_name(temp, path, e);
+    if (s) return s;
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) return err_set(e, ST_IO, "%s: cannot create: %s", dir, strerror(errno));
+    s = io_write_all(fd, block, sizeof block, dir, e);
+    if (!s && bytes > BLOCK && fallocate(fd, 0, 0, (off_t)bytes) && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
+        s = err_set(e, ST_IO, "%s: no room for %zu bytes: %s", dir, bytes, strerror(errno));
+    if (!s && fsync(fd)) s = err_set(e, ST_IO, "%s: fsync: %s", dir, strerror(errno));
+    close(fd);
+    unlink(temp);
+    return s;
+}
+
 static void hex(char *out, const uint8_t *digest, size_t n)
 {
     for (size_t i = 0; i < n; i++) snprintf(out + 2 * i, 3, "%02x", digest[i]);

@@ -32,6 +32,9 @@ status io_publish(const char *path, const void *data, size_t n, err *e);
 status io_temp_name(char *out, const char *path, err *e);
 status io_publish_temp(const char *temp, const char *path, err *e);
 
+/* Can so many bytes be written into this directory? ST_IO: no, with the reason. Leaves nothing behind. */
+status io_room_for(const char *dir, size_t bytes, err *e);
+
 /* Makes names in a directory durable: what was renamed into it, or out of it. */
 status io_sync_dir(const char *path, err *e);
 

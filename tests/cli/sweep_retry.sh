@@ -113,6 +113,7 @@ test -e "c/runs/$done/run.h5" && test ! -e "c/runs/$missing" || fail "other runs
 ok -q sweep retry c -j 1
 
 t "a run that another process owns is left alone"
+cp -r c safe
 interrupt "$missing"
 echo '{"host":"elsewhere","pid":7,"born":7,"boot":"b","machine":"m","pid_space":"p"}' >"c/runs/$missing/owner"
 before=$(everything "c/runs/$missing")
@@ -120,7 +121,7 @@ ok sweep retry c
 has "1 running; again: 0"
 err_has "1 run is left to the process that owns it"
 same "$(everything "c/runs/$missing")" "$before" "its folder"
-rm "c/runs/$missing/owner"
+rm -r c && mv safe c
 
 t "a damaged run is said and left"
 mv "c/runs/$done" kept
@@ -129,6 +130,25 @@ ok sweep retry c --dry-run
 err_has "1 run is damaged"
 hasnt "$done"
 rm -r "c/runs/$done" && mv kept "c/runs/$done"
+
+t "--fail-fast stops after the first failure, without it both are tried"
+cp -r c two
+for id in $failed $missing; do
+    sed -i '$d' "two/runs/$id/journal.jsonl"
+    rm "two/runs/$id/run.h5"
+    for f in two/runs/"$id"/ckpt.*; do echo rubbish >"$f"; done
+done
+records() { cat two/runs/"$failed"/journal.jsonl two/runs/"$missing"/journal.jsonl | grep -c '"status":"failed"'; }
+had=$(records)
+run sweep retry two --fail-fast -j 1 --max-bank 1
+rc_is 4
+err_has "stopped by --fail-fast after 1 failed run"
+has "two: 2 again: 1 partial, 1 failed"
+same "$(records)" $((had + 1)) "failures on record"
+run sweep retry two -j 1 --max-bank 1
+rc_is 4
+has "two: 2 again: 2 failed"
+same "$(records)" $((had + 3)) "failures on record"
 
 t "the plan must be the one that was run"
 mv d e && ok -q data gen -o d --source markov --vocab 16 --order 1 --tokens 20000 --seed 2
@@ -144,4 +164,36 @@ mv plan c/plan.json
 bad 2 "CAMPAIGN is missing" sweep retry
 bad 2 "--fail-fast" sweep retry c --fail-fast=0
 bad 2 "unknown option" sweep retry c --amend
+
+t "full disk and read-only directory: exit 1, nothing is lost, and it goes on when there is room"
+if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null && unshare -m mount -t tmpfs -o size=64k none /mnt 2>/dev/null; then
+    cp c/spec.yaml full.yaml
+    for size in 40k 96k; do
+        last="sweep run and retry (disk of $size)"
+        unshare -m sh -c "mount -t tmpfs -o size=$size none /mnt && cd $scratch &&
+            { '$muscale' sweep run full.yaml -o /mnt/c -j 1; echo run \$?; '$muscale' sweep status /mnt/c | head -n 1
+              for j in /mnt/c/runs/*/journal.jsonl; do [ ! -s \$j ] || tail -c 1 \$j | od -c | grep -q '\\\\n' || echo torn; done
+              mount -o remount,size=16m /mnt
+              if [ -e /mnt/c/spec.yaml ]; then '$muscale' sweep retry /mnt/c -j 1; else '$muscale' sweep run full.yaml -o /mnt/c -j 1; fi
+              echo again \$?; '$muscale' sweep status /mnt/c | head -n 1; }" >.io/out 2>.io/err
+        rc=$? out=$(cat .io/out) err=$(cat .io/err)
+        has "run 1"
+        err_has "No space left"
+        hasnt "torn"
+        has "again 0"
+        has "4 runs: 3 done, 1 diverged"
+    done
+    last="sweep run and retry (read-only)"
+    unshare -m sh -c "mount -t tmpfs none /mnt && cp -r c /mnt/c && rm -r /mnt/c/runs/$done && mount -o remount,ro /mnt &&
+        { '$muscale' sweep status /mnt/c >/dev/null; echo status \$?; '$muscale' sweep retry /mnt/c -j 1; echo retry \$?
+          '$muscale' sweep retry /mnt/c --diverged -j 1; echo diverged \$?; '$muscale' sweep collect /mnt/c; echo collect \$?; }" >.io/out 2>.io/err
+    rc=$? out=$(cat .io/out) err=$(cat .io/err)
+    has "status 0"
+    has "retry 1"
+    has "diverged 1"
+    has "collect 1"
+    err_has "Read-only file system"
+else
+    echo "note: no mount here: full disk and read-only directory are not tried"
+fi
 finish
