@@ -1,5 +1,5 @@
 /* A campaign of 10,000 invented runs: how long status, the next look of watch, collect and the exports take. Usage:
- *   bench_campaign [RUNS [DIR]]      DIR is made and left when it is given, for trying the commands by hand */
+ *   bench_campaign [RUNS [DIR]]      DIR is made, what is in it used again, and left: to try the commands by hand */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +77,7 @@ static void make(const char *top, size_t runs, sweep_spec *s, sweep_plan *p)
     ok(campaign_open(top, s, p, false, note, &e));
     for (size_t i = 0; i < p->n_runs; i++) {
         ok(campaign_run_dir(dir, top, p->runs[i].id, &e));
-        write_run(dir, &p->runs[i].config, i);
+        if (!io_exists(dir)) write_run(dir, &p->runs[i].config, i);
     }
 }
 
