@@ -189,7 +189,8 @@ static size_t options(cli_opt out[MAX_OPTS], sweep_settings *x, unsigned mask)
         {RETRY, {"dry-run", 0, OPT_FLAG, &x->dry_run, NULL, "retry: say what would be run again, and start nothing"}},
         {WATCH,
          {"every", 0, OPT_F64, &x->every_s, "S", "watch: seconds between two looks (default 2; not a terminal: 60)"}},
-        {COLLECT, {"csv", 0, OPT_TEXT, &x->csv, "FILE", "collect: also a table in CSV, a line for each run (-: stdout)"}},
+        {COLLECT,
+         {"csv", 0, OPT_TEXT, &x->csv, "FILE", "collect: also a table in CSV, a line for each run (-: stdout)"}},
         {COLLECT, {"jsonl", 0, OPT_TEXT, &x->jsonl, "FILE", "collect: the same as JSON lines (-: stdout)"}},
     };
     _Static_assert(sizeof all / sizeof *all <= MAX_OPTS, "MAX_OPTS holds them all");

@@ -6,8 +6,9 @@
 
 void sweep_warn_of(const cli *c, const campaign_counts *n)
 {
-    if (n->n_damaged > 1) cli_warn(c, "%s (and %zu more that cannot be read; `muscale sweep status` names them)", n->note,
-                                   n->n_damaged - 1);
+    if (n->n_damaged > 1)
+        cli_warn(c, "%s (and %zu more that cannot be read; `muscale sweep status` names them)", n->note,
+                 n->n_damaged - 1);
     else if (n->n_damaged) cli_warn(c, "%s", n->note);
     if (n->n_eps > 1) cli_warn(c, "%s (the worst of %zu such runs; column eps_share)", n->eps_note, n->n_eps);
     else if (n->n_eps) cli_warn(c, "%s", n->eps_note);
@@ -25,7 +26,8 @@ static status check_outputs(const cli *c, const sweep_settings *x, const char *c
     cli_list own = {items, N};
     status st = ST_OK;
     if (is_stdout(x->csv) + is_stdout(x->jsonl) + (c->json && (is_stdout(x->csv) || is_stdout(x->jsonl))) > 1)
-        return err_set(e, ST_USAGE, "only one of --csv -, --jsonl - and --json may go to stdout; give a file for the rest");
+        return err_set(e, ST_USAGE,
+                       "only one of --csv -, --jsonl - and --json may go to stdout; give a file for the rest");
     for (size_t i = 0; i < N && !st; i++) {
         st = io_join(paths[i], campaign, names[i], e);
         items[i] = paths[i];

@@ -193,8 +193,9 @@ static status put_aside(const cli *c, retry *r, err *e)
             return st;
         } else if (*to) cli_verbose(c, "kept: %s", to), r->aside++;
     }
-    if (r->aside) cli_note(c, "what they did before is kept: %zu folder%s in %s/attempts", r->aside, r->aside > 1 ? "s" : "",
-                           r->campaign);
+    if (r->aside)
+        cli_note(c, "what they did before is kept: %zu folder%s in %s/attempts", r->aside, r->aside > 1 ? "s" : "",
+                 r->campaign);
     return ST_OK;
 }
 

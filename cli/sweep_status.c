@@ -61,7 +61,8 @@ static void print_status(const cli *c, const sweep_status *s, const char *campai
     printf("%s: %zu runs: %s; %.0f %% of %.3g FLOPs\n", campaign, s->plan.n_runs, counts,
            floor(100 * s->progress), s->flops_total);
     if (s->outside) printf("%zu more in runs/ that the plan does not name\n", s->outside);
-    if (s->attempts) printf("%zu earlier attempt%s kept in attempts/\n", s->attempts, s->attempts > 1 ? "s are" : " is");
+    if (s->attempts)
+        printf("%zu earlier attempt%s kept in attempts/\n", s->attempts, s->attempts > 1 ? "s are" : " is");
     for (size_t i = 0; i < s->plan.n_runs && c->verbosity > 0; i++) print_row(&s->plan.runs[i], &s->rows[i]);
     if (c->verbosity == 0) print_reasons(s);
     if (*sweep_retry_hint(hint, s, campaign)) cli_note(c, "%s", hint);

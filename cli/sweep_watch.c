@@ -10,7 +10,7 @@
 
 #include "cli/sweep_parts.h"
 
-/* A look may take a twentieth of one processor: where looking takes long (a network's file system), pauses are longer. */
+/* A look may take a twentieth of one processor; where it takes long (a network file system), pauses are longer. */
 enum { LOOK_SHARE = 20, SAMPLES = 32, FAILURES_SHOWN = 5, BAR = 40 };
 static const double TERMINAL_S = 2, LINES_S = 60, LEAST_S = 0.05, MOST_S = 86400, SLICE_S = 0.2;
 

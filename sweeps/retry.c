@@ -54,7 +54,8 @@ status retry_choose(bool *chosen, const sweep_status *s, const char *campaign, c
     status st = want->diverged ? find_attempts(chosen, &s->plan, campaign, e) : ST_OK;
     for (size_t i = 0; i < s->plan.n_runs; i++) {
         const sweep_state_row *state = &sweep_states[s->rows[i].state];
-        const bool begun_again = chosen[i] && (state->again == SWEEP_AGAIN_MISSING || state->again == SWEEP_AGAIN_FAILED);
+        const bool open = state->again == SWEEP_AGAIN_MISSING || state->again == SWEEP_AGAIN_FAILED;
+        const bool begun_again = chosen[i] && open;
         chosen[i] = wanted[state->again] || begun_again;
     }
     return st;
@@ -73,8 +74,8 @@ static status free_name(char out[IO_PATH_MAX], const char *attempts, const char 
     return err_set(e, ST_IO, "%s: holds %d attempts of %s; move some of them away", attempts, (int)MOST_ATTEMPTS, id);
 }
 
-/* By the owner of dir, so nobody else looks for a name for it. The new place is made durable first: after a loss of power
- * the run may stand in both directories' names, never in none. */
+/* By the owner of dir, so nobody else looks for a name for it. The new place is made durable first: after a loss of
+ * power the run may stand in both directories' names, never in none. */
 static status move_it(char to[IO_PATH_MAX], const char *campaign, const char *dir, const char *id, err *e)
 {
     char attempts[IO_PATH_MAX], runs[IO_PATH_MAX];

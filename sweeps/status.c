@@ -81,7 +81,8 @@ static void look_again_at(sweep_row *row, const campaign_entry *run, const char 
     sweep_stamp now;
     if (row->seen && row->state == SWEEP_DONE) return; /* for good */
     if (campaign_run_dir(dir, campaign, run->id, NULL) || !stamp_of(&now, dir)) now = (sweep_stamp){.size = -1};
-    if (row->seen && row->state != SWEEP_RUNNING && row->state != SWEEP_DAMAGED && same_stamp(&now, &row->stamp)) return;
+    const bool quiet = row->seen && row->state != SWEEP_RUNNING && row->state != SWEEP_DAMAGED;
+    if (quiet && same_stamp(&now, &row->stamp)) return;
     look_at(row, run, dir, &now);
 }
 
@@ -181,8 +182,8 @@ json_t *sweep_status_json(const sweep_status *s, const char *campaign)
         json_object_set_new(j, "message", text_or_null(r->message));
         json_array_append_new(runs, j);
     }
-    return json_pack("{s:s, s:s, s:I, s:o, s:b, s:I, s:I, s:f, s:f, s:f, s:o}", "schema", "muscale.status/1", "campaign",
-                     campaign, "n_runs", (json_int_t)s->plan.n_runs, "counts", counts, "settled",
+    return json_pack("{s:s, s:s, s:I, s:o, s:b, s:I, s:I, s:f, s:f, s:f, s:o}", "schema", "muscale.status/1",
+                     "campaign", campaign, "n_runs", (json_int_t)s->plan.n_runs, "counts", counts, "settled",
                      sweep_status_settled(s), "n_outside_plan", (json_int_t)s->outside, "n_attempts",
                      (json_int_t)s->attempts, "flops_done", s->flops_done, "flops_left", s->flops_left, "flops_total",
                      s->flops_total, "runs", runs);

@@ -1,6 +1,6 @@
 /* Where a campaign stands, while it runs or after. Reads plan.json, owner files and the last lines of journals; changes
- * nothing, takes no lock, opens no HDF5 (but of a run that has lost its journal) and no data. The counts always add up to
- * the plan's total. */
+ * nothing, takes no lock, opens no HDF5 (but of a run that has lost its journal) and no data. The counts always add up
+ * to the plan's total. */
 #ifndef SWEEPS_STATUS_H
 #define SWEEPS_STATUS_H
 #include <jansson.h>
@@ -71,7 +71,8 @@ typedef struct sweep_status {
 
 /* Free in any case. */
 status sweep_status_read(sweep_status *out, const char *campaign, err *e);
-/* The same again: only what was written to since, or is running, is read. Counts `outside` and `attempts` as they were. */
+/* The same again: only what was written to since, or is running, is read. Counts `outside` and `attempts` as they
+ * were. */
 void sweep_status_again(sweep_status *s, const char *campaign);
 void sweep_status_free(sweep_status *s);
 bool sweep_status_settled(const sweep_status *s); /* every run is */

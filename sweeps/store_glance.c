@@ -1,6 +1,6 @@
 /* Where a run stands, from the last lines of its journal: a campaign of thousands of runs is looked at in the time that
- * reading a few whole journals takes. Whatever these lines leave open (torn, damaged, records of a later version, an end
- * without run.h5) is decided by store_peek. */
+ * reading a few whole journals takes. Whatever these lines leave open (torn, damaged, records of a later version, an
+ * end without run.h5) is decided by store_peek. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -101,7 +101,8 @@ static bool scan(tail *t, const char *text, size_t n, bool whole)
         const char *line = before ? before + 1 : text;
         const size_t len = (size_t)(text + n - 1 - line);
         if (!before && !whole) return false;
-        json_t *o = text[n - 1] == '\n' && jline_valid(line, len) ? json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        const bool valid = text[n - 1] == '\n' && jline_valid(line, len);
+        json_t *o = valid ? json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
         if (json_is_object(o)) take(t, o);
         else t->unclear = true;
         json_decref(o);
