@@ -20,10 +20,14 @@ const cli_command cli_commands[] = {
      "  muscale sweep run sweep.yaml -o campaign -j 2      (again: finished runs are skipped, the others resumed)\n"
      "  muscale sweep plan sweep.yaml --device cuda        (banks, streams, memory; elsewhere: --memory 80)\n"
      "  muscale sweep run sweep.yaml -o campaign --device cuda\n"
+     "  muscale sweep submit sweep.yaml -o campaign --slurm --timeout-min 60 --dry-run    (shows the job script)\n"
      "  muscale sweep status campaign -v\n"
      "  muscale sweep collect campaign\n",
      "sweep plan SPEC.yaml [key=v1,v2 ...] [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--flops-rate F | --no-calibrate]\n"
      "sweep run SPEC.yaml [key=v1,v2 ...] -o CAMPAIGN [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--fail-fast[=k]] [--amend]\n"
+     "sweep submit SPEC.yaml [key=v1,v2 ...] -o CAMPAIGN --slurm [--dry-run] [--timeout-min M] [--cpus-per-task N] [--gpus-per-node N] "
+     "[--array-parallelism N] [--max-num-timeout N] [--signal-delay-s S] [--runs-per-task N] [--partition P] [--account A] [--sbatch=OPTION ...] [--amend]\n"
+     "sweep work CAMPAIGN --task K [--submission N] [--help-others] [-j N]\n"
      "sweep status CAMPAIGN [-v]\n"
      "sweep collect CAMPAIGN"},
     {"fit", cmd_fit, "fit a scaling law, with intervals and a verdict",

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "sweeps/launch_local.h"
 #include "sweeps/plan.h"
+#include "sweeps/slurm.h"
 
 #define SWEEP_NOT_GIVEN INT64_MIN /* fail_fast, max_bank */
 
@@ -12,6 +13,13 @@ typedef struct sweep_settings {
     int64_t workers, max_bank, streams, fail_fast;
     double flops_rate, memory_gib;
     bool no_calibrate, amend;
+    bool slurm, dry_run;     /* submit */
+    slurm_settings job;
+    cli_list job_lines;
+    int64_t submission, task; /* work */
+    bool help_others;
+    const bool *mine;        /* set by work: runs of the plan to be taken; NULL: all */
+    bool no_collect;         /* set by work: another job does */
     cli_list rest;
 } sweep_settings;
 sweep_settings sweep_settings_default(void);

@@ -8,6 +8,11 @@ status sweep_plan_cmd(cli *c, const sweep_settings *x, err *e);
 status sweep_run_cmd(cli *c, const sweep_settings *x, err *e);
 status sweep_status_cmd(cli *c, const sweep_settings *x, err *e);
 status sweep_collect_cmd(cli *c, const sweep_settings *x, err *e);
+status sweep_submit_cmd(cli *c, const sweep_settings *x, err *e);
+status sweep_work_cmd(cli *c, const sweep_settings *x, err *e);
+
+/* ---- sweep_run.c ---- */
+void sweep_print_result(const cli *c, const char *campaign, const sweep_progress *r);
 
 /* ---- cmd_sweep.c ---- */
 const char *sweep_duration(double seconds, char buf[32]);

@@ -60,7 +60,7 @@ static void on_say(void *self, sweep_say kind, const char *line)
     }
 }
 
-static void print_result(const cli *c, const char *campaign, const sweep_progress *r)
+void sweep_print_result(const cli *c, const char *campaign, const sweep_progress *r)
 {
     if (c->json) {
         cli_json_out(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "schema", "muscale.sweep/1",
@@ -114,6 +114,7 @@ status sweep_train(sweep_progress *result, cli *c, const sweep_settings *x, cons
     view.every = view.tty ? 0.9 : 60;
     sweep_launch_opts o = {.campaign = x->out,
                            .threads = p->workers,
+                           .mine = x->mine,
                            .fail_fast = x->fail_fast == SWEEP_NOT_GIVEN ? 0 : (size_t)x->fail_fast,
                            .stop = cli_catch_signals(),
                            .argv = c->argv0,
@@ -130,6 +131,7 @@ status sweep_train(sweep_progress *result, cli *c, const sweep_settings *x, cons
         st = ST_TERMINATED;
     }
     if (st && st != ST_PARTIAL) return result->total = 0, st;
+    if (x->no_collect) return st;
     campaign_counts counts;
     err why = {0};
     status collected = campaign_collect(&counts, x->out, &why);
@@ -153,7 +155,7 @@ status sweep_run_cmd(cli *c, const sweep_settings *x, err *e)
         st = err_set(e, ST_USAGE, "--fail-fast=%lld: a positive number of failures", (long long)x->fail_fast);
     if (!st) st = sweep_plan_words(c, x, &s, &p, e);
     if (!st) st = sweep_train(&result, c, x, &s, &p, e);
-    if (result.total && (!c->json || !st || st == ST_PARTIAL)) print_result(c, x->out, &result);
+    if (result.total && (!c->json || !st || st == ST_PARTIAL)) sweep_print_result(c, x->out, &result);
     sweep_plan_free(&p);
     sweep_spec_free(&s);
     return st;

@@ -18,6 +18,7 @@ static void print_row(const campaign_entry *run, const sweep_row *r)
 status sweep_status_cmd(cli *c, const sweep_settings *x, err *e)
 {
     const char *campaign = NULL;
+    char jobs[256];
     sweep_status s = {0};
     bool first = true;
     status st = sweep_one_argument(x, "CAMPAIGN", &campaign, e);
@@ -30,6 +31,7 @@ status sweep_status_cmd(cli *c, const sweep_settings *x, err *e)
                 printf("%s %zu %s", first ? "" : ",", s.counts[k], sweep_state_name((sweep_state)k)), first = false;
         printf("; %.0f %% of %.3g FLOPs\n", s.flops_total > 0 ? 100 * s.flops_done / s.flops_total : 0.0,
                s.flops_total);
+        if (*slurm_jobs(campaign, jobs)) printf("Slurm: jobs %s\n", jobs);
         if (s.outside) printf("%zu more in runs/ that the plan does not name\n", s.outside);
         for (size_t i = 0; i < s.plan.n_runs && c->verbosity > 0; i++) print_row(&s.plan.runs[i], &s.rows[i]);
     }

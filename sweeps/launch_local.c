@@ -16,10 +16,11 @@ static void survey(launch *l)
         store_look look;
         cell *c = &l->cells[i];
         c->left = l->p->runs[i].flops;
+        if (l->o->mine && !l->o->mine[i]) c->state = CELL_OTHERS, c->asked_again = true; /* counted, never taken */
         if (launch_run_dir(l, i, dir, NULL) || store_peek(&look, dir, NULL))
             continue; /* taking the run will say what is wrong */
         if (store_is_final(look.state)) launch_finish_cell(l, i, &look);
-        else if (look.state != STORE_ABSENT) c->begun = true, c->left = launch_flops_left(&l->p->runs[i], look.step);
+        else if (look.state != STORE_ABSENT && c->state == CELL_WAITING) c->begun = true, c->left = launch_flops_left(&l->p->runs[i], look.step);
     }
 }
 
