@@ -204,6 +204,12 @@ const crash_scenario *crash_at(size_t i)
     return i < n ? &crash_runs[i] : crash_campaigns[i - n].name ? &crash_campaigns[i - n] : NULL;
 }
 
+bool crash_wanted(const crash_scenario *s)
+{
+    const char *only = getenv("SCENARIO");
+    return !only || !strcmp(only, s->name);
+}
+
 const crash_scenario *crash_find(const char *name)
 {
     const crash_scenario *s;

@@ -50,6 +50,7 @@ typedef struct crash_scenario {
     bool torn;     /* it begins with half a line */
 } crash_scenario;
 const crash_scenario *crash_at(size_t i); /* NULL: there are no more */
+bool crash_wanted(const crash_scenario *s); /* SCENARIO=name in the environment picks one */
 const crash_scenario *crash_find(const char *name);
 
 /* rc of the child: the status; 100: killed; 101: an error that does not name the directory. */

@@ -70,6 +70,13 @@ static void check_campaign(const char *where)
     table_free(&t);
 }
 
+static void check_index_over(const char *where)
+{
+    char path[IO_PATH_MAX];
+    check_campaign(where);
+    crash_hold(io_exists(crash_path(path, "campaign.h5")), &crash.lost, "%s: the old index is gone", where);
+}
+
 static void finished_index(const char *where)
 {
     char path[IO_PATH_MAX];
@@ -255,7 +262,8 @@ static void check_member(const char *id, bool finished, const char *where)
     if (!finished) return;
     snprintf(name, sizeof name, "runs/%s/ckpt.5", id);
     snprintf(other, sizeof other, "%.900s/campaign/%s", crash.top, name);
-    char *a = fx_read(crash_path(path, name), &n), *b = fx_read(other, &m);
+    if (!crash_hold(io_exists(crash_path(path, name)), &crash.lost, "%s: %s is gone", where, name)) return;
+    char *a = fx_read(path, &n), *b = fx_read(other, &m);
     crash_hold(n == m && !memcmp(a, b, n), &crash.wrong, "%s: the weights of %s differ", where, id);
     free(a);
     free(b);
@@ -372,7 +380,7 @@ static void finished_data(const char *where) { crash_hold(which_set(where) == 2,
 
 const crash_scenario crash_campaigns[] = {
     {"index", prepare_campaign, act_collect, check_campaign, finished_index, 10, false},
-    {"index over an old one", prepare_old_index, act_collect, check_campaign, finished_index, 10, false},
+    {"index over an old one", prepare_old_index, act_collect, check_index_over, finished_index, 10, false},
     {"open", make_tokens, act_open, check_open, finished_open, 10, false},
     {"amend", prepare_two, act_amend, check_amend, finished_amend, 10, false},
     {"sweep", prepare_sweep, act_sweep, check_sweep, finished_sweep, 80, false},

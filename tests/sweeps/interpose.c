@@ -125,7 +125,14 @@ int ftruncate64(int fd, off_t n) { return ftruncate(fd, n); }
 int link(const char *a, const char *b) { return reached() ? -1 : done((int)syscall(SYS_linkat, AT_FDCWD, a, AT_FDCWD, b, 0), TAPE_LINK, a, b); }
 int unlink(const char *a) { return reached() ? -1 : done((int)syscall(SYS_unlinkat, AT_FDCWD, a, 0), TAPE_UNLINK, a, NULL); }
 int rmdir(const char *a) { return reached() ? -1 : done((int)syscall(SYS_unlinkat, AT_FDCWD, a, AT_REMOVEDIR), TAPE_UNLINK, a, NULL); }
-int mkdir(const char *a, mode_t m) { return reached() ? -1 : done((int)syscall(SYS_mkdirat, AT_FDCWD, a, m), TAPE_MKDIR, a, NULL); }
+int mkdir(const char *a, mode_t m)
+{
+    struct stat st;
+    if (reached()) return -1;
+    int rc = (int)syscall(SYS_mkdirat, AT_FDCWD, a, m);
+    if (reel && !rc && !stat(a, &st)) put(TAPE_MKDIR, a, NULL, (int64_t)st.st_ino, 0, NULL, 0);
+    return rc;
+}
 int rename(const char *a, const char *b)
 {
     return reached() ? -1 : done((int)syscall(SYS_renameat, AT_FDCWD, a, AT_FDCWD, b), TAPE_RENAME, a, b);

@@ -23,7 +23,7 @@ typedef enum tape_op {
     TAPE_EXCHANGE,  /* two paths */
     TAPE_LINK,      /* two paths */
     TAPE_UNLINK,    /* path; also of a directory */
-    TAPE_MKDIR,     /* path */
+    TAPE_MKDIR,     /* path, ino */
     TAPE_NOTE       /* at, ino: the caller's own */
 } tape_op;
 typedef struct tape_entry {

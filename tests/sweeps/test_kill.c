@@ -43,6 +43,7 @@ static void sweep(const crash_scenario *s, long stride, int error, int once)
 {
     static const char *const modes[] = {"killed at", "fails from", "fails at"};
     long n = 1, calls = 0;
+    if (!crash_wanted(s)) return;
     for (bool through = false; !through; n += stride) {
         char where[160];
         snprintf(where, sizeof where, "%s, %s call %ld", s->name, error == INTERPOSE_TEAR ? "killed within" : modes[error ? 1 + once : 0], n);
@@ -63,6 +64,7 @@ static void twice(const crash_scenario *s, long stride)
 {
     char saved[IO_PATH_MAX], where[160];
     snprintf(saved, sizeof saved, "%.900s/saved", crash.top);
+    if (!crash_wanted(s)) return;
     for (long n = 1; n < MOST; n += stride) {
         int64_t promised[N_PROMISES];
         snprintf(where, sizeof where, "%s, killed at call %ld", s->name, n);
