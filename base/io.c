@@ -56,6 +56,37 @@ done:
     return s;
 }
 
+static void split(const char *path, char *dir, const char **name)
+{
+    const char *slash = strrchr(path, '/');
+    *name = slash ? slash + 1 : path;
+    if (!slash) strcpy(dir, ".");
+    else if (slash == path) strcpy(dir, "/");
+    else snprintf(dir, IO_PATH_MAX, "%.*s", (int)(slash - path), path);
+}
+
+static status fsync_path(const char *path, int flags, err *e)
+{
+    int fd = open(path, flags | O_CLOEXEC);
+    if (fd < 0) return err_set(e, ST_IO, "%s: cannot open: %s", path, strerror(errno));
+    int rc = fsync(fd), saved = errno;
+    close(fd);
+    /* Some network file systems cannot fsync a directory; the rename is still atomic there. */
+    if (rc && !((flags & O_DIRECTORY) && (saved == EINVAL || saved == ENOTSUP)))
+        return err_set(e, ST_IO, "%s: fsync: %s", path, strerror(saved));
+    return ST_OK;
+}
+
+status io_sync_dir(const char *dir, err *e) { return fsync_path(dir, O_RDONLY | O_DIRECTORY, e); }
+
+status io_sync_dir_of(const char *path, err *e)
+{
+    char dir[IO_PATH_MAX];
+    const char *name;
+    split(path, dir, &name);
+    return io_sync_dir(dir, e);
+}
+
 status io_mkdirs(const char *path, err *e)
 {
     char p[IO_PATH_MAX];
@@ -70,7 +101,10 @@ status io_mkdirs(const char *path, err *e)
         int why = mkdir(p, 0777) ? errno : 0;
         /* what exists is fine, whatever reason is given for not making it (a read-only or foreign mount) */
         if (why && why != EEXIST && (stat(p, &there) || !S_ISDIR(there.st_mode))) return err_set(e, ST_IO, "%s: cannot make directory: %s", p, strerror(why));
+        /* a run must not vanish with its directory when the power goes */
+        status s = why ? ST_OK : io_sync_dir_of(p, e);
         p[i] = c;
+        if (s) return s;
     }
     struct stat st;
     if (stat(path, &st) || !S_ISDIR(st.st_mode)) return err_set(e, ST_IO, "%s: exists and is not a directory", path);
@@ -90,15 +124,6 @@ status io_write_all(int fd, const void *data, size_t n, const char *path, err *e
     return ST_OK;
 }
 
-static void split(const char *path, char *dir, const char **name)
-{
-    const char *slash = strrchr(path, '/');
-    *name = slash ? slash + 1 : path;
-    if (!slash) strcpy(dir, ".");
-    else if (slash == path) strcpy(dir, "/");
-    else snprintf(dir, IO_PATH_MAX, "%.*s", (int)(slash - path), path);
-}
-
 status io_temp_name(char *out, const char *path, err *e)
 {
     char dir[IO_PATH_MAX];
@@ -110,30 +135,15 @@ status io_temp_name(char *out, const char *path, err *e)
     return ST_OK;
 }
 
-static status fsync_path(const char *path, int flags, err *e)
-{
-    int fd = open(path, flags | O_CLOEXEC);
-    if (fd < 0) return err_set(e, ST_IO, "%s: cannot open: %s", path, strerror(errno));
-    int rc = fsync(fd), saved = errno;
-    close(fd);
-    /* Some network file systems cannot fsync a directory; the rename is still atomic there. */
-    if (rc && !((flags & O_DIRECTORY) && (saved == EINVAL || saved == ENOTSUP)))
-        return err_set(e, ST_IO, "%s: fsync: %s", path, strerror(saved));
-    return ST_OK;
-}
-
 status io_publish_temp(const char *temp, const char *path, err *e)
 {
-    char dir[IO_PATH_MAX];
-    const char *name;
-    split(path, dir, &name);
     status s = fsync_path(temp, O_RDONLY, e);
     if (s == ST_OK && rename(temp, path)) s = err_set(e, ST_IO, "%s: cannot rename to %s: %s", temp, path, strerror(errno));
     if (s != ST_OK) {
         unlink(temp);
         return s;
     }
-    return fsync_path(dir, O_RDONLY | O_DIRECTORY, e);
+    return io_sync_dir_of(path, e);
 }
 
 status io_publish(const char *path, const void *data, size_t n, err *e)
@@ -150,6 +160,26 @@ status io_publish(const char *path, const void *data, size_t n, err *e)
         return s;
     }
     return io_publish_temp(temp, path, e);
+}
+
+/* Reserved where the file system can (fallocate): nothing that large is written to ask. Elsewhere a block is. */
+status io_room_for(const char *dir, size_t bytes, err *e)
+{
+    enum { BLOCK = 4096 };
+    static const char block[BLOCK];
+    char path[IO_PATH_MAX], temp[IO_PATH_MAX];
+    status s = io_join(path, dir, "probe", e);
+    if (!s) s = io_temp_name(temp, path, e);
+    if (s) return s;
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) return err_set(e, ST_IO, "%s: cannot create: %s", dir, strerror(errno));
+    s = io_write_all(fd, block, sizeof block, dir, e);
+    if (!s && bytes > BLOCK && fallocate(fd, 0, 0, (off_t)bytes) && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
+        s = err_set(e, ST_IO, "%s: no room for %zu bytes: %s", dir, bytes, strerror(errno));
+    if (!s && fsync(fd)) s = err_set(e, ST_IO, "%s: fsync: %s", dir, strerror(errno));
+    close(fd);
+    unlink(temp);
+    return s;
 }
 
 static void hex(char *out, const uint8_t *digest, size_t n)

@@ -1,4 +1,5 @@
-/* muscale sweep plan|run|status|collect: the table of sub-commands, their options, and the way from words to a plan */
+/* muscale sweep plan|run|status|...: the table of sub-commands, their options, and the way from words to a plan */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,7 +11,12 @@ enum { MAX_WORKERS = 1024, MAX_STREAMS = 64, BAD_SHOWN = 100 };
 
 sweep_settings sweep_settings_default(void)
 {
-    return (sweep_settings){.max_bank = SWEEP_NOT_GIVEN, .streams = SWEEP_NOT_GIVEN, .fail_fast = SWEEP_NOT_GIVEN};
+    return (sweep_settings){.max_bank = SWEEP_NOT_GIVEN,
+                            .streams = SWEEP_NOT_GIVEN,
+                            .fail_fast = SWEEP_NOT_GIVEN,
+                            .every_s = NAN,
+                            .task = SWEEP_NOT_GIVEN,
+                            .job = slurm_settings_unset()};
 }
 
 status sweep_one_argument(const sweep_settings *x, const char *what, const char **out, err *e)
@@ -125,7 +131,7 @@ status sweep_plan_words(cli *c, const sweep_settings *x, sweep_spec *s, sweep_pl
 
 /* ---- the command ---------------------------------------------------------------------------------------------- */
 
-typedef enum where { PLAN = 1, RUN = 2, STATUS = 4, COLLECT = 8 } where;
+typedef enum where { PLAN = 1, RUN = 2, STATUS = 4, COLLECT = 8, WATCH = 16, RETRY = 32, SUBMIT = 64, WORK = 128 } where;
 static const struct sub {
     const char *name;
     where bit;
@@ -133,10 +139,14 @@ static const struct sub {
 } subs[] = {
     {"plan", PLAN, sweep_plan_cmd},
     {"run", RUN, sweep_run_cmd},
+    {"submit", SUBMIT, sweep_submit_cmd},
+    {"work", WORK, sweep_work_cmd},
     {"status", STATUS, sweep_status_cmd},
+    {"watch", WATCH, sweep_watch_cmd},
+    {"retry", RETRY, sweep_retry_cmd},
     {"collect", COLLECT, sweep_collect_cmd},
 };
-enum { N_SUBS = sizeof subs / sizeof *subs, MAX_OPTS = 40 };
+enum { N_SUBS = sizeof subs / sizeof *subs, MAX_OPTS = 48 };
 
 static const struct sub *find_sub(const char *name)
 {
@@ -152,22 +162,25 @@ static size_t options(cli_opt out[MAX_OPTS], sweep_settings *x, unsigned mask)
         unsigned who;
         cli_opt opt;
     } all[] = {
-        {RUN, {"output", 'o', OPT_TEXT, &x->out, "CAMPAIGN", "run: folder of the campaign, made when absent"}},
-        {PLAN | RUN, {"jobs", 'j', OPT_I64, &x->workers, "N", "plan, run: worker threads (default: processors)"}},
-        {PLAN | RUN,
+        {RUN | SUBMIT,
+         {"output", 'o', OPT_TEXT, &x->out, "CAMPAIGN", "run, submit: folder of the campaign, made when absent"}},
+        {PLAN | RUN | RETRY | WORK,
+         {"jobs", 'j', OPT_I64, &x->workers, "N", "plan, run, retry, work: worker threads (default: processors)"}},
+        {PLAN | RUN | RETRY | SUBMIT | WORK,
          {"max-bank", 0, OPT_I64, &x->max_bank, "R",
-          "plan, run: at most R runs train in lock-step (default 16, on a device by shape)"}},
-        {PLAN | RUN,
+          "plan, run, retry: at most R runs train in lock-step (default 16, on a device by shape)"}},
+        {PLAN | RUN | RETRY | SUBMIT | WORK,
          {"memory", 0, OPT_F64, &x->memory_gib, "GIB",
-          "plan, run: for the banks at work (default: half of the memory; 7/8 of a device's that is free)"}},
-        {PLAN | RUN,
-         {"device", 0, OPT_TEXT, &x->device, "D", "plan, run: backend of every run: cpu, cuda (bf16) or cuda-fp32"}},
-        {PLAN | RUN,
+          "plan, run, retry: for the banks at work (default: half of the memory; 7/8 of a device's that is free)"}},
+        {PLAN | RUN | RETRY | SUBMIT | WORK,
+         {"device", 0, OPT_TEXT, &x->device, "D",
+          "plan, run, retry: backend of every run: cpu, cuda (bf16) or cuda-fp32"}},
+        {PLAN | RUN | RETRY | SUBMIT | WORK,
          {"streams", 0, OPT_I64, &x->streams, "K",
-          "plan, run: banks at a time on a device (default: until it is full)"}},
-        {PLAN | RUN,
+          "plan, run, retry: banks at a time on a device (default: until it is full)"}},
+        {PLAN | RUN | RETRY,
          {"no-trunks", 0, OPT_FLAG, &x->no_trunks, NULL,
-          "plan, run: runs that differ in their budget only train their stable steps each for itself"}},
+          "plan, run, retry: runs that differ in their budget only train their stable steps each for itself"}},
         {PLAN,
          {"flops-rate", 0, OPT_F64, &x->flops_rate, "F", "plan: FLOP/s to reckon time with, instead of measuring"}},
         {PLAN,
@@ -175,11 +188,49 @@ static size_t options(cli_opt out[MAX_OPTS], sweep_settings *x, unsigned mask)
         {PLAN | RUN,
          {"early-stop", 0, OPT_TEXT, &x->early_stop, "RULE",
           "plan, run: median, hyperband or off, instead of the spec's early_terminate"}},
-        {RUN,
+        {RUN | RETRY,
          {"fail-fast", 0, OPT_I64_MAYBE, &x->fail_fast, "k",
-          "run: stop after k failed runs (--fail-fast=k; alone: 1)"}},
-        {RUN,
-         {"amend", 0, OPT_FLAG, &x->amend, NULL, "run: replace the campaign's plan by this spec; no run is deleted"}},
+          "run, retry: stop after k failed runs (--fail-fast=k; alone: 1)"}},
+        {RUN | SUBMIT,
+         {"amend", 0, OPT_FLAG, &x->amend, NULL,
+          "run, submit: replace the campaign's plan by this spec; no run is deleted"}},
+        {RETRY, {"failed", 0, OPT_FLAG, &x->failed, NULL, "retry: runs that failed, from their checkpoints"}},
+        {RETRY,
+         {"missing", 0, OPT_FLAG, &x->missing, NULL,
+          "retry: waiting, partial and stopped runs (default: --failed --missing)"}},
+        {RETRY,
+         {"diverged", 0, OPT_FLAG, &x->diverged, NULL,
+          "retry: runs that diverged, from the start; what they did before goes to attempts/"}},
+        {RETRY | SUBMIT,
+         {"dry-run", 0, OPT_FLAG, &x->dry_run, NULL,
+          "retry, submit: say what would be done (submit: the script and the commands), and do nothing"}},
+        {WATCH,
+         {"every", 0, OPT_F64, &x->every_s, "S", "watch: seconds between two looks (default 2; not a terminal: 60)"}},
+        {COLLECT,
+         {"csv", 0, OPT_TEXT, &x->csv, "FILE", "collect: also a table in CSV, a line for each run (-: stdout)"}},
+        {COLLECT, {"jsonl", 0, OPT_TEXT, &x->jsonl, "FILE", "collect: the same as JSON lines (-: stdout)"}},
+        {SUBMIT, {"slurm", 0, OPT_FLAG, &x->slurm, NULL, "submit: by sbatch, as a job array"}},
+        {SUBMIT, {"timeout-min", 0, OPT_I64, &x->job.timeout_min, "M", "submit: time limit of a task (default: the partition's)"}},
+        {SUBMIT, {"cpus-per-task", 0, OPT_I64, &x->job.cpus_per_task, "N", "submit: cores and worker threads (default 1)"}},
+        {SUBMIT,
+         {"gpus-per-node", 0, OPT_I64, &x->job.gpus_per_node, "N", "submit: GPUs of a task (default 1 where runs want one)"}},
+        {SUBMIT,
+         {"array-parallelism", 0, OPT_I64, &x->job.array_parallelism, "N", "submit: tasks at a time (default 256)"}},
+        {SUBMIT,
+         {"max-num-timeout", 0, OPT_I64, &x->job.max_num_timeout, "N",
+          "submit: restarts of a task after its time limit or a killed worker (default 3)"}},
+        {SUBMIT,
+         {"signal-delay-s", 0, OPT_I64, &x->job.signal_delay_s, "S",
+          "submit: checkpoint so many seconds before the time limit (default 120)"}},
+        {SUBMIT,
+         {"runs-per-task", 0, OPT_I64, &x->job.runs_per_task, "N",
+          "submit: at most so many (default: as cost no more than the longest bank)"}},
+        {SUBMIT, {"partition", 0, OPT_TEXT, &x->job.partition, "P", "submit: of Slurm"}},
+        {SUBMIT, {"account", 0, OPT_TEXT, &x->job.account, "A", "submit: of Slurm"}},
+        {SUBMIT, {"sbatch", 0, OPT_LIST, &x->job_lines, "OPTION", "submit: one more option of sbatch: --sbatch=--mem=4G"}},
+        {WORK, {"submission", 0, OPT_I64, &x->submission, "N", "work: of this submission (default: the newest)"}},
+        {WORK, {"task", 0, OPT_I64, &x->task, "K", "work: train the runs of this task"}},
+        {WORK, {"help-others", 0, OPT_FLAG, &x->help_others, NULL, "work: then those of others that nobody is at"}},
     };
     _Static_assert(sizeof all / sizeof *all <= MAX_OPTS, "MAX_OPTS holds them all");
     size_t n = 0;
@@ -191,12 +242,15 @@ static size_t options(cli_opt out[MAX_OPTS], sweep_settings *x, unsigned mask)
 static status unknown_sub(const char *name, err *e)
 {
     const char *names[N_SUBS];
-    for (size_t i = 0; i < N_SUBS; i++) names[i] = subs[i].name;
+    char all[256] = "";
+    for (size_t i = 0, n = 0; i < N_SUBS && n < sizeof all; i++) {
+        names[i] = subs[i].name;
+        n += (size_t)snprintf(all + n, sizeof all - n, "%s%s", !i ? "" : i + 1 < N_SUBS ? ", " : " or ", names[i]);
+    }
     const char *near = name ? num_nearest_word(name, names, N_SUBS) : NULL;
     if (near) return err_set(e, ST_USAGE, "sweep: unknown sub-command '%s'; did you mean '%s'?", name, near);
-    if (name)
-        return err_set(e, ST_USAGE, "sweep: unknown sub-command '%s'; there are plan, run, status and collect", name);
-    return err_set(e, ST_USAGE, "sweep: a sub-command is missing: plan, run, status or collect");
+    if (name) return err_set(e, ST_USAGE, "sweep: unknown sub-command '%s'; it is one of %s", name, all);
+    return err_set(e, ST_USAGE, "sweep: a sub-command is missing: %s", all);
 }
 
 int cmd_sweep(cli *c, int argc, char **argv)
@@ -212,6 +266,7 @@ int cmd_sweep(cli *c, int argc, char **argv)
     if (!st) st = cli_parse(c, opts, options(opts, &x, sub ? sub->bit : ~0u), argc, argv, &x.rest, &e);
     if (!st && !c->show_help) st = sub ? sub->run(c, &x, &e) : unknown_sub(NULL, &e);
     free(x.rest.items);
+    free(x.job_lines.items);
     cli plain = *c;
     if (st == ST_PARTIAL) plain.json = false; /* the object with the counts is out already, and there is only one */
     return st ? cli_usage(&plain, "sweep", &e) : 0;

@@ -14,19 +14,27 @@ const cli_command cli_commands[] = {
      "  muscale train run.yaml lr=2e-3 tokens=1e6 -o runs/second\n"
      "  muscale train run.yaml -o runs/first --resume\n",
      "train CONFIG.yaml [key=value ...] -o RUNDIR [--resume] [--prediction PREDICTION.json] [--threads N]"},
-    {"sweep", cmd_sweep, "plan, run and collect a grid of runs",
+    {"sweep", cmd_sweep, "plan, run, watch, retry and collect a grid of runs",
      "  muscale sweep plan sweep.yaml\n"
      "  muscale sweep plan sweep.yaml lr=1e-3,3e-4 seed=0,1          (overrides: a value, several, range(), logspace())\n"
      "  muscale sweep run sweep.yaml -o campaign -j 2      (again: finished runs are skipped, the others resumed)\n"
      "  muscale sweep plan sweep.yaml --device cuda        (banks, streams, memory; elsewhere: --memory 80)\n"
      "  muscale sweep run sweep.yaml -o campaign --device cuda\n"
      "  muscale sweep run sweep.yaml -o campaign --early-stop hyperband\n"
-     "  muscale sweep status campaign -v\n"
-     "  muscale sweep collect campaign\n",
+     "  muscale sweep submit sweep.yaml -o campaign --slurm --timeout-min 60 --dry-run    (shows the job script)\n"
+     "  muscale sweep status campaign\n"
+     "  muscale sweep watch campaign                       (until everything is settled)\n"
+     "  muscale sweep retry campaign                       (what failed or is missing; --diverged too; --dry-run says what)\n"
+     "  muscale sweep collect campaign --csv runs.csv      (fit reads it as it reads the campaign)\n",
      "sweep plan SPEC.yaml [key=v1,v2 ...] [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--no-trunks] [--early-stop RULE] [--flops-rate F | --no-calibrate]\n"
      "sweep run SPEC.yaml [key=v1,v2 ...] -o CAMPAIGN [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--no-trunks] [--early-stop RULE] [--fail-fast[=k]] [--amend]\n"
+     "sweep submit SPEC.yaml [key=v1,v2 ...] -o CAMPAIGN --slurm [--dry-run] [--timeout-min M] [--cpus-per-task N] [--gpus-per-node N] "
+     "[--array-parallelism N] [--max-num-timeout N] [--signal-delay-s S] [--runs-per-task N] [--partition P] [--account A] [--sbatch=OPTION ...] [--amend]\n"
+     "sweep work CAMPAIGN --task K [--submission N] [--help-others] [-j N]\n"
      "sweep status CAMPAIGN [-v]\n"
-     "sweep collect CAMPAIGN"},
+     "sweep watch CAMPAIGN [--every S]\n"
+     "sweep retry CAMPAIGN [--failed] [--missing] [--diverged] [--dry-run] [-j N] [--device cpu|cuda] [--max-bank R] [--streams K] [--memory GIB] [--fail-fast[=k]]\n"
+     "sweep collect CAMPAIGN [--csv FILE|-] [--jsonl FILE|-]"},
     {"fit", cmd_fit, "fit a scaling law, with intervals and a verdict",
      "  muscale fit campaign --law chinchilla -o fit.json\n"
      "  muscale fit runs.csv --col N=params --col D=tokens --col loss=val_loss --law chinchilla\n"

@@ -4,15 +4,23 @@
 #include "cli/cli.h"
 #include "sweeps/launch_local.h"
 #include "sweeps/plan.h"
+#include "sweeps/slurm.h"
 
 #define SWEEP_NOT_GIVEN INT64_MIN /* fail_fast, max_bank */
 
 typedef struct sweep_settings {
-    const char *out, *device;
+    const char *out, *device, *csv, *jsonl;
     int64_t workers, max_bank, streams, fail_fast;
-    double flops_rate, memory_gib;
-    bool no_calibrate, no_trunks, amend;
+    double flops_rate, memory_gib, every_s; /* every_s: NaN when not given */
+    bool no_calibrate, no_trunks, amend, failed, missing, diverged, dry_run;
     const char *early_stop; /* instead of the spec's rule; NULL: as it says */
+    const bool *only;       /* launch_local.h; not an option */
+    bool slurm; /* submit */
+    slurm_settings job;
+    cli_list job_lines;
+    int64_t submission, task; /* work */
+    bool help_others;
+    bool no_collect; /* set by work: another job does */
     cli_list rest;
 } sweep_settings;
 sweep_settings sweep_settings_default(void);

@@ -9,8 +9,6 @@
 #include "kernels/kernels.h"
 #include "sweeps/campaign.h"
 
-#define GOES_ON "MUSCALE_SWEEP_GOES_ON" /* launch_local.h's `resumed`, from the process that this one goes on for */
-
 typedef struct screen {
     const cli *c;
     bool tty, drawn;
@@ -62,12 +60,13 @@ static void on_say(void *self, sweep_say kind, const char *line)
     }
 }
 
-static void print_result(const cli *c, const char *campaign, const sweep_progress *r)
+void sweep_print_result(const cli *c, const char *campaign, const sweep_progress *r)
 {
     if (c->json) {
         cli_json_out(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "schema", "muscale.sweep/1",
                                "campaign", campaign, "n_runs", (json_int_t)r->total, "done", (json_int_t)r->done,
-                               "diverged", (json_int_t)r->diverged, "early_stopped", (json_int_t)r->early_stopped, "failed", (json_int_t)r->failed, "others",
+                               "diverged", (json_int_t)r->diverged, "early_stopped", (json_int_t)r->early_stopped,
+                               "failed", (json_int_t)r->failed, "others",
                                (json_int_t)r->others, "waiting", (json_int_t)r->waiting, "flops_done", r->flops_done,
                                "flops_per_s", r->flops_per_s));
         return;
@@ -102,7 +101,7 @@ static void go_on_anew(const cli *c, const char *spec, const char *handover)
     err why = {0};
     if (!handover || !is_file(spec)) return;
     cli_note(c, "only a new process can use the device again: going on as one");
-    if (cli_relaunch(c, GOES_ON, handover, &why) != ST_INTERRUPTED) cli_warn(c, "%s", why.msg);
+    if (cli_relaunch(c, SWEEP_GOES_ON, handover, &why) != ST_INTERRUPTED) cli_warn(c, "%s", why.msg);
 }
 
 status sweep_train(sweep_progress *result, cli *c, const sweep_settings *x, const sweep_spec *s, const sweep_plan *p,
@@ -117,11 +116,12 @@ status sweep_train(sweep_progress *result, cli *c, const sweep_settings *x, cons
     view.every = view.tty ? 0.9 : 60;
     sweep_launch_opts o = {.campaign = x->out,
                            .threads = p->workers,
+                           .only = x->only,
                            .fail_fast = x->fail_fast == SWEEP_NOT_GIVEN ? 0 : (size_t)x->fail_fast,
                            .stop = cli_catch_signals(),
                            .argv = c->argv0,
                            .argc = c->argc0,
-                           .resumed = getenv(GOES_ON),
+                           .resumed = getenv(SWEEP_GOES_ON),
                            .handover = &handover,
                            .listener = {&view, on_progress, on_say}};
     st = sweep_launch_local(result, p, s, &o, e);
@@ -133,6 +133,7 @@ status sweep_train(sweep_progress *result, cli *c, const sweep_settings *x, cons
         st = ST_TERMINATED;
     }
     if (st && st != ST_PARTIAL) return result->total = 0, st;
+    if (x->no_collect) return st;
     campaign_counts counts;
     err why = {0};
     status collected = campaign_collect(&counts, x->out, &why);
@@ -144,6 +145,12 @@ status sweep_train(sweep_progress *result, cli *c, const sweep_settings *x, cons
     return st;
 }
 
+status sweep_check_fail_fast(const sweep_settings *x, err *e)
+{
+    if (x->fail_fast >= 1 || x->fail_fast == SWEEP_NOT_GIVEN) return ST_OK;
+    return err_set(e, ST_USAGE, "--fail-fast=%lld: a positive number of failures", (long long)x->fail_fast);
+}
+
 status sweep_run_cmd(cli *c, const sweep_settings *x, err *e)
 {
     sweep_spec s = {0};
@@ -152,11 +159,10 @@ status sweep_run_cmd(cli *c, const sweep_settings *x, err *e)
     status st = x->out ? ST_OK
                        : err_set(e, ST_USAGE,
                                  "sweep run: -o CAMPAIGN is missing: the folder for runs, journals and results");
-    if (!st && x->fail_fast < 1 && x->fail_fast != SWEEP_NOT_GIVEN)
-        st = err_set(e, ST_USAGE, "--fail-fast=%lld: a positive number of failures", (long long)x->fail_fast);
+    if (!st) st = sweep_check_fail_fast(x, e);
     if (!st) st = sweep_plan_words(c, x, &s, &p, e);
     if (!st) st = sweep_train(&result, c, x, &s, &p, e);
-    if (result.total && (!c->json || !st || st == ST_PARTIAL)) print_result(c, x->out, &result);
+    if (result.total && (!c->json || !st || st == ST_PARTIAL)) sweep_print_result(c, x->out, &result);
     sweep_plan_free(&p);
     sweep_spec_free(&s);
     return st;

@@ -43,11 +43,18 @@ void fit_tell(const fit_teller *t, int level, const char *fmt, ...)
     t->say(t->who, level, text);
 }
 
+/* Also in a text that `sweep collect` made of a store: each row names the journal it is from. */
+bool fit_row_from_store(const table *t, size_t row)
+{
+    const table_column *journal = table_col(t, "journal_xxh64");
+    return !t->row_line[row] || (journal && !isnan(journal->x[row]));
+}
+
 /* Rows of a run store carry canonical names; other config keys beside them are no second candidates. */
 bool fit_from_store(const table *t)
 {
     for (size_t i = 0; i < t->n_rows; i++)
-        if (t->row_line[i]) return false;
+        if (!fit_row_from_store(t, i)) return false;
     return t->n_rows > 0;
 }
 

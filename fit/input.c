@@ -48,7 +48,7 @@ static status drop_unfinished(fit_data *d, table *t, bool *keep, bool early_stop
     char where[IO_PATH_MAX + 32];
     for (size_t i = 0; i < t->n_rows; i++) {
         keep[i] = true;
-        if (!st || !st->is_text || t->row_line[i]) continue; /* a CSV's own status column is not ours to read */
+        if (!st || !st->is_text || !fit_row_from_store(t, i)) continue; /* a CSV's own status column is not ours to read */
         const char *word = table_word(st, i);
         if (!strcmp(word, "diverged") && loss && !loss->is_text) loss->x[i] = TABLE_DIVERGED;
         else if (!strcmp(word, "early-stopped") && keeps_early_stopped(t, i, early_stopped)) continue;

@@ -7,7 +7,8 @@ typedef struct fit_teller { fit_say_fn *say; void *who; } fit_teller;
 void fit_tell(const fit_teller *t, int level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Rows of a run store carry canonical names; other config keys beside them are no second candidates. */
-bool fit_from_store(const table *t);
+bool fit_row_from_store(const table *t, size_t row);
+bool fit_from_store(const table *t); /* every row */
 void fit_list_columns(char *out, size_t size, const table *t);
 /* Copies column `from` under the name `name`; words are kept as words. */
 status fit_alias(table *t, const char *name, const char *from, err *e);

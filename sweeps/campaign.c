@@ -186,6 +186,20 @@ static status refuse(const char *campaign, const char *old_text, const sweep_spe
         campaign, what, d->added, d->removed, names);
 }
 
+status campaign_same_plan(const char *campaign, const campaign_plan *there, const sweep_spec *s, const sweep_plan *p,
+                          err *e)
+{
+    difference d;
+    char what[400];
+    status st = compare(&d, there, p, e);
+    if (st || (!d.added && !d.removed)) return st;
+    first_run_that_differs(what, sizeof what, there, p);
+    return err_set(e, ST_INPUT,
+                   "%s: no longer plans the runs in %s/plan.json: %s; %zu runs new, %zu dropped; restore what changed, or"
+                   " take the new plan with `muscale sweep run %s -o %s --amend` (no run is deleted)",
+                   s->doc.path, campaign, what, d.added, d.removed, s->doc.path, campaign);
+}
+
 /* ---- opening -------------------------------------------------------------------------------------------------- */
 
 /* A folder that is not ours must not be filled. Hidden names are allowed: a killed publish leaves such temporaries. */

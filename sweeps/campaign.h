@@ -34,6 +34,11 @@ void campaign_plan_free(campaign_plan *p);
 status campaign_open(const char *campaign, const sweep_spec *s, const sweep_plan *p, bool amend, char note[512],
                      err *e);
 
+/* Is this the plan in the folder? `s` is the folder's own spec.yaml. ST_INPUT: no, with the difference; the data, a default
+ * or the program has changed. Changes nothing. */
+status campaign_same_plan(const char *campaign, const campaign_plan *there, const sweep_spec *s, const sweep_plan *p,
+                          err *e);
+
 /* CAMPAIGN/runs/<id> */
 status campaign_run_dir(char out[IO_PATH_MAX], const char *campaign, const char *id, err *e);
 #endif

@@ -157,22 +157,28 @@ static void sweep_old_temporaries(const char *campaign)
     if (d) closedir(d);
 }
 
-status campaign_collect(campaign_counts *out, const char *campaign, err *e)
+status campaign_collect_table(campaign_counts *out, table *t, const char *campaign, err *e)
 {
     char path[IO_PATH_MAX], **dirs = NULL;
-    table t = {0};
     void *bytes = NULL;
     size_t n = 0, size = 0;
     memset(out, 0, sizeof *out);
     status s = io_join(path, campaign, "campaign.h5", e);
     if (!s) s = run_list(&dirs, &n, campaign, e);
-    if (!s) s = read_runs(&t, out, dirs, n, campaign, e);
-    if (!s) s = build(&bytes, &size, &t, path, e);
+    if (!s) s = read_runs(t, out, dirs, n, campaign, e);
+    if (!s) s = build(&bytes, &size, t, path, e);
     if (!s) s = publish_bytes(path, bytes, size, e);
     if (!s) sweep_old_temporaries(campaign);
     out->n_runs = n;
     free(bytes);
-    table_free(&t);
     run_list_free(dirs, n);
+    return s;
+}
+
+status campaign_collect(campaign_counts *out, const char *campaign, err *e)
+{
+    table t = {0};
+    status s = campaign_collect_table(out, &t, campaign, e);
+    table_free(&t);
     return s;
 }

@@ -28,8 +28,10 @@ status journal_open(journal **out, const char *path, size_t keep, err *e)
     struct stat st;
     if (!j) return err_set(e, ST_NOMEM, "%s: no memory", path);
     snprintf(j->path, sizeof j->path, "%s", path);
+    const bool is_new = !io_exists(path);
     j->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     status s = j->fd < 0 ? err_set(e, ST_IO, "%s: cannot open: %s", path, strerror(errno)) : ST_OK;
+    if (!s && is_new) s = io_sync_dir_of(path, e); /* what fdatasync will say is durable needs its name */
     if (!s && fstat(j->fd, &st)) s = err_set(e, ST_IO, "%s: cannot stat: %s", path, strerror(errno));
     if (!s && (size_t)st.st_size < keep) s = err_set(e, ST_IO, "%s: became shorter while it was read", path);
     if (!s && (size_t)st.st_size > keep && (ftruncate(j->fd, (off_t)keep) || fdatasync(j->fd)))

@@ -1,7 +1,6 @@
 /* One bank: who is in it, whether there is room for it, its training, and who is to blame when it fails. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "sweeps/campaign.h"
 #include "sweeps/fill.h"
@@ -9,15 +8,15 @@
 
 /* ---- failures ------------------------------------------------------------------------------------------------- */
 
-/* One run that cannot write is that run's failure; a campaign that cannot be written ends the sweep. */
-static status campaign_writable(const launch *l, err *e)
+/* One run that cannot write is that run's failure; a campaign that cannot be written ends the sweep, and so does one that
+ * has no room for a checkpoint of the run that failed: the others would train up to theirs in vain. */
+static status campaign_writable(const launch *l, size_t run, err *e)
 {
-    static const char probe[4096] = "muscale: can this folder be written?\n";
     char path[IO_PATH_MAX];
-    status st = io_join(path, l->o->campaign, "runs/.probe", e);
-    if (!st) st = io_publish(path, probe, sizeof probe, e);
-    if (!st) unlink(path);
-    else err_prefix(e, "the sweep stops; finished runs are safe; make room and run again");
+    const shape_counts n = shape_count(&l->p->runs[run].config.shape);
+    status st = io_join(path, l->o->campaign, "runs", e);
+    if (!st) st = io_room_for(path, 3 * sizeof(float) * (size_t)n.n_params_total, e); /* weights and two moments */
+    if (st) err_prefix(e, "the sweep stops; finished runs are safe; make room and run again");
     return st;
 }
 
@@ -30,7 +29,7 @@ static status fail_run(launch *l, size_t run, const err *why, err *e)
     launch_say(l, SWEEP_FAILURE, "run %s failed: %s", launch_run_name(l, run, name),
                why->msg[0] ? why->msg : status_text(why->code));
     if (why->code == ST_IO) {
-        status st = campaign_writable(l, e);
+        status st = campaign_writable(l, run, e);
         if (st) return st;
     }
     if (l->o->fail_fast && l->n_failed >= l->o->fail_fast)

@@ -25,6 +25,12 @@ static void survey(launch *l)
     }
 }
 
+static void leave_out(launch *l)
+{
+    for (size_t i = 0; i < l->p->n_runs && l->o->only; i++)
+        if (!l->o->only[i] && l->cells[i].state == CELL_WAITING) l->cells[i].state = CELL_LEFT;
+}
+
 /* ---- the sweep ------------------------------------------------------------------------------------------------ */
 
 /* Runs that were others' when we came by: finished by now, or left unfinished (then ours, once). */
@@ -195,6 +201,7 @@ status sweep_launch_local(sweep_progress *out, const sweep_plan *p, const sweep_
     if (!l.st) l.st = early_stop_board_new(&l.early, p, &s->early_stop, o->campaign, e);
     if (!l.st) {
         survey(&l);
+        leave_out(&l);
         launch_resume(&l);
         run_streams(&l);
         launch_trunks_settle(&l); /* what nobody needs any more is deleted */

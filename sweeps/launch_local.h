@@ -32,6 +32,7 @@ typedef struct sweep_launch_opts {
     const char *campaign;
     int threads;
     size_t streams;                    /* banks at a time; 0 = the plan's */
+    const bool *only;                  /* [n_runs] the runs that may be trained; NULL: every unfinished one */
     size_t fail_fast;                  /* stop after so many failures; 0 = go on to the end */
     const volatile sig_atomic_t *stop; /* set by a signal handler: checkpoint everything and return; may be NULL */
     char *const *argv;                 /* provenance of the runs */

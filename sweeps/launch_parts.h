@@ -19,7 +19,8 @@ typedef enum cell_state {
     CELL_FAILED,
     CELL_OTHERS,
     CELL_STOPPED,
-    CELL_EARLY_STOPPED
+    CELL_EARLY_STOPPED,
+    CELL_LEFT /* unfinished, and not asked for */
 } cell_state;
 
 typedef struct cell {

@@ -37,7 +37,7 @@ void launch_count(const launch *l, sweep_progress *out)
         out->failed += c->state == CELL_FAILED;
         out->running += c->state == CELL_RUNNING;
         out->others += c->state == CELL_OTHERS;
-        out->waiting += c->state == CELL_WAITING || c->state == CELL_STOPPED;
+        out->waiting += c->state == CELL_WAITING || c->state == CELL_STOPPED || c->state == CELL_LEFT;
         if (c->state == CELL_WAITING || c->state == CELL_RUNNING || c->state == CELL_STOPPED)
             out->flops_left += c->left;
     }

@@ -10,11 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sweeps/owner_slurm.h"
+
 enum { OWNER_MAX = 4096, EMPTY_GRACE_S = 10, MAX_CLAIMS = 16 };
 
 typedef struct identity {
     char host[128], machine[64], boot[64], pid_space[64];
     long long pid, born; /* born: clock ticks after boot, field 22 of /proc/PID/stat: a number is used again, this is not */
+    owner_job job;
 } identity;
 
 /* --- who is who ---------------------------------------------------------------------------------------------- */
@@ -51,6 +54,7 @@ static void whoami(identity *me)
     if (n < 0) me->pid_space[0] = 0;
     me->pid = getpid();
     me->born = birth(me->pid);
+    owner_job_here(&me->job);
 }
 
 static status print(char *out, size_t size, const identity *me, err *e)
@@ -60,10 +64,9 @@ static status print(char *out, size_t size, const identity *me, err *e)
     struct tm utc;
     clock_gettime(CLOCK_REALTIME, &now);
     if (gmtime_r(&now.tv_sec, &utc)) strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    const char *job = getenv("SLURM_JOB_ID");
-    json_t *o = json_pack("{s:s,s:I,s:I,s:s,s:s,s:s,s:s,s:I,s:s}", "host", me->host, "pid", (json_int_t)me->pid, "born", (json_int_t)me->born,
-                          "boot", me->boot, "machine", me->machine, "pid_space", me->pid_space, "since", when, "nanosecond", (json_int_t)now.tv_nsec, "slurm_job", job ? job : "");
-    char *text = o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+    json_t *o = json_pack("{s:s,s:I,s:I,s:s,s:s,s:s,s:s,s:I}", "host", me->host, "pid", (json_int_t)me->pid, "born", (json_int_t)me->born,
+                          "boot", me->boot, "machine", me->machine, "pid_space", me->pid_space, "since", when, "nanosecond", (json_int_t)now.tv_nsec);
+    char *text = o && owner_job_print(&me->job, o) ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
     json_decref(o);
     int n = text ? snprintf(out, size, "%s\n", text) : -1;
     free(text);
@@ -86,6 +89,7 @@ static bool parse(identity *who, const char *text)
     take_text(who->pid_space, sizeof who->pid_space, o, "pid_space");
     who->pid = json_integer_value(json_object_get(o, "pid"));
     who->born = json_integer_value(json_object_get(o, "born"));
+    owner_job_parse(&who->job, o);
     json_decref(o);
     return who->host[0] && who->pid > 0;
 }
@@ -95,20 +99,21 @@ static bool parse(identity *who, const char *text)
 typedef enum verdict { FREE, STALE, BUSY } verdict;
 
 /* Only what is surely dead is stale: same machine since rebooted, or same process table without that process. Another host,
- * or another container's process table, cannot be judged from here. */
-static verdict judge_identity(const identity *who)
+ * or another container's process table, cannot be judged from here, unless it was a job's and Slurm knows its end (ask:
+ * it may be asked, which takes a program and some milliseconds). */
+static verdict judge_identity(const identity *who, bool ask)
 {
     identity me;
     whoami(&me);
-    if (strcmp(who->host, me.host) || strcmp(who->machine, me.machine)) return BUSY;
+    if (strcmp(who->host, me.host) || strcmp(who->machine, me.machine)) return owner_job_ended(&who->job, ask) ? STALE : BUSY;
     if (strcmp(who->boot, me.boot)) return STALE;
-    if (strcmp(who->pid_space, me.pid_space)) return BUSY;
+    if (strcmp(who->pid_space, me.pid_space)) return owner_job_ended(&who->job, ask) ? STALE : BUSY;
     long long born = birth(who->pid);
     return born < 0 || born != who->born ? STALE : BUSY;
 }
 
 /* text: what the owner file said (malloc'ed), NULL when FREE. who: for messages. */
-static verdict judge(char **text, char who[160], const char *path)
+static verdict judge(char **text, char who[160], const char *path, bool ask)
 {
     struct stat st;
     identity id;
@@ -120,8 +125,8 @@ static verdict judge(char **text, char who[160], const char *path)
         return BUSY;
     }
     if (parse(&id, *text)) {
-        snprintf(who, 160, "pid %lld on %.100s", id.pid, id.host);
-        return judge_identity(&id);
+        snprintf(who, 160, "pid %lld on %.70s%s%.48s%s", id.pid, id.host, *id.job.task ? " (job " : "", id.job.task, *id.job.task ? ")" : "");
+        return judge_identity(&id, ask);
     }
     /* Empty or torn: made where there are no links, by a process that died (or is still) between open and write. */
     snprintf(who, 160, "a process that is just starting");
@@ -192,7 +197,7 @@ static status replace(bool *taken, const char *path, const char *dir, const char
     status s = beside(claim, dir, judged, "", e);
     if (!s) s = take(nobody, claim, dir, text, depth + 1, e);
     if (s) return s;
-    bool still = judge(&now, who, path) == STALE && !strcmp(now, judged);
+    bool still = judge(&now, who, path, true) == STALE && !strcmp(now, judged);
     free(now);
     if (still) s = put(path, dir, text, true, &gone, e);
     *taken = still && !s && !gone;
@@ -208,7 +213,7 @@ static status take(char took_over[160], const char *path, const char *dir, const
         took_over[0] = 0;
         status s = put(path, dir, text, false, &exists, e);
         if (s || !exists) return s;
-        verdict v = judge(&judged, who, path);
+        verdict v = judge(&judged, who, path, true);
         if (v == BUSY) s = busy(dir, who, e);
         if (v == STALE) s = replace(&taken, path, dir, judged, text, depth, e);
         free(judged);
@@ -256,6 +261,6 @@ void owner_look(char out[160], const char *dir)
     char path[IO_PATH_MAX], *text = NULL;
     out[0] = 0;
     if (io_join(path, dir, "owner", NULL)) return;
-    if (judge(&text, out, path) != BUSY) out[0] = 0;
+    if (judge(&text, out, path, false) != BUSY) out[0] = 0;
     free(text);
 }

@@ -62,6 +62,13 @@ static status read_early_terminate(sweep_spec *s, spec_level *l, const yaml_node
     return spec_read_early_terminate(s, at, e);
 }
 
+/* Checked here; `sweep submit` reads it. */
+static status read_slurm(sweep_spec *s, spec_level *l, const yaml_node *at, err *e)
+{
+    (void)l;
+    return spec_check_slurm(s, at, e);
+}
+
 /* Read by its owner, or ignored. */
 static status read_elsewhere(sweep_spec *s, spec_level *l, const yaml_node *at, err *e)
 {
@@ -90,6 +97,7 @@ static const struct word {
     {"sweeps", read_elsewhere, true, false},
     {"overrides", read_elsewhere, true, false},
     {"early_terminate", read_early_terminate, true, false},
+    {"slurm", read_slurm, true, false},
     /* of a W&B sweep file; they steer nothing here */
     {"metric", read_metric, true, true},
     {"description", read_elsewhere, true, true},
@@ -113,7 +121,7 @@ static status unknown_word(const sweep_spec *s, const yaml_node *key, bool top, 
         return spec_error(s, key, e, "unknown key '%s'; did you mean '%s'?", key->text, near);
     return spec_error(
         s, key, e,
-        "unknown key '%s'; a spec has base, grid, zip, seeds, isoflop, derived, exclude, sweeps, name, and W&B's"
+        "unknown key '%s'; a spec has base, grid, zip, seeds, isoflop, derived, exclude, sweeps, slurm, name, and W&B's"
         " method, parameters, run_cap",
         key->text);
 }

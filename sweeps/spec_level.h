@@ -42,6 +42,7 @@ status spec_read_parameters(sweep_spec *s, spec_level *l, const spec_search *how
 status spec_check_method(const sweep_spec *s, const yaml_node *method, bool *random, err *e);
 status spec_check_metric(sweep_spec *s, const yaml_node *at, err *e);
 status spec_read_early_terminate(sweep_spec *s, const yaml_node *at, err *e); /* spec_early_stop.c */
+status spec_check_slurm(const sweep_spec *s, const yaml_node *at, err *e); /* slurm_settings.c */
 /* Only the keys of `known` may stand in this map; `what` starts the message. */
 status spec_only_keys(const sweep_spec *s, const yaml_node *map, const char *what, const char *const *known, int n,
                       err *e);

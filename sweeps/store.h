@@ -10,6 +10,7 @@
 #ifndef SWEEPS_STORE_H
 #define SWEEPS_STORE_H
 #include "base/run.h"
+#include "base/table.h"
 #include "trainer/train.h"
 
 /* --- one run ------------------------------------------------------------------------------------------------- */
@@ -40,6 +41,16 @@ typedef struct store_look {
 
 /* Looks, changes nothing. A missing directory is STORE_ABSENT. ST_INPUT: a foreign or damaged file without journal. */
 status store_peek(store_look *out, const char *dir, err *e);
+
+/* The same from the last lines of the journal, with what a person asks next; opens no HDF5 unless these lines leave
+ * something open. `id` and `note` stay empty, `flops` is NaN before an end; damage before those lines is not seen. */
+typedef struct store_glance {
+    store_look look;
+    double train_loss;   /* of the last row; NaN when there is none */
+    int64_t diverged_at; /* step; -1: it did not */
+    char why[512];       /* of a failure */
+} store_glance;
+status store_glance_at(store_glance *out, const char *dir, err *e);
 
 typedef struct store_opts {
     const char *dir;               /* made when absent */
@@ -103,6 +114,9 @@ typedef struct campaign_counts {
 /* CAMPAIGN/campaign.h5, a cache of one row per run: publishes what is missing, then rebuilds it (temporary, rename).
  * Deletable at any time; the readers of base/table.h do without it. */
 status campaign_collect(campaign_counts *out, const char *campaign, err *e);
+/* The same; the rows it wrote, in the order of the ids, in t (zeroed; table_free it in any case). */
+
+status campaign_collect_table(campaign_counts *out, table *t, const char *campaign, err *e);
 
 /* --- a prediction, written before the run -------------------------------------------------------------------- */
 

@@ -76,28 +76,17 @@ status data_dir_begin(char *temp, char *target, const char *out_dir, err *e)
     return ST_OK;
 }
 
-static status sync_dir(const char *path, err *e)
+/* *old: what was there now stands under the temporary name. */
+static status swap(const char *temp, const char *target, bool *old, err *e)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return err_set(e, ST_IO, "%s: cannot open: %s", path, strerror(errno));
-    int rc = fsync(fd), saved = errno;
-    close(fd);
-    /* Some network file systems cannot fsync a directory; the rename is still atomic there. */
-    if (rc && saved != EINVAL && saved != ENOTSUP) return err_set(e, ST_IO, "%s: fsync: %s", path, strerror(saved));
-    return ST_OK;
-}
-
-static status swap(const char *temp, const char *target, err *e)
-{
+    *old = false;
     if (!rename(temp, target)) return ST_OK; /* absent or empty */
     if (errno != ENOTEMPTY && errno != EEXIST)
         return err_set(e, ST_IO, "%s: cannot rename: %s", target, strerror(errno));
     status s = check_target(target, e); /* again: it may have changed while we wrote */
     if (s) return s;
-    if (!renameat2(AT_FDCWD, temp, AT_FDCWD, target, RENAME_EXCHANGE)) {
-        data_dir_remove(temp);
-        return ST_OK;
-    }
+    *old = !renameat2(AT_FDCWD, temp, AT_FDCWD, target, RENAME_EXCHANGE);
+    if (*old) return ST_OK;
     /* No exchange on this file system: remove, then rename. A kill in between leaves no data set, never half of one. */
     data_dir_remove(target);
     if (rename(temp, target)) return err_set(e, ST_IO, "%s: cannot rename: %s", target, strerror(errno));
@@ -106,13 +95,12 @@ static status swap(const char *temp, const char *target, err *e)
 
 status data_dir_publish(const char *temp, const char *target, err *e)
 {
-    char parent[IO_PATH_MAX];
-    status s = sync_dir(temp, e);
-    if (!s) s = swap(temp, target, e);
-    if (s) return s;
-    snprintf(parent, sizeof parent, "%s", temp);
-    *strrchr(parent, '/') = 0;
-    return sync_dir(*parent ? parent : "/", e);
+    bool old = false;
+    status s = io_sync_dir(temp, e);
+    if (!s) s = swap(temp, target, &old, e);
+    if (!s) s = io_sync_dir_of(target, e);
+    if (old) data_dir_remove(temp); /* only now: the power may go before the exchange is on disk */
+    return s;
 }
 
 void data_dir_remove(const char *dir)

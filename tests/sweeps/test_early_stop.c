@@ -312,7 +312,7 @@ Test(early_stop, stopped_is_for_good_and_counted)
     cr_assert_eq(go(&c, &r, &e), ST_OK, "%s", e.msg);
     cr_expect_eq(r.early_stopped, stopped);
     cr_expect_eq(r.flops_done, 0);
-    cr_assert_eq(sweep_status_read(&s, c.dir, true, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(sweep_status_read(&s, c.dir, &e), ST_OK, "%s", e.msg);
     for (int k = 0; k < SWEEP_N_STATES; k++) sum += s.counts[k];
     cr_expect_eq(sum, 6);
     cr_expect_eq(s.counts[SWEEP_EARLY_STOPPED], stopped);
@@ -346,7 +346,7 @@ Test(early_stop, verdicts_are_by_whoever_was_there_before)
     begin(&c, &f, "c", FIXTURE_BASE "grid: {lr: [3e-3, 1e-3, 1e-4, 1e-2]}\n" VALIDATED RULE, 1);
     c.amend = true;
     cr_assert_eq(go(&c, &r, &e), ST_OK, "%s", e.msg);
-    cr_assert_eq(sweep_status_read(&s, c.dir, false, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(sweep_status_read(&s, c.dir, &e), ST_OK, "%s", e.msg);
     static const sweep_state want[] = {SWEEP_DONE, SWEEP_EARLY_STOPPED, SWEEP_EARLY_STOPPED, SWEEP_DONE};
     for (size_t i = 0; i < 4; i++)
         cr_expect_eq(s.rows[i].state, want[i], "run %zu: %s", i, sweep_state_name(s.rows[i].state));

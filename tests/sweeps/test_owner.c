@@ -220,3 +220,130 @@ Test(owner, a_read_only_directory_is_named)
     cr_expect_eq(owner_take(&o, "/proc", &e), ST_IO);
     cr_expect_not_null(strstr(e.msg, "/proc/owner"), "%s", e.msg);
 }
+
+/* --- owners of Slurm jobs on other machines; scontrol is a script of ours ---------------------------------------- */
+
+static void fake_scontrol(const char *does)
+{
+    char file[IO_PATH_MAX + 16], text[1024], bin[IO_PATH_MAX];
+    snprintf(bin, sizeof bin, "%.900s/bin", dir);
+    mkdir(bin, 0755);
+    snprintf(file, sizeof file, "%s/scontrol", bin);
+    snprintf(text, sizeof text, "#!/bin/sh\nif [ \"$2\" = config ]; then echo 'ClusterName             = one'; exit; fi\n%s\n", does);
+    fx_write(file, text, strlen(text));
+    chmod(file, 0755);
+    snprintf(text, sizeof text, "%.900s:/usr/bin:/bin", bin);
+    setenv("PATH", text, 1);
+}
+
+static void in_job(const char *cluster, const char *array, const char *task, const char *restarts)
+{
+    setenv("SLURM_JOB_ID", "7", 1);
+    setenv("SLURM_CLUSTER_NAME", cluster, 1);
+    setenv("SLURM_ARRAY_JOB_ID", array, 1);
+    setenv("SLURM_ARRAY_TASK_ID", task, 1);
+    setenv("SLURM_RESTART_COUNT", restarts, 1);
+}
+
+static void in_no_job(void)
+{
+    unsetenv("SLURM_JOB_ID");
+    unsetenv("SLURM_CLUSTER_NAME");
+    unsetenv("SLURM_ARRAY_JOB_ID");
+    unsetenv("SLURM_ARRAY_TASK_ID");
+    unsetenv("SLURM_RESTART_COUNT");
+}
+
+/* A run of job 5_2, restarted once, on a machine that is not here. */
+static void owner_elsewhere(void)
+{
+    unlink(path);
+    in_job("one", "5", "2", "1");
+    dead_owner();
+    change("host", json_string("elsewhere"));
+    in_no_job();
+}
+
+static bool taken(void)
+{
+    owner o;
+    memset(&e, 0, sizeof e);
+    status s = owner_take(&o, dir, &e);
+    if (!s) cr_expect_not_null(strstr(o.took_over, "on elsewhere (job 5_2)"), "%s", o.took_over);
+    else cr_expect_eq(s, ST_BUSY, "%s", e.msg);
+    if (!s) owner_release(&o);
+    return !s;
+}
+
+Test(owner, a_later_start_of_the_same_job_takes_over)
+{
+    fake_scontrol("echo asked >&2; exit 1");
+    owner_elsewhere();
+    in_job("one", "5", "2", "1");
+    cr_expect_not(taken(), "the same start of the job is itself");
+    in_job("one", "5", "3", "2");
+    cr_expect_not(taken(), "another task");
+    in_job("two", "5", "2", "2");
+    cr_expect_not(taken(), "another cluster's numbers");
+    in_job("one", "5", "2", "2");
+    cr_expect(taken(), "%s", e.msg);
+}
+
+Test(owner, slurm_tells_which_jobs_have_ended)
+{
+    static const struct {
+        const char *says;
+        bool ended;
+    } rows[] = {
+        {"echo 'JobId=7 ArrayTaskId=2 JobState=COMPLETED Reason=None Restarts=1 BatchFlag=1'", true},
+        {"echo 'JobId=7 JobState=NODE_FAIL Restarts=1'", true},
+        {"echo 'JobId=7 JobState=TIMEOUT Restarts=1'", true},
+        {"echo 'JobId=7 JobState=CANCELLED Restarts=1'", true},
+        {"echo 'JobId=7 JobState=PENDING Restarts=2'", true},
+        {"echo 'JobId=7 JobState=RUNNING Restarts=2'", true},
+        {"echo 'JobId=7 JobState=RUNNING Restarts=1'", false},
+        {"echo 'JobId=7 JobState=PENDING Restarts=1'", false},
+        {"echo 'JobId=7 JobState=COMPLETING Restarts=2'", false},
+        {"echo 'JobId=7 JobState=SUSPENDED Restarts=2'", false},
+        {"echo 'JobId=7 JobState=RUNNING'", false},
+        {"echo 'JobId=7 XJobState=COMPLETED Restarts=1'", false},
+        {"printf 'JobId=7 JobState=COMPLETED Restarts=1\\nJobId=8 JobState=RUNNING Restarts=1\\n'", false},
+        {"", false},
+        {"echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", true},
+        {"echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1", false},
+        {"kill -9 $$", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        fake_scontrol(rows[i].says);
+        owner_elsewhere();
+        cr_expect_eq(taken(), rows[i].ended, "%s: %s", rows[i].says, e.msg);
+    }
+    fake_scontrol("[ \"$*\" = '-o show job 5_2' ] && echo 'JobState=FAILED Restarts=1'");
+    owner_elsewhere();
+    cr_expect(taken(), "asked for the task, not the array: %s", e.msg);
+}
+
+Test(owner, an_owner_that_slurm_cannot_speak_of_is_busy)
+{
+    fake_scontrol("echo 'JobState=COMPLETED Restarts=1'");
+    owner_elsewhere();
+    change("slurm_cluster", json_string("two"));
+    cr_expect_not(taken(), "another cluster's");
+    owner_elsewhere();
+    in_job("two", "9", "1", "0");
+    cr_expect_not(taken(), "this job is another cluster's");
+    in_no_job();
+    owner_elsewhere();
+    change("slurm_task", json_string("5_2; echo"));
+    cr_expect_not(taken(), "no number");
+    owner_elsewhere();
+    change("slurm_task", json_string(""));
+    cr_expect_not(taken(), "no job");
+    owner_elsewhere();
+    setenv("PATH", "/nowhere", 1);
+    cr_expect_not(taken(), "no scontrol");
+    char who[160];
+    fake_scontrol("echo 'JobState=COMPLETED Restarts=1'");
+    owner_look(who, dir);
+    cr_expect_str_eq(strchr(who, 'o'), "on elsewhere (job 5_2)", "a look asks nobody");
+}

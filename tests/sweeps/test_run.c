@@ -50,7 +50,7 @@ static size_t status_total(const campaign *c, sweep_status *s)
 {
     err e = {0};
     size_t sum = 0;
-    cr_assert_eq(sweep_status_read(s, c->dir, true, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(sweep_status_read(s, c->dir, &e), ST_OK, "%s", e.msg);
     for (int k = 0; k < SWEEP_N_STATES; k++) sum += s->counts[k];
     return sum;
 }

@@ -225,7 +225,7 @@ Test(trunk, a_branch_names_its_trunk)
     run_free(&t);
     sweep_status now;
     err e = {0};
-    cr_assert_eq(sweep_status_read(&now, c.dir, false, &e), ST_OK, "%s", e.msg);
+    cr_assert_eq(sweep_status_read(&now, c.dir, &e), ST_OK, "%s", e.msg);
     cr_expect(fabs(now.flops_done / c.p.flops_trained - 1) < 1e-12, "the campaign counts a shared step once");
     cr_expect(fabs(now.flops_total / c.p.flops_trained - 1) < 1e-12);
     sweep_status_free(&now);
