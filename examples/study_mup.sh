@@ -3,8 +3,8 @@
 # under muP and SP, depths 2 to 16 under completep and muP), reports drift and penalty with intervals, draws the U-curves.
 #   examples/study_mup.sh [OUTDIR]     (default study-mup-out; THREADS=N to use other than 2 cores, SHORT=1 for the ten-minute
 #                                       version: widths 32 to 128, half the tokens)
-# Can be run again and again: finished runs are not trained twice, interrupted ones go on. What came out of the
-# short version: doc/mup.md, section 10; the full one was not run to its end yet.
+# Can be run again and again: finished runs are not trained twice, interrupted ones go on. What came out: doc/mup.md,
+# section 10.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/scripts/setup.sh"

@@ -310,6 +310,7 @@ Test(sweep, experiments_are_planned, .init = sandbox, .fini = clean)
     expect("mv source corpus && $M sweep plan $S/examples/epochs.yaml --no-calibrate", 0, "74 runs");
     expect("$M sweep plan $S/examples/study_mup.yaml --no-calibrate", 0, "396 runs");
     expect("$M sweep plan $S/examples/study_mup_short.yaml --no-calibrate", 0, "207 runs");
+    expect("$M sweep plan $S/examples/study_mup_readout.yaml --no-calibrate", 0, "46 runs");
     /* the runs left out share with the sweep all but their size, length and rate, and are none of its runs */
     expect("sed 's/ *#.*//; s/^ *//' $S/examples/epochs.yaml >all; sed 's/ *#.*//' $S/examples/epochs_held_out.yaml | "
            "grep -v '^d_model\\|^tokens\\|^lr\\|^unique_tokens\\|^$' >shared; wc -l <shared; grep -vxF -f all shared",
