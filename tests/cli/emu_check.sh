@@ -19,8 +19,9 @@ check() { # OUT DEVICE OVERRIDES...: what the check says; its exit status in rc
     $M mup check c.yaml "$@" --device $device -v --widths 8,16,32 --seeds 3 --steps 1 >$out 2>err || rc=$?
     [ $rc -le 1 ] || fail "$device $*: exit $rc: $(cat err)"
 }
-alike() { # A B BY: equal places, quantities and verdicts; slopes (column 4) within BY. Says how many rows
-    awk -v by=$3 'FNR == 1 { next } NR == FNR { a[FNR] = $1 " " $2 " " $NF; s[FNR] = $4; n = FNR; next }
+alike() { # A B BY [loose]: equal places, quantities and verdicts; slopes (column 4) within BY. loose: three seeds may leave
+          # undecided on one what passes on the other, but what fails fails. Says how many rows
+    awk -v by=$3 -v loose=${4:+1} 'FNR == 1 { next } loose && $NF == "undecided" { $NF = "pass" } NR == FNR { a[FNR] = $1 " " $2 " " $NF; s[FNR] = $4; n = FNR; next }
         a[FNR] != $1 " " $2 " " $NF || ($4 ~ /^[-+]/ && ($4 - s[FNR] > by || s[FNR] - $4 > by)) {
             print "row " FNR ": " a[FNR] " " s[FNR] " is " $0; bad = 1 }
         END { if (n != FNR || n < 40) { bad = 1; print n " rows and " FNR }; exit bad }' $1 $2
@@ -37,8 +38,8 @@ done
 [ $host = 1 ] || fail "sp passes: the test tests nothing"
 check cpu cpu
 check bf16 cuda
-alike cpu bf16 0.1 || fail "cuda is not near the CPU"
-alike cpu fp32 0.011 >/dev/null && fail "sp is like mup: the test tests nothing"
+alike cpu bf16 0.1 loose || fail "cuda is not near the CPU"
+alike cpu fp32 0.1 loose >/dev/null && fail "sp is like mup: the test tests nothing"
 EMU_DEVICES=0 $M mup check c.yaml --device cuda >out 2>&1
 [ $? = 1 ] && grep -q "backend=cpu" out || fail "without a device: $(cat out)"
 $M mup check c.yaml --device tpu >out 2>&1
